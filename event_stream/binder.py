@@ -1,0 +1,87 @@
+"""What a messaging platform must offer. Binders implement it; nothing else in the package knows a platform."""
+
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Protocol
+
+from event_stream.binding import Binding
+from event_stream.message import OutboundRecord, Receipt, Record
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a platform can do; the code that needs one asks here and never for the platform's name."""
+
+    seekable: bool
+    """A consumer can go back to any offset still kept."""
+    partitioned: bool
+    """Messages of one key stay in order, and keys are spread over partitions."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogBounds:
+    """The offsets a partition holds: from `start` up to but without `end`."""
+
+    start: int
+    end: int
+
+
+class Producer(Protocol):
+    """Sends records. Safe to use from several threads."""
+
+    def send(self, record: OutboundRecord) -> "Future[Receipt]":
+        """Hand the record over; the future ends with the platform's receipt or a PublishError."""
+
+    def partition_count(self, destination: str) -> int:
+        """How many partitions the destination has. Raises UnavailableError when the platform can't be asked."""
+
+    def close(self, timeout_s: float) -> None:
+        """Wait for what is under way, then disconnect."""
+
+
+class RebalanceListener(Protocol):
+    """Told of partitions that come and go. Called from within `Consumer.poll` and `Consumer.close`."""
+
+    def assigned(self, partitions: Collection[int]) -> None: ...
+
+    def revoked(self, partitions: Collection[int]) -> None:
+        """They are still ours until this returns: finished work may be committed here."""
+
+    def lost(self, partitions: Collection[int]) -> None:
+        """Somebody else has them already: nothing may be committed."""
+
+
+class Consumer(Protocol):
+    """Reads one destination for one group. Used from one thread."""
+
+    def poll(self, timeout_s: float, max_records: int) -> Mapping[int, Sequence[Record]]:
+        """Up to `max_records` records by partition, in order; empty when the time is up. Raises UnavailableError."""
+
+    def seek(self, partition: int, offset: int) -> None:
+        """The next poll of the partition begins at this offset."""
+
+    def pause(self, partitions: Collection[int]) -> None: ...
+
+    def resume(self, partitions: Collection[int]) -> None: ...
+
+    def commit(self, next_offsets: Mapping[int, int]) -> None:
+        """Everything below these offsets is done. Raises UnavailableError where it could not be kept."""
+
+    def committed(self, partition: int) -> int | None:
+        """The group's offset for the partition; None when it has none yet."""
+
+    def bounds(self, partitions: Collection[int]) -> Mapping[int, LogBounds]: ...
+
+    def close(self) -> None:
+        """Leave the group at once, so that another member takes over."""
+
+
+class Binder(Protocol):
+    """A platform. Made once a process from its entry in EVENT_STREAM["binders"]."""
+
+    capabilities: Capabilities
+
+    def producer(self, binding: Binding) -> Producer: ...
+
+    def consumer(self, binding: Binding, listener: RebalanceListener) -> Consumer: ...

@@ -1,0 +1,38 @@
+"""What can go wrong in the event layer.
+
+EventStreamError
+├── ConfigurationError   the setting EVENT_STREAM is wrong; the text names the key and what it should be
+├── ConversionError      bytes that are no message of their content type: never right later, so never retried
+├── RejectedError        a handler's word that this message can never be handled: never retried
+├── UnavailableError     a server needed for the work can't be reached now: the same message is tried again
+└── PublishError         the platform did not acknowledge a message
+    └── UnsendableError  and never will (too large, say): the message is parked
+"""
+
+
+class EventStreamError(Exception):
+    """The root of the tree."""
+
+
+class ConfigurationError(EventStreamError):
+    """A setting is wrong. The text names the setting and says what it should be."""
+
+
+class ConversionError(EventStreamError):
+    """The bytes do not hold a message of the content type they claim."""
+
+
+class RejectedError(EventStreamError):
+    """A handler refuses a message for good; trying again can't help."""
+
+
+class UnavailableError(EventStreamError):
+    """A server needed to handle a message is away; the message is to be tried again."""
+
+
+class PublishError(EventStreamError):
+    """The platform did not acknowledge a message; it may or may not be there."""
+
+
+class UnsendableError(PublishError):
+    """The platform refuses this message for good."""
