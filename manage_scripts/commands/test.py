@@ -1,0 +1,120 @@
+"""Run the tests on real servers: ./manage_scripts/test [paths and options of pytest]
+
+PostgreSQL, Valkey and Kafka are started on free ports in a temporary folder, unless DATABASE_URL, REDIS_URL or
+KAFKA_BOOTSTRAP_SERVERS name your own, and are gone afterwards. The tests run in one pytest session per Django project;
+the last line adds them up. Examples:
+
+    ./manage_scripts/test
+    ./manage_scripts/test tests/model -k lease
+    ./manage_scripts/test tests/e2e -x --tb short
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+
+import pytest
+
+from manage_scripts.stack.errors import StackError
+from manage_scripts.stack.paths import ROOT
+from manage_scripts.stack.servers import Servers, start_servers
+from manage_scripts.testing.outcome import FILE_VARIABLE, Outcome
+from manage_scripts.testing.sessions import SESSION_VARIABLE, Session, concerned, needs_servers, split_arguments
+
+
+def main(arguments: Sequence[str]) -> int:
+    if {"--help", "-h"} & set(arguments):
+        print(__doc__)
+        return 0
+    signal.signal(signal.SIGTERM, _interrupt)
+    selections, options = split_arguments(arguments)
+    sessions = concerned(selections)
+    with tempfile.TemporaryDirectory(prefix="test-") as temporary:
+        folder = Path(temporary)
+        # PostgreSQL, started by root, runs as somebody else, who has to get to its data.
+        folder.chmod(0o711)
+        try:
+            servers = _start(folder) if needs_servers(selections) else None
+        except StackError as error:
+            print(error, file=sys.stderr)
+            return 1
+        try:
+            outcome, codes = _run_all(sessions, options, servers, folder)
+        finally:
+            if servers is not None:
+                servers.stop()
+    return _conclude(outcome, codes)
+
+
+def _start(folder: Path) -> Servers:
+    def progress(fetched: int, total: int) -> None:
+        print(f"\rFetching Kafka, once: jar {fetched} of {total}", end="" if fetched < total else "\n", flush=True)
+
+    print("Starting PostgreSQL, Valkey and Kafka", flush=True)
+    servers = start_servers(folder / "servers", durable=False, progress=progress)
+    for session_database in ("organization", "licensing"):
+        servers.create_database(session_database)
+    return servers
+
+
+def _run_all(
+    sessions: Mapping[Session, Sequence[str]], options: Sequence[str], servers: Servers | None, folder: Path
+) -> tuple[Outcome, list[int]]:
+    total, codes = Outcome(), []
+    for session, selections in sessions.items():
+        print(f"\n--- {session.name} ---", flush=True)
+        file = folder / f"{session.name}.json"
+        argv = [sys.executable, "-m", "pytest", "-p", "manage_scripts.testing.outcome", *selections, *options]
+        environment = _environment(session, servers) | {FILE_VARIABLE: str(file)}
+        code = subprocess.run(argv, cwd=ROOT, env=environment, check=False).returncode
+        outcome = Outcome.read(file)
+        if code not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED) and outcome.failed == 0:
+            # It broke before it could count, or was interrupted: that is no success.
+            outcome.failed = 1
+        total += outcome
+        codes.append(code)
+    return total, codes
+
+
+def _environment(session: Session, servers: Servers | None) -> dict[str, str]:
+    environment = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
+    environment[SESSION_VARIABLE] = session.name
+    if session.settings is not None:
+        environment["DJANGO_SETTINGS_MODULE"] = session.settings
+    if session.python_path is not None:
+        environment["PYTHONPATH"] = str(session.python_path)
+    if servers is not None:
+        environment["DATABASE_URL"] = servers.database_url(session.database)
+        environment["REDIS_URL"] = servers.redis_url
+        environment["KAFKA_BOOTSTRAP_SERVERS"] = servers.kafka_bootstrap_servers
+    return environment
+
+
+def _conclude(outcome: Outcome, codes: Sequence[int]) -> int:
+    print()
+    if outcome.reasons:
+        print("Skipped:")
+        for reason, count in outcome.reasons.most_common():
+            print(f"  {count} x {reason}")
+    if all(code == pytest.ExitCode.NO_TESTS_COLLECTED for code in codes):
+        print("No test was selected: look at the path and at -k.")
+    print(f"{outcome.passed} passed, {outcome.failed} failed, {outcome.skipped} skipped")
+    if outcome.failed:
+        return int(pytest.ExitCode.TESTS_FAILED)
+    return 0 if pytest.ExitCode.OK in codes else int(pytest.ExitCode.NO_TESTS_COLLECTED)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    try:
+        raise SystemExit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None

@@ -1,0 +1,84 @@
+"""Which account PostgreSQL runs as: it refuses to be root, so root lends it `nobody`."""
+
+import os
+import pwd
+import shutil
+import stat
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypedDict
+
+from manage_scripts.stack.errors import StackError
+
+_NAME = "nobody"
+# The one capability that lets `nobody` through a checkout below a folder that only root may enter (a home with mode
+# 0700). Widening the mode of somebody's home folder would be the alternative; and rude.
+_CAPABILITY = "dac_override"
+
+
+class Credentials(TypedDict, total=False):
+    """Arguments of `subprocess.Popen`."""
+
+    user: int
+    group: int
+    extra_groups: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account to start a child as, `through_walls` if it can't reach its files by their modes."""
+
+    uid: int
+    gid: int
+    through_walls: bool
+
+    def lower(self, argv: Sequence[str]) -> tuple[list[str], Credentials]:
+        """The command line and the arguments of `Popen` that start `argv` as this account."""
+        if not self.through_walls:
+            return list(argv), {"user": self.uid, "group": self.gid, "extra_groups": []}
+        capability = f"+{_CAPABILITY}"
+        wrapper = ["setpriv", f"--reuid={self.uid}", f"--regid={self.gid}", "--clear-groups"]
+        wrapper += [f"--inh-caps={capability}", f"--ambient-caps={capability}", "--"]
+        return [*wrapper, *argv], {}
+
+    def own(self, path: Path) -> None:
+        os.chown(path, self.uid, self.gid)
+
+
+def lowered(argv: Sequence[str], account: Account | None) -> tuple[list[str], Credentials]:
+    """`account.lower(argv)`; `argv` as it is without an account."""
+    return account.lower(argv) if account is not None else (list(argv), {})
+
+
+def unprivileged_account(*needs: Path) -> Account | None:
+    """Whom to run a server as that refuses root, and that has to read all of `needs`; None if we aren't root."""
+    if os.geteuid() != 0:
+        return None
+    entry = pwd.getpwnam(_NAME)
+    blocked = next((path for path in needs if not _open_to_all(path)), None)
+    account = Account(entry.pw_uid, entry.pw_gid, through_walls=blocked is not None)
+    if blocked is not None and not _can_lower(account):
+        raise StackError(
+            f"PostgreSQL refuses to run as root, and the account '{_NAME}' may not enter {blocked}: "
+            "run this as another user, or from a folder that others may enter."
+        )
+    return account
+
+
+def _open_to_all(path: Path) -> bool:
+    """Whether everybody may reach and read `path` (and run it, if it is a program)."""
+    for folder in path.resolve().parents:
+        if not folder.stat().st_mode & stat.S_IXOTH:
+            return False
+    mode = path.stat().st_mode
+    wanted = stat.S_IROTH | (stat.S_IXOTH if mode & stat.S_IXUSR else 0)
+    return mode & wanted == wanted
+
+
+def _can_lower(account: Account) -> bool:
+    if shutil.which("setpriv") is None:
+        return False
+    argv, credentials = account.lower(["true"])
+    return subprocess.run(argv, check=False, capture_output=True, **credentials).returncode == 0

