@@ -1,0 +1,83 @@
+"""From a problem to the response: DRF's exception handler, and Django's error views."""
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.utils.cache import patch_vary_headers
+from django.views import defaults
+from rest_framework.exceptions import ValidationError
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.utils.serializer_helpers import ReturnDict
+from rest_framework.views import set_rollback
+
+from event_stream.web.problem.details import MEDIA_TYPE, Problem
+from event_stream.web.problem.translate import problem_of
+
+
+class ProblemRenderer(JSONRenderer):
+    """JSON under the media type of problems. Set by `exception_handler`, never negotiated."""
+
+    media_type = MEDIA_TYPE
+    format = "problem"
+
+
+def exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response | None:
+    """DRF's hook. None for what nobody foresaw: Django then logs it, with its traceback, and calls `server_error`."""
+    problem = problem_of(exc)
+    if problem is None:
+        return None
+    set_rollback()
+    request: Request = context["request"]
+    body = problem.body(request.path)
+    renderer = getattr(request, "accepted_renderer", None)
+    if renderer is not None and renderer.media_type == "text/html":
+        # The browsable API shows a form's errors in the form, and looks for the form here.
+        if isinstance(exc, ValidationError) and isinstance(exc.detail, ReturnDict):
+            body = ReturnDict(body, serializer=exc.detail.serializer)
+    else:
+        request.accepted_renderer = ProblemRenderer()
+        request.accepted_media_type = MEDIA_TYPE
+    return Response(body, status=problem.status_code, headers=_headers(problem))
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _answer(request, problem_of(exception) or Problem(400), lambda: defaults.bad_request(request, exception))
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _answer(
+        request, problem_of(exception) or Problem(403), lambda: defaults.permission_denied(request, exception)
+    )
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _answer(request, problem_of(exception) or Problem(404), lambda: defaults.page_not_found(request, exception))
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """For an exception outside of DRF too: a database that is away is a 503, also when the session notices it."""
+    return _answer(request, problem_of(sys.exception()) or Problem(500), lambda: defaults.server_error(request))
+
+
+def _answer(request: HttpRequest, problem: Problem, page: Callable[[], HttpResponse]) -> HttpResponse:
+    if request.get_preferred_type([MEDIA_TYPE, "application/json", "text/html"]) == "text/html":
+        response = page()
+        response.status_code = problem.status_code
+    else:
+        response = HttpResponse(
+            json.dumps(problem.body(request.path)), content_type=MEDIA_TYPE, status=problem.status_code
+        )
+    for name, value in _headers(problem).items():
+        response.headers[name] = value
+    patch_vary_headers(response, ["Accept"])
+    return response
+
+
+def _headers(problem: Problem) -> dict[str, str]:
+    """A cache may keep a 404 on its own judgement; an error is not to outlive its cause."""
+    return {"Cache-Control": "no-store", **problem.headers}
