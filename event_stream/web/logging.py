@@ -48,14 +48,15 @@ def logging_config(level: str, fmt: str, service: str = "") -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"event": {"()": formatter, "service": service}},
+        "filters": {"crashes": {"()": CrashFilter}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "event"}},
         "root": {"level": level, "handlers": ["stderr"]},
         "loggers": {
             # Django brings handlers of its own (a console, mail to the admins): one line an event is enough.
             "django": {"handlers": [], "level": "NOTSET", "propagate": True},
             "django.server": {"handlers": [], "level": "NOTSET", "propagate": True},
-            # A 4xx is the caller's affair and in the access log; what remains is a 5xx with its traceback.
-            "django.request": {"level": "ERROR"},
+            # A status alone is the access log's affair; what remains is a crash with its traceback.
+            "django.request": {"level": "ERROR", "filters": ["crashes"]},
             # One line per call, or per poll, at INFO.
             "httpx": {"level": "WARNING"},
             "kafka": {"level": "WARNING"},
@@ -102,6 +103,13 @@ class EventPlainFormatter(logging.Formatter):
             # A message inside the traceback may hold anything; behind the bar it can't pass for a line of its own.
             line += "".join(f"\n    | {part.translate(_CONTROLS)}" for part in block.split("\n"))
         return _redact(line)
+
+
+class CrashFilter(logging.Filter):
+    """Lets through what has a traceback."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return bool(record.exc_info)
 
 
 def _timestamp(record: logging.LogRecord) -> str:

@@ -1,14 +1,16 @@
 """From a problem to the response: DRF's exception handler, and Django's error views."""
 
 import json
+import logging
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.core import exceptions as core
+from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.cache import patch_vary_headers
 from django.views import defaults
-from rest_framework.exceptions import ValidationError
+from rest_framework.exceptions import APIException, ValidationError
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -17,6 +19,11 @@ from rest_framework.views import set_rollback
 
 from event_stream.web.problem.details import MEDIA_TYPE, Problem
 from event_stream.web.problem.translate import problem_of
+
+logger = logging.getLogger("event_stream.web")
+
+_MEANT = (APIException, Http404, core.PermissionDenied, core.ValidationError)
+"""Raised to be an answer; whatever else has one came as a surprise."""
 
 
 class ProblemRenderer(JSONRenderer):
@@ -31,6 +38,11 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response | 
     problem = problem_of(exc)
     if problem is None:
         return None
+    if not isinstance(exc, _MEANT):
+        # A database's refusal, say: the caller gets an answer in general terms, and the log what it was about. An
+        # outage needs no traceback with every request.
+        outage = problem.status_code >= 500
+        logger.warning("request.refused", extra={"error": repr(exc)}, exc_info=None if outage else exc)
     set_rollback()
     request: Request = context["request"]
     body = problem.body(request.path)

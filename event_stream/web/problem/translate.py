@@ -1,6 +1,5 @@
 """From an exception to the problem it means for the caller."""
 
-import logging
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,8 +14,6 @@ from rest_framework.settings import api_settings
 
 from event_stream.errors import UnavailableError
 from event_stream.web.problem.details import Problem, unavailable
-
-logger = logging.getLogger("event_stream.web")
 
 RETRY_AFTER_S = 5
 
@@ -52,27 +49,6 @@ def _invalid(detail: Any) -> Problem:
     )
 
 
-def _too_large(exc: BaseException) -> Problem:
-    return Problem(413, detail=_("The request is larger than this service accepts."))
-
-
-def _unreadable(exc: BaseException) -> Problem:
-    # The exception's text speaks of our settings, or of bytes: it is for the log.
-    logger.warning("request.unreadable", exc_info=exc)
-    return Problem(400, detail=_("The request can't be read."))
-
-
-def _unstorable(exc: BaseException) -> Problem:
-    # A validator of ours is missing, hence the traceback; the caller's value is wrong all the same.
-    logger.warning("request.unstorable", exc_info=exc)
-    return Problem(400, detail=_("The request holds a value that can't be stored."))
-
-
-def _unavailable(exc: BaseException) -> Problem:
-    logger.error("request.unavailable", extra={"error": str(exc)})
-    return unavailable(_("A server that is needed is away. Try again."), retry_after_s=RETRY_AFTER_S)
-
-
 def _flatten(path: str, detail: Any) -> Iterator[tuple[str, str]]:
     """DRF's nested errors as (path, message) pairs: {"a": [{}, {"b": ["no"]}]} gives ("a.1.b", "no")."""
     match detail:
@@ -97,11 +73,24 @@ _TRANSLATIONS: tuple[tuple[tuple[type[BaseException], ...], Callable[[Any], Prob
     ((drf.ValidationError,), lambda exc: _invalid(exc.detail)),
     ((core.ValidationError,), lambda exc: _invalid(exc.message_dict if hasattr(exc, "error_dict") else exc.messages)),
     ((drf.APIException,), _of_api_exception),
-    ((Http404,), lambda exc: _of_api_exception(drf.NotFound())),
+    ((Http404,), lambda _exc: _of_api_exception(drf.NotFound())),
     ((core.PermissionDenied,), lambda exc: _of_api_exception(drf.PermissionDenied(*exc.args))),
-    ((core.RequestDataTooBig, core.TooManyFieldsSent, core.TooManyFilesSent), _too_large),
-    ((core.SuspiciousOperation, core.BadRequest, MultiPartParserError, UnicodeDecodeError), _unreadable),
-    ((DataError,), _unstorable),
-    ((OperationalError, InterfaceError, UnavailableError), _unavailable),
+    (
+        (core.RequestDataTooBig, core.TooManyFieldsSent, core.TooManyFilesSent),
+        lambda _exc: Problem(413, detail=_("The request is larger than this service accepts.")),
+    ),
+    (
+        # Their texts speak of our settings, or of bytes: they are for the log.
+        (core.SuspiciousOperation, core.BadRequest, MultiPartParserError, UnicodeDecodeError),
+        lambda _exc: Problem(400, detail=_("The request can't be read.")),
+    ),
+    (
+        (DataError,),
+        lambda _exc: Problem(400, detail=_("The request holds a value that can't be stored.")),
+    ),
+    (
+        (OperationalError, InterfaceError, UnavailableError),
+        lambda _exc: unavailable(_("A server that is needed is away. Try again."), retry_after_s=RETRY_AFTER_S),
+    ),
 )
 """The first whose kinds fit speaks."""
