@@ -10,6 +10,7 @@ Each can be killed, paused, resumed and restarted while its clients watch; none 
 from manage_scripts.stack.databases import create_database, database_url
 from manage_scripts.stack.errors import StackError
 from manage_scripts.stack.kafka import Kafka
+from manage_scripts.stack.platform import Platform
 from manage_scripts.stack.postgres import Postgres
 from manage_scripts.stack.process import SupervisedProcess
 from manage_scripts.stack.servers import Servers
@@ -18,6 +19,7 @@ from manage_scripts.stack.waiting import wait_until
 
 __all__ = [
     "Kafka",
+    "Platform",
     "Postgres",
     "Servers",
     "StackError",

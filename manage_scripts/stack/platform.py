@@ -1,0 +1,136 @@
+"""Both services and their workers as processes on given servers, for `./manage_scripts/run` and the tests alike."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from manage_scripts.stack import services
+from manage_scripts.stack.django_commands import LICENSING, ORGANIZATION, Project, create_admin, manage
+from manage_scripts.stack.ports import free_port
+from manage_scripts.stack.process import SupervisedProcess
+from manage_scripts.stack.servers import Servers
+from manage_scripts.stack.topics import Topic, create_topics, read_topics
+
+DEFAULT_TOPIC = "orgChangeTopic"
+
+
+class Platform:
+    """One organization service, `licensing` licensing services and `workers` workers, on 127.0.0.1.
+
+    Several of them share `servers` without meeting if each has its own `databases` (of the two services, made when
+    missing), Redis database (in `redis_url`) and `topic`. `settings` go into every process's environment. Logs go to
+    `folder`, a file a process.
+    """
+
+    def __init__(
+        self,
+        servers: Servers,
+        folder: Path,
+        *,
+        licensing: int = 1,
+        workers: int = 1,
+        org_port: int | None = None,
+        licensing_ports: Sequence[int] = (),
+        topic: str = DEFAULT_TOPIC,
+        databases: tuple[str, str] = (ORGANIZATION.database, LICENSING.database),
+        redis_url: str | None = None,
+        secret_key: str | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        self.servers = servers
+        self.topic = topic
+        org_port = org_port or free_port()
+        ports = [*licensing_ports, *(free_port() for _ in range(licensing - len(licensing_ports)))]
+        self.organization_url = f"http://127.0.0.1:{org_port}"
+        self.licensing_urls = [f"http://127.0.0.1:{port}" for port in ports]
+        definition = next(each for each in read_topics() if each.name == DEFAULT_TOPIC)
+        self._topic = Topic(topic, definition.partitions, definition.copies, definition.in_sync, definition.settings)
+        shared = {
+            "REDIS_URL": redis_url or servers.redis_url,
+            "KAFKA_BOOTSTRAP_SERVERS": servers.kafka_bootstrap_servers,
+            "SECRET_KEY": secret_key or secrets.token_urlsafe(50),
+            "DEBUG": "false",
+            "ALLOWED_HOSTS": "127.0.0.1,localhost",
+            "ORG_CHANGE_TOPIC": topic,
+            "ORG_CHANGE_PARTITIONS": str(definition.partitions),
+            "LOG_FORMAT": "json",
+            **(settings or {}),
+        }
+        self._databases = databases
+        self.organization_settings = {**shared, "DATABASE_URL": servers.database_url(databases[0])}
+        self.licensing_settings = {
+            **shared,
+            "DATABASE_URL": servers.database_url(databases[1]),
+            "ORGANIZATION_SERVICE_URL": self.organization_url,
+        }
+        self.organization = services.web(
+            ORGANIZATION, "organization", self.organization_settings, port=org_port, folder=folder
+        )
+        self.licensing = [
+            services.web(LICENSING, _numbered("licensing", number), self.licensing_settings, port=port, folder=folder)
+            for number, port in enumerate(ports, 1)
+        ]
+        self.workers = [
+            services.worker(_numbered("worker", number), self.licensing_settings, folder=folder)
+            for number in range(1, workers + 1)
+        ]
+
+    @property
+    def processes(self) -> list[SupervisedProcess]:
+        """In the order of starting."""
+        return [self.organization, *self.licensing, *self.workers]
+
+    def prepare(self, *, sample_data: bool = False, admin: Mapping[str, str] | None = None) -> None:
+        """Databases, tables and topic; sample data and an admin (DJANGO_SUPERUSER_* variables) on request."""
+        for database in self._databases:
+            self.servers.create_database(database)
+
+        def prepare(project: Project, settings: Mapping[str, str]) -> None:
+            manage(project, settings, "migrate", "--noinput")
+            if sample_data:
+                manage(project, settings, "load_sample_data")
+            if admin is not None:
+                create_admin(project, {**settings, **admin})
+
+        with ThreadPoolExecutor(3) as pool:
+            steps: list[Future[None] | Future[list[str]]] = [
+                pool.submit(prepare, ORGANIZATION, self.organization_settings),
+                pool.submit(prepare, LICENSING, self.licensing_settings),
+                pool.submit(create_topics, self.servers.kafka_bootstrap_servers, [self._topic]),
+            ]
+            for step in steps:
+                step.result()
+
+    def start(self) -> Self:
+        """All processes at once; returns when every one is ready. If one isn't, all are stopped."""
+        try:
+            for process in self.processes:
+                process.spawn()
+            for process in self.processes:
+                process.wait_ready()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """First who takes requests, then who works them off."""
+        for group in ([*self.licensing, self.organization], self.workers):
+            with ThreadPoolExecutor(max(1, len(group))) as pool:
+                list(pool.map(lambda process: process.stop(), group))
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def _numbered(name: str, number: int) -> str:
+    """`worker`, `worker-2`, …: the usual single one needs no number."""
+    return name if number == 1 else f"{name}-{number}"
