@@ -1,0 +1,34 @@
+"""System checks of the outbox."""
+
+from typing import Any
+
+from django.apps import apps
+from django.core.checks import CheckMessage, Error, register
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
+
+from event_stream.outbox.settings import outbox_settings
+
+
+@register()
+def check_outbox(**kwargs: Any) -> list[CheckMessage]:
+    """The settings are right, the database is PostgreSQL, the app that installs the triggers is there."""
+    try:
+        database = outbox_settings().database
+    except ImproperlyConfigured as error:
+        return [Error(str(error), id="event_stream_outbox.E001")]
+    found: list[CheckMessage] = []
+    vendor = connections[database].vendor
+    if vendor != "postgresql":
+        found.append(
+            Error(
+                f"The outbox needs PostgreSQL; the database {database!r} is {vendor}.",
+                hint="Its triggers, LISTEN/NOTIFY and advisory locks have no equal elsewhere.",
+                id="event_stream_outbox.E002",
+            )
+        )
+    if not apps.is_installed("pgtrigger"):
+        found.append(
+            Error("INSTALLED_APPS must have 'pgtrigger', which installs triggers.", id="event_stream_outbox.E003")
+        )
+    return found

@@ -1,0 +1,172 @@
+"""Triggers a model declares in `Meta.triggers`, so that no write to its table goes without its message.
+
+triggers = [
+    Versioned(),
+    OutboxGuard(
+        binding="outboundOrgChanges",
+        payload_sql={"action": by_operation(insert="CREATED", update="UPDATED", delete="DELETED"), "id": KEY},
+    ),
+]
+"""
+
+from collections.abc import Mapping
+
+import pgtrigger
+from django.db import models
+
+_CLOCK_US = "floor(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+
+# SQL for `payload_sql`.
+KEY = "the_key"
+VERSION = "the_version"
+EVENT_ID = "the_event_id"
+CORRELATION_ID = "the_correlation_id"
+OCCURRED_AT = """to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
+
+
+def literal(value: str) -> str:
+    """SQL for a text that is always the same."""
+    if "$$" in value:
+        raise ValueError(f"{value!r}: a text in a trigger can't have two dollar signs in a row")
+    return "'" + value.replace("'", "''") + "'::text"
+
+
+def by_operation(*, insert: str, update: str, delete: str) -> str:
+    """SQL for a text that tells what was done."""
+    cases = {"INSERT": insert, "UPDATE": update, "DELETE": delete}
+    return "CASE TG_OP " + " ".join(f"WHEN '{name}' THEN {literal(text)}" for name, text in cases.items()) + " END"
+
+
+def column(name: str) -> str:
+    """SQL for a column of the row: as it is after the write, or as it was before a deletion."""
+    return f"the_row.{_quoted(name)}"
+
+
+class Versioned(pgtrigger.Trigger):
+    """Gives each write of a row a version above the one before, whatever it was written with.
+
+    Versions are the microseconds of the database's clock where that is higher, so that a row that is deleted and made
+    anew under the same id goes on above its old versions without a record of them. They fit a double exactly.
+    """
+
+    when = pgtrigger.Before
+    operation = pgtrigger.Insert | pgtrigger.Update
+
+    def __init__(self, *, field: str = "version", name: str = "versioned") -> None:
+        self.field = field
+        super().__init__(name=name)
+
+    def get_func(self, model: type[models.Model]) -> str:  # type: ignore[override]
+        version = _column(model, self.field)
+        return f"""
+            IF TG_OP = 'INSERT' THEN
+                NEW.{version} := {_CLOCK_US};
+            ELSE
+                NEW.{version} := GREATEST(OLD.{version} + 1, {_CLOCK_US});
+            END IF;
+            RETURN NEW;
+        """
+
+
+class OutboxGuard(pgtrigger.Trigger):
+    """At commit, adds to the outbox the message of each version that has none.
+
+    `key` and `version` are fields of the model; `payload_sql` maps the payload's keys to SQL, best put together from
+    the constants and functions of this module. The correlation id is what `share_correlation_id` told the transaction;
+    one is minted for it otherwise.
+
+    A deletion has no version of its own in the table: any message of its key above the row's last version tells of it,
+    save the one of the row's own re-creation. A message added late goes before those of later versions that the same
+    transaction wrote already, so that a key's messages are in the order of its versions.
+    """
+
+    when = pgtrigger.After
+    operation = pgtrigger.Insert | pgtrigger.Update | pgtrigger.Delete
+    timing = pgtrigger.Deferred
+
+    def __init__(
+        self,
+        *,
+        binding: str,
+        payload_sql: Mapping[str, str],
+        key: str = "id",
+        version: str = "version",
+        name: str = "outbox_guard",
+    ) -> None:
+        self.binding = binding
+        self.payload_sql = dict(payload_sql)
+        self.key = key
+        self.version = version
+        super().__init__(name=name)
+
+    def get_declare(self, model: type[models.Model]) -> list[tuple[str, str]]:  # type: ignore[override]
+        return [
+            ("the_row", f"{_quoted(model._meta.db_table)}%ROWTYPE"),
+            ("the_key", "text"),
+            ("the_version", "bigint"),
+            ("the_event_id", "uuid := gen_random_uuid()"),
+            ("the_correlation_id", "text"),
+            ("recreated", "bigint"),
+        ]
+
+    def get_func(self, model: type[models.Model]) -> str:  # type: ignore[override]
+        key, version = _column(model, self.key), _column(model, self.version)
+        binding = literal(self.binding)
+        payload = ", ".join(f"{literal(name)}, {sql}" for name, sql in self.payload_sql.items())
+        return f"""
+            IF TG_OP = 'DELETE' THEN
+                the_row := OLD;
+                the_key := OLD.{key}::text;
+                SELECT {version} INTO recreated FROM {_quoted(model._meta.db_table)} WHERE {key} = OLD.{key};
+                IF EXISTS (
+                    SELECT FROM event_stream_outbox WHERE binding = {binding} AND key = the_key
+                    AND version > OLD.{version} AND version IS DISTINCT FROM recreated
+                ) THEN
+                    RETURN NULL;
+                END IF;
+                the_version := OLD.{version} + 1;
+                IF recreated IS NULL THEN
+                    the_version := GREATEST(the_version, {_CLOCK_US});
+                END IF;
+            ELSE
+                the_row := NEW;
+                the_key := NEW.{key}::text;
+                the_version := NEW.{version};
+                IF TG_OP = 'UPDATE' AND OLD.{key} IS DISTINCT FROM NEW.{key} THEN
+                    RAISE EXCEPTION 'the key of a row in % can not change (from % to %)',
+                        TG_TABLE_NAME, OLD.{key}, NEW.{key}
+                        USING HINT = 'Delete the row and insert it under its new key.';
+                END IF;
+                IF EXISTS (
+                    SELECT FROM event_stream_outbox WHERE binding = {binding} AND key = the_key
+                    AND version = the_version
+                ) THEN
+                    RETURN NULL;
+                END IF;
+            END IF;
+
+            the_correlation_id := COALESCE(
+                NULLIF(current_setting('event_stream.correlation_id', true), ''),
+                set_config('event_stream.correlation_id', gen_random_uuid()::text, true)
+            );
+            INSERT INTO event_stream_outbox
+                (event_id, binding, key, payload, headers, version, correlation_id, by_trigger)
+            VALUES
+                (the_event_id, {binding}, the_key, jsonb_build_object({payload}), '{{}}', the_version,
+                 the_correlation_id, true);
+            UPDATE event_stream_outbox SET id = later.new_id FROM (
+                SELECT id, nextval(pg_get_serial_sequence('event_stream_outbox', 'id')) AS new_id FROM (
+                    SELECT id FROM event_stream_outbox WHERE binding = {binding} AND key = the_key
+                    AND version > the_version AND published_at IS NULL ORDER BY version
+                ) AS in_order
+            ) AS later WHERE event_stream_outbox.id = later.id;
+            RETURN NULL;
+        """  # noqa: S608  (made of the model's own names, quoted, and of what its author wrote)
+
+
+def _column(model: type[models.Model], field: str) -> str:
+    return _quoted(str(model._meta.get_field(field).column))  # type: ignore[union-attr]
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
