@@ -39,8 +39,13 @@ class Guardian:
             # A forked copy of this process is not the parent of these children: it gets a guardian of its own.
             if self._process is None or self._process.poll() is not None or self._owner != os.getpid():
                 self._owner = os.getpid()
+                # A file made inheritable (the lock of a run) stays open until the last child is gone.
                 self._process = subprocess.Popen(
-                    [sys.executable, "-S", "-E", __file__], stdin=subprocess.PIPE, text=True, start_new_session=True
+                    [sys.executable, "-S", "-E", __file__],
+                    stdin=subprocess.PIPE,
+                    text=True,
+                    start_new_session=True,
+                    close_fds=False,
                 )
             assert self._process.stdin is not None
             self._process.stdin.write(line + "\n")

@@ -1,0 +1,118 @@
+"""Everything that can be said about the code without running it, one line a check: ./manage_scripts/check"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from manage_scripts.stack.django_commands import LICENSING, ORGANIZATION, Project
+from manage_scripts.stack.paths import ROOT
+
+_MAX_LINES = 300
+# Enough for the settings to load; no check talks to a server.
+_SETTINGS = {
+    "SECRET_KEY": "for-checks-only-" + "x" * 50,
+    "REDIS_URL": "redis://127.0.0.1:1/0",
+    "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
+    "ORGANIZATION_SERVICE_URL": "http://127.0.0.1:1",
+    "DATABASE_URL": "postgresql://127.0.0.1:1/none",
+}
+_PYTHON_PATH = os.pathsep.join(str(folder) for folder in (ROOT, ROOT / "org_project", ROOT / "licensing_project"))
+_TOOLS = Path(sys.executable).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A command that must end with exit code 0."""
+
+    name: str
+    argv: list[str]
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def complaint(self) -> str | None:
+        """What it says, or None if all is well."""
+        done = subprocess.run(
+            self.argv,
+            cwd=ROOT,
+            env=os.environ | _SETTINGS | self.environment,
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        return None if done.returncode == 0 else done.stdout.strip() or f"exit code {done.returncode}"
+
+
+def checks() -> list[Check]:
+    common = [path for path in ("event_stream", "manage_scripts", "benchmarks") if any((ROOT / path).rglob("*.py"))]
+    yours = {project.name for project in (ORGANIZATION, LICENSING)}
+    tests = [f"tests/{path.name}" for path in sorted((ROOT / "tests").iterdir()) if path.name not in yours]
+    return [
+        Check("mypy: event_stream, manage_scripts, tests", [*_mypy("pyproject.toml"), *common, *_typed(tests)]),
+        *(check for project in (ORGANIZATION, LICENSING) for check in _of_project(project)),
+        Check("ruff check", [str(_TOOLS / "ruff"), "check", "--quiet", "."]),
+        Check("ruff format", [str(_TOOLS / "ruff"), "format", "--quiet", "--check", "."]),
+        Check("import directions", [str(_TOOLS / "lint-imports")], {"PYTHONPATH": _PYTHON_PATH}),
+    ]
+
+
+def _of_project(project: Project) -> Iterator[Check]:
+    python_path = {"MYPYPATH": str(ROOT / project.name), "PYTHONPATH": str(ROOT / project.name)}
+    folders = _typed([project.name, f"tests/{project.name}"])
+    yield Check(f"mypy: {project.name}", [*_mypy(f"{project.name}/mypy.ini"), *folders], python_path)
+    yield Check(f"{project.name}: system checks", project.command("check", "--fail-level", "WARNING"))
+    yield Check(f"{project.name}: migrations", project.command("makemigrations", "--check", "--dry-run"))
+    spectacular = ("spectacular", "--validate", "--fail-on-warn", "--file", os.devnull)
+    yield Check(f"{project.name}: OpenAPI", project.command(*spectacular))
+
+
+def _mypy(configuration: str) -> list[str]:
+    # A cache for each, or the runs would throw away each other's.
+    cache = ROOT / ".mypy_cache" / configuration.replace("/", "-")
+    return [str(_TOOLS / "mypy"), "--config-file", configuration, "--cache-dir", str(cache), "--no-error-summary"]
+
+
+def _typed(paths: list[str]) -> list[str]:
+    """Those that hold Python at all."""
+    return [path for path in paths if path.endswith(".py") or any((ROOT / path).rglob("*.py"))]
+
+
+def too_long() -> list[str]:
+    """The modules that are over the limit; migrations are written by a machine."""
+    listed = subprocess.run(["git", "ls-files", "*.py"], cwd=ROOT, check=True, capture_output=True, text=True)
+    lengths = {name: len((ROOT / name).read_text().splitlines()) for name in listed.stdout.split()}
+    return [
+        f"{name}: {lines} lines" for name, lines in lengths.items() if lines > _MAX_LINES and "migrations" not in name
+    ]
+
+
+def main() -> int:
+    argparse.ArgumentParser(prog="check", description=__doc__).parse_args()
+    failed = 0
+
+    def run(check: Check) -> tuple[Check, str | None, float]:
+        started = time.monotonic()
+        return check, check.complaint(), time.monotonic() - started
+
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        for check, complaint, took_s in pool.map(run, checks()):
+            failed += _report(check.name, complaint, took_s)
+    failed += _report(f"no module over {_MAX_LINES} lines", "\n".join(too_long()) or None, 0.0)
+    print(f"{failed} checks failed" if failed else "All checks passed")
+    return 1 if failed else 0
+
+
+def _report(name: str, complaint: str | None, took_s: float) -> bool:
+    print(f"{'ok    ' if complaint is None else 'FAILED'}  {name}  ({took_s:.1f} s)", flush=True)
+    if complaint is not None:
+        print("\n".join(f"        {line}" for line in complaint.splitlines()), flush=True)
+    return complaint is not None
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

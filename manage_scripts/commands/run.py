@@ -1,0 +1,136 @@
+"""Start everything, do the main job once, stay up until Ctrl-C: ./manage_scripts/run
+
+PostgreSQL, Valkey and Kafka are started from wheels and jars; DATABASE_URL, REDIS_URL and KAFKA_BOOTSTRAP_SERVERS
+name servers of your own instead (two databases, `organization` and `licensing`, are made on the PostgreSQL of
+DATABASE_URL when missing). Data and logs are in .local/run/ and are kept.
+"""
+
+import argparse
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from types import FrameType
+
+from manage_scripts.main_job import MainJob
+from manage_scripts.run_state import DATA, RunLock, Secrets, forget_data
+from manage_scripts.screen import Screen
+from manage_scripts.stack.errors import StackError
+from manage_scripts.stack.paths import ROOT
+from manage_scripts.stack.platform import Platform
+from manage_scripts.stack.ports import RememberedPorts, require_free
+from manage_scripts.stack.process import SupervisedProcess
+from manage_scripts.stack.servers import start_servers
+
+_ADMIN = "admin"
+_WATCH_EVERY_S = 0.5
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def main(arguments: Sequence[str]) -> int:
+    options = _options(arguments)
+    screen = Screen()
+    for number in _STOP_SIGNALS:
+        signal.signal(number, _interrupt)
+    with ExitStack() as cleanup:
+        try:
+            code = _run(options, screen, cleanup)
+        except StackError as error:
+            screen.error(str(error))
+            code = 1
+        except KeyboardInterrupt:
+            screen.error("Interrupted before everything was up.")
+            code = 130
+        # Stopping takes a moment, and a second Ctrl-C must not cut it short.
+        for number in _STOP_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+    return code
+
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    description, _, epilog = (__doc__ or "").partition("\n\n")
+    parser = argparse.ArgumentParser(prog="run", description=description, epilog=epilog)
+    parser.add_argument("--fresh", action="store_true", help="start over: forget the data of our own servers")
+    parser.add_argument(
+        "--once", action="store_true", help="stop after the main job; exit code 0 only if each step was seen"
+    )
+    parser.add_argument("--org-port", type=int, default=8081, help="of the organization service (default: 8081)")
+    parser.add_argument("--licensing-port", type=int, default=8080, help="of the licensing service (default: 8080)")
+    return parser.parse_args(arguments)
+
+
+def _run(options: argparse.Namespace, screen: Screen, cleanup: ExitStack) -> int:
+    started = time.monotonic()
+    lock = RunLock()
+    lock.acquire()
+    cleanup.callback(lock.release)
+    if options.fresh:
+        forget_data()
+    require_free(options.org_port, purpose="the organization service", choose_with="--org-port")
+    require_free(options.licensing_port, purpose="the licensing service", choose_with="--licensing-port")
+    secrets = Secrets.load(DATA / "secrets.json")
+    ports = RememberedPorts(DATA / "ports.json")
+
+    with screen.step("Starting PostgreSQL, Valkey and Kafka"):
+        servers = start_servers(
+            DATA,
+            durable=True,
+            choose_port=ports.__getitem__,
+            announce=screen.progress,
+            progress=lambda fetched, total: screen.progress(f"Fetching Kafka, once: jar {fetched} of {total}"),
+        )
+    cleanup.callback(servers.stop)
+    platform = Platform(
+        servers,
+        DATA,
+        org_port=options.org_port,
+        licensing_ports=[options.licensing_port],
+        secret_key=secrets.secret_key,
+    )
+    with screen.step("Preparing databases, topic, sample data and admin"):
+        admin = {"USERNAME": _ADMIN, "EMAIL": "admin@example.org", "PASSWORD": secrets.admin_password}
+        platform.prepare(sample_data=True, admin={f"DJANGO_SUPERUSER_{name}": value for name, value in admin.items()})
+    cleanup.callback(platform.stop)
+    with screen.step("Starting both services and the worker"):
+        platform.start()
+    screen.heading("The main job: one change, from the lookup to the evicted copy")
+    MainJob(platform, screen).do()
+    screen.line(f"Every step was seen, {time.monotonic() - started:.1f} s after the start.", mark="✓")
+    if options.once:
+        return 0
+    _show_doors(screen, platform, secrets)
+    _watch([*servers.processes, *platform.processes], screen)
+    return 0
+
+
+def _show_doors(screen: Screen, platform: Platform, secrets: Secrets) -> None:
+    organization, [licensing] = platform.organization_url, platform.licensing_urls
+    screen.heading("Open in a browser")
+    for name, base, api in (
+        ("organization service", organization, "/v1/organization"),
+        ("licensing service", licensing, "/docs"),
+    ):
+        screen.fact(name, f"{base}{api}   admin {base}/admin/   API {base}/docs")
+    screen.fact("login of both admins", f"{_ADMIN} / {secrets.admin_password}")
+    screen.fact("data and logs", str(DATA.relative_to(ROOT)))
+    screen.heading("Ctrl-C stops everything and keeps the data.")
+
+
+def _watch(processes: Sequence[SupervisedProcess], screen: Screen) -> None:
+    """Return on Ctrl-C; `ProcessDiedError` as soon as one of them is gone."""
+    try:
+        while True:
+            for process in processes:
+                process.raise_if_dead()
+            time.sleep(_WATCH_EVERY_S)
+    except KeyboardInterrupt:
+        screen.line("Stopping.")
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

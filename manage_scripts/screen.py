@@ -1,0 +1,67 @@
+"""What the person at the terminal sees: a spinner and ticks on a terminal, plain lines elsewhere."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.status import Status
+from rich.text import Text
+
+
+class Screen:
+    """Prints steps as they happen. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._out = Console(highlight=False, soft_wrap=True)
+        self._err = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._lock = threading.Lock()
+        self._status: Status | None = None
+
+    @contextmanager
+    def step(self, text: str) -> Iterator[None]:
+        """A piece of work: shown while it goes on, ticked off with its time when done. Not to be nested."""
+        started = time.monotonic()
+        if self._out.is_terminal:
+            with self._out.status(text) as self._status:
+                yield
+            self._status = None
+        else:
+            self.line(f"{text} ...")
+            yield
+        self.line(f"{text}: done in {time.monotonic() - started:.1f} s", mark="✓")
+
+    def progress(self, text: str) -> None:
+        """How far the present step is."""
+        if self._status is not None:
+            self._status.update(text)
+        else:
+            self.line(f"  {text}")
+
+    def heading(self, text: str) -> None:
+        self.line("")
+        self._print(Text(text, style="bold"))
+
+    def fact(self, label: str, text: str, outcome: str = "") -> None:
+        """One observation, in columns: what was looked at, what came of it, the details."""
+        line = Text("  ")
+        line.append(f"{label:<22}")
+        line.append(f"{outcome:<6}", style="green" if outcome == "hit" else "yellow")
+        line.append(f" {text}")
+        self._print(line)
+
+    def line(self, text: str, mark: str = "") -> None:
+        self._print(Text.assemble((f"{mark} " if mark else "", "green"), text))
+
+    def error(self, text: str) -> None:
+        """On stderr: the first line says what is wrong, the rest is detail."""
+        sentence, _, detail = text.partition("\n")
+        with self._lock:
+            self._err.print(Text(sentence, style="bold red"))
+            if detail:
+                self._err.print(Text(detail, style="dim"))
+
+    def _print(self, text: Text) -> None:
+        with self._lock:
+            self._out.print(text)
