@@ -49,6 +49,7 @@ keepalive = 75
 # SCRIPT_NAME is the gateway's prefix (/organization): with it every absolute link is true. It and X-Forwarded-Proto
 # are believed from FORWARDED_ALLOW_IPS (addresses or networks; gunicorn reads it itself) and dropped from all others.
 forwarder_headers = "SCRIPT_NAME"
+secure_scheme_headers = {"X-FORWARDED-PROTO": "https"}
 
 limit_request_line = 8190
 limit_request_fields = 64

@@ -1,6 +1,7 @@
 """The gateway: the machine's nginx with deploy/nginx/gateway.conf.template, in a folder of its own."""
 
 import http.client
+import os
 import re
 import shutil
 import signal
@@ -18,6 +19,7 @@ TEMPLATE = ROOT / "deploy" / "nginx" / "gateway.conf.template"
 _FOLDERS_BESIDE_PATH = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/bin")
 
 _MAIN = """\
+{user}
 daemon off;
 worker_processes 1;
 pid {folder}/nginx.pid;
@@ -79,7 +81,7 @@ class Nginx(SupervisedProcess):
 
     def spawn(self) -> "Nginx":
         self.data_dir.mkdir(parents=True, exist_ok=True)
-        (self.data_dir / "nginx.conf").write_text(_MAIN.format(folder=self.data_dir))
+        (self.data_dir / "nginx.conf").write_text(_MAIN.format(folder=self.data_dir, user=_user()))
         (self.data_dir / "gateway.conf").write_text(render(TEMPLATE.read_text(), self._values))
         return super().spawn()
 
@@ -95,6 +97,11 @@ class Nginx(SupervisedProcess):
             return False
         finally:
             connection.close()
+
+
+def _user() -> str:
+    """Root's workers would become www-data, who may not get into the folder with the bodies that don't fit in memory."""
+    return "user root;" if os.geteuid() == 0 else ""
 
 
 def render(template: str, values: dict[str, str]) -> str:
