@@ -1,0 +1,1 @@
+"""A cache in Redis that a log of changes keeps in step, with a bound on staleness that it can prove."""

@@ -1,0 +1,142 @@
+"""Keeps a cache in step with a log: Redis holds a prefix of it, and the watermark says which."""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from event_stream.binder import LogBounds
+from event_stream.cache.answers import Eviction, OutOfStep
+from event_stream.cache.change import Change, Heartbeat
+from event_stream.cache.digest import Digest
+from event_stream.cache.keys import id_in
+from event_stream.cache.protocol import FencedCache
+from event_stream.errors import ConfigurationError, ConversionError
+from event_stream.handler import Batch, Handled, Rewind
+from event_stream.message import Record
+
+logger = logging.getLogger("event_stream.cache")
+
+MAX_RECORDS = 1000
+"""In one script, beside which Redis does nothing else: a few milliseconds."""
+
+Decode: TypeAlias = Callable[[Record], Change | Heartbeat | None]
+"""What a record tells; None: nothing that matters here. Raises ConversionError for what can't be read."""
+Reject: TypeAlias = Callable[[Record, ConversionError], None]
+"""Given a record that can't be read, after its eviction and before its offset counts as done; may be given it again."""
+
+
+def log_rejected(record: Record, error: ConversionError) -> None:
+    """The record is passed over; this line is all that is kept of it."""
+    logger.warning(
+        "message.rejected",
+        extra={
+            "destination": record.destination,
+            "partition": record.partition,
+            "offset": record.offset,
+            "error": str(error),
+        },
+    )
+
+
+class CacheApplier:
+    """A BatchHandler that evicts what has changed. It keeps nothing itself: any number may run, the watermark decides.
+
+    A record that can't be read evicts by its key (fail-open: what it meant is asked anew) and goes to `reject`.
+    """
+
+    def __init__(self, cache: FencedCache, decode: Decode, *, reject: Reject = log_rejected) -> None:
+        self._cache = cache
+        self._decode = decode
+        self._reject = reject
+
+    def start(self, partition: int, log: LogBounds, committed: int | None) -> int:
+        """After the watermark; where the log has no such place, at the group's commit or its start, in a new epoch."""
+        if partition >= self._cache.keys.partitions:
+            raise ConfigurationError(
+                f"the cache's `partitions` is {self._cache.keys.partitions}, but the log has a partition {partition}: "
+                "it should be the log's number of partitions"
+            )
+        return self._in_step(partition, log, committed)
+
+    def handle(self, batch: Batch) -> Handled | Rewind:
+        predecessor = batch.predecessor
+        for first in range(0, len(batch.records), MAX_RECORDS):
+            records = batch.records[first : first + MAX_RECORDS]
+            outcome = self._apply(batch.partition, predecessor, records)
+            if outcome is not None:
+                logger.info("watermark.rewind", extra={"partition": batch.partition, "offset": outcome.offset + 1})
+                return Rewind(outcome.offset + 1)
+            predecessor = records[-1].offset
+        return Handled()
+
+    def idle(self, partition: int, position: int, log: LogBounds) -> int | None:
+        """Redis may have been flushed, or have failed over to an older state, while nothing came."""
+        wanted = self._in_step(partition, log, position)
+        return None if wanted == position else wanted
+
+    def stop(self, partition: int) -> None:
+        """Nothing is kept for a partition."""
+
+    def _in_step(self, partition: int, log: LogBounds, otherwise: int | None) -> int:
+        """The offset to read from, with the watermark just before it."""
+        while True:
+            watermark = self._cache.watermark(partition)
+            if watermark is not None and log.start <= watermark.offset + 1 <= log.end:
+                return watermark.offset + 1
+            # Forgotten; or records were deleted unread; or the log is another (unclean election, topic made anew).
+            position = otherwise if otherwise is not None and log.start <= otherwise <= log.end else log.start
+            if self._cache.begin_epoch(partition, position - 1, instead_of=watermark):
+                lost = None if watermark is None else watermark.offset
+                logger.warning("watermark.new_epoch", extra={"partition": partition, "offset": position, "lost": lost})
+                return position
+
+    def _apply(self, partition: int, predecessor: int, records: Sequence[Record]) -> OutOfStep | None:
+        digest, unreadable = self._read(records)
+        suspects = [Eviction(id) for record, _ in unreadable if (id := id_in(record.key))]
+        evictions = digest.evictions()
+        # A producer that gives no key puts its records anywhere: their ids' homes have watermarks of their own.
+        strays = [each for each in evictions if self._cache.keys.home(each.id) != partition]
+        self._cache.evict(suspects + strays)
+        for record, error in unreadable:
+            self._reject(record, error)
+        at_home = [each for each in evictions if self._cache.keys.home(each.id) == partition]
+        outcome = self._cache.apply(partition, predecessor, records[-1].offset, at_home, digest.as_of_ms)
+        if isinstance(outcome, OutOfStep):
+            return outcome
+        if outcome.new_epoch:
+            extra = {"partition": partition, "offset": predecessor + 1, "lost": None}
+            logger.warning("watermark.new_epoch", extra=extra)
+        if evictions:
+            self._log_applied(partition, records, digest)
+        return None
+
+    def _read(self, records: Sequence[Record]) -> tuple[Digest, list[tuple[Record, ConversionError]]]:
+        digest = Digest()
+        unreadable: list[tuple[Record, ConversionError]] = []
+        # Later than that, a heartbeat would outlive every true one: clocks are not that far apart.
+        latest_ms = self._cache.clock.now_ms() + int(self._cache.settings.bound_s * 1000)
+        for record in records:
+            try:
+                told = self._decode(record)
+            except ConversionError as error:
+                unreadable.append((record, error))
+                continue
+            if isinstance(told, Heartbeat) and told.as_of_ms > latest_ms:
+                unreadable.append((record, ConversionError(f"a heartbeat from the future: {told.as_of_ms} ms")))
+            else:
+                digest.add(told)
+        return digest, unreadable
+
+    def _log_applied(self, partition: int, records: Sequence[Record], digest: Digest) -> None:
+        occurred_at_ms = digest.occurred_at_ms
+        logger.info(
+            "eviction.applied",
+            extra={
+                "partition": partition,
+                "first_offset": records[0].offset,
+                "last_offset": records[-1].offset,
+                "ids": list(dict.fromkeys(each.id for each in digest.evictions())),
+                "correlation_ids": list(digest.correlation_ids),
+                "lag_ms": None if occurred_at_ms is None else self._cache.clock.now_ms() - occurred_at_ms,
+            },
+        )

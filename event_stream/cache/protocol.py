@@ -1,0 +1,142 @@
+"""READ, LEASE, FILL, EVICT and APPLY on a real server; `tests/model` has the same protocol as a model."""
+
+import secrets
+from collections.abc import Iterable, Iterator
+from typing import cast
+
+from redis import RedisError
+
+from event_stream.cache.answers import MISS, Applied, Eviction, FillOutcome, Lease, OutOfStep, Reading, State
+from event_stream.cache.entry import Value, Watermark, checked_version, parse_entry, parse_watermark
+from event_stream.cache.keys import KeySpace
+from event_stream.cache.lua import Scripts, unavailable
+from event_stream.cache.settings import CacheSettings
+from event_stream.clock import Clock, SystemClock
+
+
+class FencedCache:
+    """A cache in Redis that is told of changes by a log, and can prove how fresh a value is.
+
+    One instance serves all threads of a process. `partitions` must be the log's number of partitions, and the same in
+    every process that uses the namespace. Each method raises UnavailableError where Redis can't be reached or refuses,
+    and may then be called again.
+    """
+
+    def __init__(
+        self,
+        alias: str = "default",
+        *,
+        namespace: str = "o",
+        partitions: int = 6,
+        settings: CacheSettings | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.keys = KeySpace(namespace, partitions)
+        self.settings = settings or CacheSettings()
+        self.clock = clock or SystemClock()
+        self.scripts = Scripts(alias)
+        self._bound_ms = int(self.settings.bound_s * 1000)
+        self._hard_ttl_ms = int(self.settings.hard_ttl_s * 1000)
+        self._floor_ttl_ms = int(self.settings.floor_ttl_s * 1000)
+
+    def read(self, id: str) -> Reading:
+        """One round trip, no script."""
+        home = self.keys.home(id)
+        try:
+            entry, watermark = self.scripts.redis.mget(self.keys.entry(id, home), self.keys.watermark(home))
+        except RedisError as error:
+            raise unavailable(error) from error
+        value = parse_entry(cast("bytes | None", entry))
+        if not isinstance(value, Value):
+            return MISS
+        fresh_at_ms = value.fresh_at_ms(parse_watermark(cast("bytes | None", watermark)))
+        # A proof from the future proves nothing: the clocks are further apart than BOUND.
+        vouched = abs(self.clock.now_ms() - fresh_at_ms) <= self._bound_ms
+        return Reading(State.HIT if vouched else State.STALE, value.payload, value.version, fresh_at_ms)
+
+    def lease(self, id: str) -> Lease | None:
+        """The right to ask the origin and fill; None while somebody else has it."""
+        home = self.keys.home(id)
+        token = self.scripts.run(
+            "lease",
+            [self.keys.lease(id, home), self.keys.watermark(home)],
+            [secrets.token_hex(8), self.settings.lease_ms],
+        )
+        return Lease(id, token) if token else None
+
+    def fill(self, lease: Lease, version: int, value: bytes | None, as_of_ms: int) -> FillOutcome:
+        """Keep what the origin answered (None: nothing there) when asked, at `as_of_ms` or later. Uses the lease up."""
+        if value == b"":
+            raise ValueError("a value must not be empty; None stands for a known absence")
+        home = self.keys.home(lease.id)
+        kind = "A" if value is None else "V"
+        answer = self.scripts.run(
+            "fill",
+            [self.keys.entry(lease.id, home), self.keys.lease(lease.id, home)],
+            [lease.token, kind, checked_version(version), as_of_ms, self._hard_ttl_ms, value or b""],
+        )
+        return FillOutcome(answer)
+
+    def release(self, lease: Lease) -> None:
+        """Give the lease up unused."""
+        self.scripts.run("release", [self.keys.lease(lease.id, self.keys.home(lease.id))], [lease.token])
+
+    def evict(self, evictions: Iterable[Eviction]) -> None:
+        """Changes of ids wherever their home is, without moving a watermark: one script for each home."""
+        by_home: dict[int, list[Eviction]] = {}
+        for eviction in evictions:
+            by_home.setdefault(self.keys.home(eviction.id), []).append(eviction)
+        for home, of_home in by_home.items():
+            self.scripts.run("evict", self._pairs(home, of_home), [self._floor_ttl_ms, *_versions(of_home)])
+
+    def apply(
+        self, partition: int, predecessor: int, last: int, evictions: Iterable[Eviction], as_of_ms: int
+    ) -> Applied | OutOfStep:
+        """The records after offset `predecessor` up to `last`, in one step with the watermark.
+
+        `evictions` must have their home on this partition; `as_of_ms` is the greatest heartbeat's, 0 for none. An empty
+        batch (`last == predecessor`) asks whether the reader is in step. Without a watermark, a new epoch begins.
+        """
+        of_batch = list(evictions)
+        epoch = _new_epoch()
+        in_step, answer = self.scripts.run(
+            "apply",
+            [self.keys.watermark(partition), *self._pairs(partition, of_batch)],
+            [predecessor, last, as_of_ms, epoch, self._floor_ttl_ms, *_versions(of_batch)],
+        )
+        if not in_step:
+            return OutOfStep(int(answer))
+        return Applied(answer.decode(), new_epoch=answer.decode() == epoch)
+
+    def watermark(self, partition: int) -> Watermark | None:
+        try:
+            return parse_watermark(cast("bytes | None", self.scripts.redis.get(self.keys.watermark(partition))))
+        except RedisError as error:
+            raise unavailable(error) from error
+
+    def begin_epoch(self, partition: int, offset: int, *, instead_of: Watermark | None) -> bool:
+        """Go on after `offset` without knowing what came before. False where the watermark is another one by now."""
+        expected = b"%b|%d" % (instead_of.epoch, instead_of.offset) if instead_of else b""
+        args = [expected, _new_epoch(), offset]
+        return bool(self.scripts.run("begin_epoch", [self.keys.watermark(partition)], args))
+
+    def ids(self) -> Iterator[str]:
+        """Every id that has an entry, in no order. One may come twice; one that is new or goes meanwhile may not."""
+        for partition in range(self.keys.partitions):
+            try:
+                for key in self.scripts.redis.scan_iter(match=self.keys.entries_pattern(partition), count=1000):
+                    yield self.keys.id_of(cast("bytes", key).decode(), partition)
+            except RedisError as error:
+                raise unavailable(error) from error
+
+    def _pairs(self, home: int, evictions: Iterable[Eviction]) -> list[str]:
+        keys = self.keys
+        return [key for each in evictions for key in (keys.entry(each.id, home), keys.lease(each.id, home))]
+
+
+def _versions(evictions: Iterable[Eviction]) -> list[int | str]:
+    return ["" if each.version is None else checked_version(each.version) for each in evictions]
+
+
+def _new_epoch() -> str:
+    return secrets.token_hex(8)

@@ -1,0 +1,31 @@
+"""How long things hold."""
+
+from dataclasses import dataclass
+
+from event_stream.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class CacheSettings:
+    """The times of the cache protocol."""
+
+    bound_s: float = 10.0
+    """BOUND: a value is a hit while it is proven to have been current no longer ago than this."""
+    hard_ttl_s: float = 86_400.0
+    """A value is forgotten this long after it was filled in; until then it may be served while the origin is away."""
+    lease_ms: int = 3_000
+    """How long the reader that asks the origin keeps the others waiting; longer than an answer takes."""
+    floor_ttl_s: float = 300.0
+    """How long an eviction is remembered; longer than a lease and the origin's lag together."""
+
+    def __post_init__(self) -> None:
+        if self.bound_s <= 0:
+            raise ConfigurationError(f"bound_s is {self.bound_s}; it should be a number of seconds above 0")
+        if self.hard_ttl_s < self.bound_s:
+            raise ConfigurationError(f"hard_ttl_s is {self.hard_ttl_s}; it should be at least bound_s, {self.bound_s}")
+        if self.lease_ms <= 0:
+            raise ConfigurationError(f"lease_ms is {self.lease_ms}; it should be a number of milliseconds above 0")
+        if self.floor_ttl_s * 1000 <= self.lease_ms:
+            raise ConfigurationError(
+                f"floor_ttl_s is {self.floor_ttl_s}; it should be longer than lease_ms, {self.lease_ms}"
+            )
