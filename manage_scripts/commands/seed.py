@@ -1,7 +1,7 @@
 """Load the sample data into both services: ./manage_scripts/seed
 
-It may be run again: what is there already stays as it is. DATABASE_URL names the PostgreSQL server, as for `run`; the
-databases `organization` and `licensing` on it have been migrated. The services' other settings come from the environment.
+It may be run again: what is there already stays as it is. DATABASE_URL names the PostgreSQL server, as for `run`, with
+the databases `organization` and `licensing`, migrated. The services' other settings come from the environment, too.
 """
 
 import argparse

@@ -100,7 +100,7 @@ class Nginx(SupervisedProcess):
 
 
 def _user() -> str:
-    """Root's workers would become www-data, who may not get into the folder with the bodies that don't fit in memory."""
+    """Root's workers would become www-data, who may not get into the folder where large bodies are put."""
     return "user root;" if os.geteuid() == 0 else ""
 
 
