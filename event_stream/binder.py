@@ -41,15 +41,16 @@ class Producer(Protocol):
 
 
 class RebalanceListener(Protocol):
-    """Told of partitions that come and go. Called from within `Consumer.poll` and `Consumer.close`."""
+    """Told of partitions that come and go. Called from within `Consumer.poll` and `Consumer.close`, on their thread."""
 
-    def assigned(self, partitions: Collection[int]) -> None: ...
+    def assigned(self, partitions: Collection[int]) -> None:
+        """They are ours from here on, in addition to what we have. Called with none where the group has none for us."""
 
     def revoked(self, partitions: Collection[int]) -> None:
-        """They are still ours until this returns: finished work may be committed here."""
+        """They are no longer ours; what had been committed by then has been kept."""
 
     def lost(self, partitions: Collection[int]) -> None:
-        """Somebody else has them already: nothing may be committed."""
+        """Somebody else has had them for a while, and what was committed last may not have been kept."""
 
 
 class Consumer(Protocol):
@@ -65,8 +66,15 @@ class Consumer(Protocol):
 
     def resume(self, partitions: Collection[int]) -> None: ...
 
+    def position(self, partition: int) -> int:
+        """The offset that the next poll of the partition begins at, past what is in the log but is no record."""
+
     def commit(self, next_offsets: Mapping[int, int]) -> None:
-        """Everything below these offsets is done. Raises UnavailableError where it could not be kept."""
+        """Everything below these offsets is done.
+
+        A binder may keep them a moment later, so that a batch does not wait for it, but before `poll` or `close` gives
+        the partitions away. What a crash or a lost group loses of them is read again.
+        """
 
     def committed(self, partition: int) -> int | None:
         """The group's offset for the partition; None when it has none yet."""
@@ -78,9 +86,16 @@ class Consumer(Protocol):
 
 
 class Binder(Protocol):
-    """A platform. Made once a process from its entry in EVENT_STREAM["binders"]."""
+    """A platform. Made once a process as `type(name, properties)` from its entry in EVENT_STREAM["binders"].
+
+    Making it, a producer or a consumer neither waits for the platform nor fails when that is away. Properties that are
+    wrong raise ConfigurationError, its text beginning with the key: "['acks'] is 1; it should be ...".
+    """
 
     capabilities: Capabilities
+
+    def check(self, binding: Binding) -> None:
+        """Raises ConfigurationError where the binding asks for something that this platform can't do."""
 
     def producer(self, binding: Binding) -> Producer: ...
 

@@ -2,7 +2,36 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
+
+HeaderFormat = Literal["spring", "plain"]
+
+
+@dataclass(frozen=True, slots=True)
+class ProducerSettings:
+    """What only concerns sending."""
+
+    heartbeat: str | None = None
+    """Dotted path of a function that makes the payload of a heartbeat; the outbox' relay sends it."""
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    """The binder's own: see its documentation."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerSettings:
+    """What only concerns the worker. Times are in milliseconds."""
+
+    batch_size: int = 500
+    """The most records that one poll returns, over all partitions."""
+    poll_timeout_ms: int = 500
+    """How long a poll waits, and so how late a stop is noticed."""
+    idle_interval_ms: int = 1000
+    """How often a handler hears that nothing came."""
+    retry_initial_ms: int = 200
+    retry_max_ms: int = 10_000
+    """A partition whose handler needs a server that is away waits between these two, doubling each time."""
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    """The binder's own: see its documentation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,5 +43,6 @@ class Binding:
     binder: str
     content_type: str = "application/json"
     group: str | None = None
-    properties: Mapping[str, Any] = field(default_factory=dict)
-    """The binder's own settings for this binding, and the worker's: see the binder's documentation."""
+    header_format: HeaderFormat = "spring"
+    producer: ProducerSettings = field(default_factory=ProducerSettings)
+    consumer: ConsumerSettings = field(default_factory=ConsumerSettings)

@@ -1,0 +1,36 @@
+"""The Kafka binder, on kafka-python.
+
+Its entry in EVENT_STREAM["binders"] is {"type": "kafka", "bootstrap_servers": ["host:port", ...]} and any setting that
+kafka-python's clients share (security_protocol, sasl_mechanism, ssl_cafile, ...). A binding's "producer" and "consumer"
+take further ones in their "properties". What the guarantees of this package rest on (acks, idempotence, no auto commit)
+can't be set.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from event_stream.binder import Capabilities, Consumer, Producer, RebalanceListener
+from event_stream.binders.kafka import properties as checked
+from event_stream.binders.kafka.producer import KafkaProducer
+from event_stream.binding import Binding
+
+
+class KafkaBinder:
+    """A Kafka cluster. Nothing connects before it is used."""
+
+    capabilities = Capabilities(seekable=True, partitioned=True)
+
+    def __init__(self, name: str, properties: Mapping[str, Any]) -> None:
+        self.name = name
+        self._properties = checked.binder_properties(properties)
+
+    def check(self, binding: Binding) -> None:
+        checked.check_destination(binding.destination)
+        checked.producer_properties(self._properties, binding.producer.properties)
+        checked.consumer_properties(self._properties, binding)
+
+    def producer(self, binding: Binding) -> Producer:
+        return KafkaProducer(checked.producer_properties(self._properties, binding.producer.properties))
+
+    def consumer(self, binding: Binding, listener: RebalanceListener) -> Consumer:
+        raise NotImplementedError

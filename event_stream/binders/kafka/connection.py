@@ -1,0 +1,90 @@
+"""A kafka-python client that connects when it is first needed, on a thread of its own.
+
+kafka-python's constructors wait for a broker and raise when none answers. Here neither making a producer nor polling
+waits longer than it was told to, and a broker that is away is looked for again each time somebody asks.
+"""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Generic, TypeVar
+
+import kafka
+from kafka.errors import KafkaConfigurationError, KafkaError
+
+from event_stream.errors import ConfigurationError, UnavailableError
+
+C = TypeVar("C")
+
+
+class Connection(Generic[C]):
+    """`make(kafka_client=...)` constructs the client, `discard` ends one that is no longer wanted."""
+
+    def __init__(self, make: Callable[..., C], discard: Callable[[C], None], servers: list[str]) -> None:
+        self._make = make
+        self._discard = discard
+        self._servers = servers
+        self._lock = threading.Lock()
+        self._attempt: Future[C] | None = None
+
+    def get(self, timeout_s: float) -> C:
+        """The client, connected. Raises UnavailableError where no broker has answered in that time."""
+        attempt = self._current_attempt()
+        try:
+            return attempt.result(timeout_s)
+        except TimeoutError as error:
+            raise UnavailableError(f"no Kafka broker of {self._servers} has answered yet") from error
+        except (KafkaConfigurationError, ValueError, AssertionError) as error:
+            raise ConfigurationError(f"kafka-python refuses its settings: {error}") from error
+        except (KafkaError, OSError) as error:
+            self._forget(attempt)
+            raise UnavailableError(f"no Kafka broker of {self._servers} answers: {error}") from error
+
+    def connected(self) -> C | None:
+        """The client if there is one by now."""
+        with self._lock:
+            attempt = self._attempt
+        return attempt.result() if attempt is not None and _succeeded(attempt) else None
+
+    def forget(self, client: C | None = None) -> None:
+        """Connect anew the next time and discard what there is. With a client, only if that one is still in use."""
+        with self._lock:
+            attempt = self._attempt
+        if attempt is not None and (client is None or (_succeeded(attempt) and attempt.result() is client)):
+            self._forget(attempt)
+
+    def _forget(self, attempt: "Future[C]") -> None:
+        with self._lock:
+            if self._attempt is not attempt:
+                return
+            self._attempt = None
+        attempt.add_done_callback(lambda made: self._discard(made.result()) if _succeeded(made) else None)
+
+    def _current_attempt(self) -> "Future[C]":
+        with self._lock:
+            if self._attempt is None:
+                self._attempt = Future()
+                # A daemon: a process that has been told to stop does not wait for a broker that may never answer.
+                threading.Thread(target=self._connect, args=(self._attempt,), name="kafka-connect", daemon=True).start()
+            return self._attempt
+
+    def _connect(self, attempt: "Future[C]") -> None:
+        network: list[Any] = []
+
+        def kafka_client(**configs: Any) -> Any:
+            network.append(kafka.KafkaConsumer.DEFAULT_CONFIG["kafka_client"](**configs))
+            return network[0]
+
+        try:
+            client = self._make(kafka_client=kafka_client)
+        except Exception as error:  # noqa: BLE001 - whoever waits is told
+            # The constructor leaves its sockets and its thread behind when it raises.
+            for opened in network:
+                opened.close()
+            attempt.set_exception(error)
+        else:
+            attempt.set_result(client)
+
+
+def _succeeded(attempt: "Future[C]") -> bool:
+    return attempt.done() and attempt.exception() is None

@@ -1,0 +1,99 @@
+"""Sending to Kafka: acknowledged by every replica in sync, each message once and in order."""
+
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future
+from typing import Any
+
+import kafka
+from kafka.errors import (
+    InvalidRecordError,
+    KafkaError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+)
+
+from event_stream.binders.kafka.connection import Connection
+from event_stream.errors import PublishError, UnavailableError, UnsendableError
+from event_stream.message import OutboundRecord, Receipt
+
+_NEVER = (InvalidRecordError, MessageSizeTooLargeError, RecordListTooLargeError)
+
+
+class KafkaProducer:
+    """One idempotent producer for one binding. It connects with the first message and may be used by several threads.
+
+    After a failure the client is given up with all it had under way, and the next message has a new one: kafka-python
+    advises so, as a batch given up may be in the log or not, and what comes after it must not overtake it.
+    """
+
+    def __init__(self, properties: Mapping[str, Any]) -> None:
+        self._max_block_s = properties["max_block_ms"] / 1000
+        self._connection = Connection(
+            lambda **client: kafka.KafkaProducer(**properties, **client), _abandon, properties["bootstrap_servers"]
+        )
+
+    def send(self, record: OutboundRecord) -> "Future[Receipt]":
+        """Blocks for max_block_ms at most, where no broker answers or the buffer is full."""
+        result: Future[Receipt] = Future()
+        result.set_running_or_notify_cancel()
+        try:
+            client = self._connection.get(self._max_block_s)
+            sent = client.send(
+                record.destination,
+                value=record.value,
+                key=record.key,
+                headers=list(record.headers),
+                partition=record.partition,
+            )
+        except (KafkaError, UnavailableError, ValueError) as error:
+            result.set_exception(_publish_error(record, error))
+            return result
+
+        def failed(error: Exception) -> None:
+            mapped = _publish_error(record, error)
+            if not isinstance(mapped, UnsendableError):
+                self._connection.forget(client)
+            result.set_exception(mapped)
+
+        sent.add_callback(lambda at: result.set_result(Receipt(at.topic, at.partition, at.offset)))
+        sent.add_errback(failed)
+        return result
+
+    def partition_count(self, destination: str) -> int:
+        try:
+            return len(self._connection.get(self._max_block_s).partitions_for(destination))
+        except KafkaError as error:
+            raise UnavailableError(f"the partitions of {destination!r} are not known: {error}") from error
+
+    def close(self, timeout_s: float) -> None:
+        client = self._connection.connected()
+        if client is None:
+            self._connection.forget()
+            return
+        try:
+            client.close(timeout=timeout_s)
+        except KafkaTimeoutError:
+            self._connection.forget()
+
+
+def _publish_error(record: OutboundRecord, error: Exception) -> PublishError:
+    where = record.destination if record.partition is None else f"{record.destination}[{record.partition}]"
+    # A ValueError is kafka-python's word for a partition that the topic does not have.
+    kind = UnsendableError if isinstance(error, (*_NEVER, ValueError)) else PublishError
+    result = kind(f"{where} did not take a message of {len(record.value)} bytes: {error}")
+    result.__cause__ = error
+    return result
+
+
+def _abandon(client: Any) -> None:
+    # Its own close() waits for what is under way, or raises and closes nothing. Told to force it, the sender's thread
+    # fails everything and ends; that may be the thread we are on, so another one waits for it and tidies up.
+    client._sender.force_close()
+    threading.Thread(target=_bury, args=(client,), name="kafka-abandon", daemon=True).start()
+
+
+def _bury(client: Any) -> None:
+    client._sender.join()
+    client.close(timeout=0)

@@ -1,0 +1,208 @@
+"""A platform in memory: partitions, groups, seeking and committing, for tests. {"type": "memory", "partitions": 6}.
+
+A test finds what its code has sent with `sent(destination)` of the binder that `registry().binder(name)` returns. Each
+binder is a platform of its own, and what it holds ends with it.
+"""
+
+import threading
+import time
+import zlib
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+from event_stream.binder import Capabilities, Consumer, LogBounds, Producer, RebalanceListener
+from event_stream.binding import Binding
+from event_stream.errors import ConfigurationError, UnsendableError
+from event_stream.message import OutboundRecord, Receipt, Record
+from event_stream.partitioner import partition_for
+
+
+class MemoryBinder:
+    """Every destination is there, with `partitions` partitions (6 unless told otherwise)."""
+
+    capabilities = Capabilities(seekable=True, partitioned=True)
+
+    def __init__(self, name: str, properties: Mapping[str, Any]) -> None:
+        self.name = name
+        for key in properties:
+            if key != "partitions":
+                raise ConfigurationError(f"[{key!r}] is not known here; known are 'partitions', 'type'")
+        partitions = properties.get("partitions", 6)
+        if isinstance(partitions, bool) or not isinstance(partitions, int) or partitions < 1:
+            raise ConfigurationError(f"['partitions'] is {partitions!r}; it should be a whole number from 1")
+        self.partitions = partitions
+        self._changed = threading.Condition()
+        self._logs: dict[str, list[list[Record]]] = {}
+        self._groups: dict[tuple[str, str], _Group] = defaultdict(_Group)
+
+    def check(self, binding: Binding) -> None:
+        for side, own in (("producer", binding.producer.properties), ("consumer", binding.consumer.properties)):
+            for key in own:
+                raise ConfigurationError(f"[{side!r}]['properties'][{key!r}] is not known; the memory binder has none")
+
+    def producer(self, binding: Binding) -> Producer:
+        return _MemoryProducer(self)
+
+    def consumer(self, binding: Binding, listener: RebalanceListener) -> Consumer:
+        return _MemoryConsumer(self, binding.destination, binding.group or "", listener)
+
+    def sent(self, destination: str) -> list[Record]:
+        """Everything in a destination, by partition and in order."""
+        with self._changed:
+            return [record for partition in self._log(destination) for record in partition]
+
+    def append(self, record: OutboundRecord) -> Receipt:
+        """Write a record as it is, whoever made it. Raises UnsendableError for a partition that is not there."""
+        partition = record.partition
+        if partition is None:
+            # Without a key, anywhere, but the same place for the same message, so that a test can rely on it.
+            partition = partition_for(record.key, self.partitions) if record.key else self._anywhere(record)
+        if not 0 <= partition < self.partitions:
+            raise UnsendableError(f"{record.destination} has no partition {partition}")
+        with self._changed:
+            log = self._log(record.destination)[partition]
+            now_ms = time.time_ns() // 1_000_000
+            at = Receipt(record.destination, partition, len(log))
+            log.append(Record(at.destination, partition, at.offset, record.key, record.value, record.headers, now_ms))
+            self._changed.notify_all()
+        return at
+
+    def _anywhere(self, record: OutboundRecord) -> int:
+        return zlib.crc32(record.value) % self.partitions
+
+    def _log(self, destination: str) -> list[list[Record]]:
+        return self._logs.setdefault(destination, [[] for _ in range(self.partitions)])
+
+
+class _Group:
+    def __init__(self) -> None:
+        self.committed: dict[int, int] = {}
+        self.members: list[_MemoryConsumer] = []
+
+    def share(self, member: "_MemoryConsumer", partitions: int) -> set[int]:
+        place = self.members.index(member)
+        return set(range(place, partitions, len(self.members)))
+
+
+class _MemoryProducer:
+    def __init__(self, binder: MemoryBinder) -> None:
+        self._binder = binder
+
+    def send(self, record: OutboundRecord) -> "Future[Receipt]":
+        result: Future[Receipt] = Future()
+        try:
+            result.set_result(self._binder.append(record))
+        except UnsendableError as error:
+            result.set_exception(error)
+        return result
+
+    def partition_count(self, destination: str) -> int:
+        return self._binder.partitions
+
+    def close(self, timeout_s: float) -> None: ...
+
+
+class _MemoryConsumer:
+    """Takes over a partition only once the member that had it has let it go, in its own poll or close."""
+
+    def __init__(self, binder: MemoryBinder, destination: str, group: str, listener: RebalanceListener) -> None:
+        self._binder = binder
+        self._changed = binder._changed
+        self._log = binder._log(destination)
+        self._group = binder._groups[(destination, group)]
+        self._listener = listener
+        self._positions: dict[int, int] = {}
+        self._paused: set[int] = set()
+        self._joined = False
+        self._closed = False
+
+    def poll(self, timeout_s: float, max_records: int) -> Mapping[int, Sequence[Record]]:
+        deadline = time.monotonic() + timeout_s
+        with self._changed:
+            while True:
+                moved = self._rebalance()
+                records = self._take(max_records)
+                remaining = deadline - time.monotonic()
+                if records or moved or remaining <= 0:
+                    return records
+                self._changed.wait(remaining)
+
+    def seek(self, partition: int, offset: int) -> None:
+        self._require(partition)
+        self._positions[partition] = offset
+
+    def pause(self, partitions: Collection[int]) -> None:
+        self._paused |= set(partitions)
+
+    def resume(self, partitions: Collection[int]) -> None:
+        self._paused -= set(partitions)
+
+    def position(self, partition: int) -> int:
+        self._require(partition)
+        return self._positions[partition]
+
+    def commit(self, next_offsets: Mapping[int, int]) -> None:
+        with self._changed:
+            self._group.committed.update({p: offset for p, offset in next_offsets.items() if p in self._positions})
+
+    def committed(self, partition: int) -> int | None:
+        return self._group.committed.get(partition)
+
+    def bounds(self, partitions: Collection[int]) -> Mapping[int, LogBounds]:
+        with self._changed:
+            return {partition: LogBounds(0, len(self._log[partition])) for partition in partitions}
+
+    def close(self) -> None:
+        with self._changed:
+            if self._closed:
+                return
+            self._closed = True
+            if self._positions:
+                self._listener.revoked(sorted(self._positions))
+            self._positions.clear()
+            if self in self._group.members:
+                self._group.members.remove(self)
+            self._changed.notify_all()
+
+    def _require(self, partition: int) -> None:
+        if partition not in self._positions:
+            raise ValueError(f"partition {partition} is not assigned to this consumer")
+
+    def _rebalance(self) -> bool:
+        """Join, let go of what is no longer ours, take what is and is free. True if anything moved."""
+        joining = not self._joined
+        if joining:
+            self._group.members.append(self)
+            self._joined = True
+        ours = self._group.share(self, len(self._log))
+        gone = set(self._positions) - ours
+        if gone:
+            self._listener.revoked(sorted(gone))
+            self._drop(gone)
+        taken = {partition for member in self._group.members for partition in member._positions}
+        new = sorted(ours - taken)
+        for partition in new:
+            self._positions[partition] = self._group.committed.get(partition, 0)
+        if new or joining:
+            self._listener.assigned(new)
+        if new or gone or joining:
+            self._changed.notify_all()
+        return bool(new or gone or joining)
+
+    def _drop(self, partitions: set[int]) -> None:
+        for partition in partitions:
+            del self._positions[partition]
+        self._paused -= partitions
+
+    def _take(self, max_records: int) -> dict[int, Sequence[Record]]:
+        result: dict[int, Sequence[Record]] = {}
+        for partition, position in self._positions.items():
+            if partition not in self._paused and max_records > 0:
+                records = self._log[partition][position : position + max_records]
+                if records:
+                    result[partition] = records
+                    self._positions[partition] = position + len(records)
+                    max_records -= len(records)
+        return result

@@ -1,0 +1,65 @@
+"""Between the payload of a message and its bytes: one converter for each content type."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from event_stream.errors import ConversionError
+from event_stream.message import JSON, Message
+
+
+class Converter(Protocol):
+    """Stateless. It is given the whole message, as some content types carry more than the payload."""
+
+    content_type: str
+    """The media type it is for, in lower case and without parameters."""
+
+    def encode(self, message: Message[Any]) -> bytes:
+        """Raises ConversionError for a payload that can't be said in this content type."""
+
+    def decode(self, value: bytes, headers: Mapping[str, str]) -> Any:
+        """The payload. Raises ConversionError for anything else than a message of this content type."""
+
+
+class JsonConverter:
+    """application/json: compact, UTF-8, and nothing that JSON has no word for (NaN)."""
+
+    content_type = "application/json"
+
+    def encode(self, message: Message[JSON]) -> bytes:
+        try:
+            text = json.dumps(message.payload, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+            return text.encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ConversionError(f"the payload can't be written as JSON: {error}") from error
+
+    def decode(self, value: bytes, headers: Mapping[str, str]) -> JSON:
+        try:
+            return json.loads(value.decode(), parse_constant=_refuse)
+        except (ValueError, RecursionError) as error:
+            raise ConversionError(f"the body is no JSON: {error}") from error
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not a value of JSON")
+
+
+_converters: dict[str, Converter] = {}
+
+
+def register(converter: Converter) -> None:
+    """Make a converter known to every binding of this process; a later one takes an earlier one's place."""
+    _converters[converter.content_type] = converter
+
+
+def converter_for(content_type: str) -> Converter:
+    """The converter for a Content-Type value, whose parameters (charset) are passed over."""
+    media_type = content_type.partition(";")[0].strip().lower()
+    try:
+        return _converters[media_type]
+    except KeyError:
+        known = ", ".join(sorted(_converters))
+        raise ConversionError(f"there is no converter for content type {content_type!r}; known are {known}") from None
+
+
+register(JsonConverter())
