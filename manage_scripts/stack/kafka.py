@@ -102,3 +102,9 @@ class Kafka(SupervisedProcess):
         done = subprocess.run(argv, check=False, capture_output=True, text=True, env=self.env)
         if done.returncode != 0:
             raise StackError(f"Kafka could not set up {self.data_dir}: {done.stderr.strip() or done.stdout.strip()}")
+
+
+def kafka_cluster(folder: Path, nodes: int = 3) -> list[Kafka]:
+    """The nodes of one cluster, not started yet: see `start_together`."""
+    voters = {node_id: free_port() for node_id in range(1, nodes + 1)}
+    return [Kafka(folder / f"kafka-{node}", node_id=node, voters=voters, name=f"Kafka {node}") for node in voters]

@@ -12,6 +12,7 @@ from manage_scripts.stack.django_commands import LICENSING, ORGANIZATION, Projec
 from manage_scripts.stack.ports import free_port
 from manage_scripts.stack.process import SupervisedProcess
 from manage_scripts.stack.servers import Servers
+from manage_scripts.stack.together import start_together, stop_together
 from manage_scripts.stack.topics import Topic, create_topics, read_topics
 
 DEFAULT_TOPIC = "orgChangeTopic"
@@ -106,21 +107,13 @@ class Platform:
 
     def start(self) -> Self:
         """All processes at once; returns when every one is ready. If one isn't, all are stopped."""
-        try:
-            for process in self.processes:
-                process.spawn()
-            for process in self.processes:
-                process.wait_ready()
-        except BaseException:
-            self.stop()
-            raise
+        start_together(self.processes)
         return self
 
     def stop(self) -> None:
         """First who takes requests, then who works them off."""
         for group in ([*self.licensing, self.organization], self.workers):
-            with ThreadPoolExecutor(max(1, len(group))) as pool:
-                list(pool.map(lambda process: process.stop(), group))
+            stop_together(group)
 
     def __enter__(self) -> Self:
         return self.start()

@@ -2,8 +2,6 @@
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +11,9 @@ from manage_scripts.stack.jars import Progress
 from manage_scripts.stack.kafka import Kafka
 from manage_scripts.stack.postgres import Postgres
 from manage_scripts.stack.process import SupervisedProcess
+from manage_scripts.stack.together import Announce, start_together, stop_together
 from manage_scripts.stack.valkey import Valkey
 
-Announce = Callable[[str], None]
 PortChooser = Callable[[str], int]
 
 
@@ -39,9 +37,7 @@ class Servers:
 
     def stop(self) -> None:
         """Stop those that are ours, at once: none waits for another."""
-        if self.processes:
-            with ThreadPoolExecutor(len(self.processes)) as pool:
-                list(pool.map(lambda process: process.stop(), self.processes))
+        stop_together(self.processes)
 
 
 def start_servers(
@@ -68,27 +64,13 @@ def start_servers(
         kafka = Kafka(folder / "kafka", port=choose_port("kafka"), voters=voters, progress=progress)
     _check_own(own_database, own_redis, own_kafka)
     processes = tuple(process for process in (postgres, redis, kafka) if process is not None)
-    _start_all(processes, announce)
+    start_together(processes, announce)
     return Servers(
         database_server_url=own_database or (postgres.url() if postgres else ""),
         redis_url=own_redis or (redis.url() if redis else ""),
         kafka_bootstrap_servers=own_kafka or (kafka.bootstrap_servers if kafka else ""),
         processes=processes,
     )
-
-
-def _start_all(processes: tuple[SupervisedProcess, ...], announce: Announce) -> None:
-    def start(process: SupervisedProcess) -> None:
-        process.start()
-        announce(f"{process.name} is up")
-
-    with ExitStack() as started:
-        for process in processes:
-            started.callback(process.stop)
-        with ThreadPoolExecutor(max(1, len(processes))) as pool:
-            # list() raises the first failure; the others have finished starting by the end of the `with`.
-            list(pool.map(start, processes))
-        started.pop_all()
 
 
 def _check_own(database: str | None, redis: str | None, kafka: str | None) -> None:

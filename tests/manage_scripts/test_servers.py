@@ -9,9 +9,17 @@ import pytest
 import redis
 from kafka.admin import KafkaAdminClient
 
-from manage_scripts.stack import Kafka, Postgres, Servers, Valkey, wait_until
+from manage_scripts.stack import (
+    Kafka,
+    Postgres,
+    Servers,
+    Valkey,
+    kafka_cluster,
+    start_together,
+    stop_together,
+    wait_until,
+)
 from manage_scripts.stack.errors import StackError, UnreachableError
-from manage_scripts.stack.ports import free_port
 from manage_scripts.stack.servers import start_servers
 from manage_scripts.stack.topics import Topic, create_topics
 
@@ -73,14 +81,10 @@ def test_kafka_makes_a_topic_once_and_refuses_to_change_its_partitions(tmp_path:
 
 
 def test_three_nodes_are_one_cluster_that_copies_everything(tmp_path: Path) -> None:
-    voters = {number: free_port() for number in (1, 2, 3)}
-    nodes = [Kafka(tmp_path / f"kafka-{number}", node_id=number, voters=voters) for number in voters]
+    nodes = kafka_cluster(tmp_path)
     with ExitStack() as cleanup:
-        for node in nodes:
-            cleanup.callback(node.stop)
-            node.spawn()
-        for node in nodes:
-            node.wait_ready()
+        start_together(nodes)
+        cleanup.callback(stop_together, nodes)
         servers = ",".join(node.bootstrap_servers for node in nodes)
         admin = KafkaAdminClient(bootstrap_servers=servers.split(","))
         cleanup.callback(admin.close)
