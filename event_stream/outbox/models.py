@@ -48,7 +48,8 @@ class OutboxEntry(models.Model):
         verbose_name_plural = "outbox entries"
         ordering: ClassVar = ["-id"]
         indexes: ClassVar = [
-            models.Index(fields=["id"], name="event_stream_outbox_unsent", condition=UNSENT),
+            # `+ 0` makes it the one index in the relay's order: see `store`.
+            models.Index(models.F("id") + models.Value(0), name="event_stream_outbox_unsent", condition=UNSENT),
             # The heartbeat asks for the oldest of a binding.
             models.Index(fields=["binding", "written_at"], name="event_stream_outbox_oldest", condition=UNSENT),
             models.Index(fields=["binding", "key", "version"], name="event_stream_outbox_key"),

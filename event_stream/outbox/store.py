@@ -1,0 +1,108 @@
+"""What the relay reads from the outbox and writes to it."""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from event_stream import correlation
+from event_stream.message import Message, Receipt
+from event_stream.outbox.connection import Connection
+
+_UNSENT = "published_at IS NULL AND parked_at IS NULL"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An unsent row of the outbox."""
+
+    id: int
+    event_id: uuid.UUID
+    binding: str
+    key: str
+    payload: Any
+    headers: Mapping[str, str]
+    version: int | None
+    correlation_id: str
+    written_at: datetime
+    by_trigger: bool
+
+    def message(self) -> Message[Any]:
+        headers = {**self.headers, correlation.CORRELATION_ID: self.correlation_id}
+        return Message(self.payload, key=self.key or None, headers=headers)
+
+
+class Store:
+    """The statements, each a transaction of its own. Raises psycopg.Error."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def unsent(self, limit: int) -> list[Entry]:
+        """The oldest unsent entries. There is no cursor: an id that was given out first may be committed last."""
+        # In the order of the partial index, which the primary key can't offer: were the planner to walk the primary
+        # key instead, on statistics from before a backlog was sent, it would pass over every published row each time.
+        rows = self._connection.execute(
+            f"""
+            SELECT id, event_id, binding, key, payload, headers, version, correlation_id, written_at, by_trigger
+            FROM event_stream_outbox WHERE {_UNSENT} ORDER BY (id + 0) LIMIT %s
+            """,  # noqa: S608
+            [limit],
+        )
+        return [Entry(*row) for row in rows]
+
+    def mark_published(self, receipts: Mapping[int, Receipt]) -> dict[int, datetime]:
+        """By the ids of entries; returns when each was marked."""
+        rows = self._connection.execute(
+            """
+            UPDATE event_stream_outbox AS entry
+            SET published_at = clock_timestamp(), partition = receipt.partition, "offset" = receipt.position
+            FROM unnest(%s::bigint[], %s::int[], %s::bigint[]) AS receipt (id, partition, position)
+            WHERE entry.id = receipt.id AND entry.published_at IS NULL
+            RETURNING entry.id, entry.published_at
+            """,
+            [
+                list(receipts),
+                [receipt.partition for receipt in receipts.values()],
+                [receipt.offset for receipt in receipts.values()],
+            ],
+        )
+        return {row[0]: row[1] for row in rows}
+
+    def park(self, entry_id: int, error: str) -> None:
+        """Never to be sent, unless a person sets `parked_at` to null again."""
+        self._connection.execute(
+            "UPDATE event_stream_outbox SET parked_at = clock_timestamp(), error = %s WHERE id = %s",
+            [error.replace("\x00", "\\x00"), entry_id],
+        )
+
+    def as_of_us(self, binding: str) -> int:
+        """The statement of `heartbeat`, which explains it."""
+        row = self._connection.execute(
+            f"""
+            SELECT floor(extract(epoch FROM LEAST(
+                transaction_timestamp(),
+                (SELECT min(written_at) FROM event_stream_outbox WHERE binding = %s AND {_UNSENT})
+            )) * 1000000)::bigint
+            """,  # noqa: S608
+            [binding],
+        ).fetchone()
+        if row is None:
+            raise AssertionError("a SELECT without FROM has a row")
+        return int(row[0])
+
+    def is_drained(self) -> bool:
+        return self._connection.execute(f"SELECT FROM event_stream_outbox WHERE {_UNSENT} LIMIT 1").fetchone() is None
+
+    def purge(self, older_than_hours: float, limit: int) -> int:
+        """Delete the entries published first, as far as they are old enough; returns how many there were."""
+        return self._connection.execute(
+            """
+            DELETE FROM event_stream_outbox WHERE id IN (
+                SELECT id FROM event_stream_outbox
+                WHERE published_at < now() - %s * interval '1 hour' ORDER BY published_at LIMIT %s
+            )
+            """,
+            [older_than_hours, limit],
+        ).rowcount
