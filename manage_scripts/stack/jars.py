@@ -19,7 +19,7 @@ from manage_scripts.stack.errors import JarsUnavailableError
 from manage_scripts.stack.paths import LOCAL, ROOT
 
 _WANTED = ROOT / "deploy" / "kafka" / "jgo.toml"
-_LOCK = ROOT / "deploy" / "kafka" / "jgo.lock.toml"
+LOCK = ROOT / "deploy" / "kafka" / "jgo.lock.toml"
 _JARS = LOCAL / "jars"
 # jgo speaks TLS with the certificates that `certifi` ships; those of the machine (a company's proxy) are what count.
 _JGO = "import truststore; truststore.inject_into_ssl(); from jgo.__main__ import main; raise SystemExit(main())"
@@ -50,7 +50,7 @@ def _fetch(progress: Progress) -> None:
         jar.rename(unpacked / jar.name)
     complaint = _complaint(unpacked)
     if complaint:
-        raise JarsUnavailableError(f"Kafka's jars are not what {_LOCK.name} says, and are not used: {complaint}.")
+        raise JarsUnavailableError(f"Kafka's jars are not what {LOCK.name} says, and are not used: {complaint}.")
     shutil.rmtree(_JARS, ignore_errors=True)
     unpacked.rename(_JARS)
     shutil.rmtree(work)
@@ -86,7 +86,7 @@ def _run_jgo(work: Path, progress: Progress) -> None:
 
 def _locked() -> dict[str, str]:
     """File name → SHA-256."""
-    dependencies = tomllib.loads(_LOCK.read_text())["dependencies"]
+    dependencies = tomllib.loads(LOCK.read_text())["dependencies"]
     return {f"{jar['artifactId']}-{jar['version']}.jar": jar["sha256"] for jar in dependencies}
 
 
@@ -111,7 +111,7 @@ def relock() -> None:
     work.mkdir(parents=True)
     shutil.copy(_WANTED, work / _WANTED.name)
     _run_jgo(work, lambda fetched, _of: print(f"jar {fetched}"))
-    shutil.copy(work / "environment" / _LOCK.name, _LOCK)
+    shutil.copy(work / "environment" / LOCK.name, LOCK)
     shutil.rmtree(work)
 
 

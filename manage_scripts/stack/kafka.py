@@ -9,6 +9,7 @@ from manage_scripts.stack.errors import StackError
 from manage_scripts.stack.jars import Progress, class_path
 from manage_scripts.stack.ports import accepts, free_port
 from manage_scripts.stack.process import SupervisedProcess
+from manage_scripts.stack.warm_start import WarmStart
 from manage_scripts.stack.wheels import java
 
 # Small and quick to start: a broker of a handful of partitions needs neither a big heap nor the optimising compiler.
@@ -28,7 +29,7 @@ class Kafka(SupervisedProcess):
 
     `voters` (node id → controller port, for every node) makes it a member of a cluster; three nodes replicate their
     internal topics and want two replicas in sync. `settings` are any of server.properties'. Topics are not made by
-    being mentioned: `create_topics` makes them.
+    being mentioned: `create_topics` makes them. `record_warm_start`: see `WarmStart`; its first stop takes longer.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Kafka(SupervisedProcess):
         voters: Mapping[int, int] | None = None,
         settings: Mapping[str, str] | None = None,
         progress: Progress | None = None,
+        record_warm_start: bool = False,
         name: str = "Kafka",
     ) -> None:
         self.data_dir = data_dir
@@ -48,6 +50,7 @@ class Kafka(SupervisedProcess):
         self._node_id = node_id
         self._settings = dict(settings or {})
         self._progress = progress
+        self._warm_start = WarmStart(may_record=record_warm_start)
         self._properties = data_dir.with_name(f"{data_dir.name}.properties")
         super().__init__(
             name,
@@ -65,11 +68,17 @@ class Kafka(SupervisedProcess):
     def spawn(self) -> "Kafka":
         self.data_dir.mkdir(parents=True, exist_ok=True)
         self._properties.write_text("".join(f"{key}={value}\n" for key, value in self._configuration().items()))
-        java_command = [str(java()), *_JAVA_OPTIONS, "-cp", class_path(self._progress)]
+        on_class_path = ["-cp", class_path(self._progress)]
         if not (self.data_dir / "meta.properties").exists():
-            self._format(java_command)
-        self.argv = [*java_command, "kafka.Kafka", str(self._properties)]
+            self._format([str(java()), *_JAVA_OPTIONS, *on_class_path])
+        options = [*_JAVA_OPTIONS, *self._warm_start.options()]
+        self.argv = [str(java()), *options, *on_class_path, "kafka.Kafka", str(self._properties)]
         return super().spawn()
+
+    def stop(self, within_s: float = 30.0) -> int | None:
+        code = super().stop(within_s)
+        self._warm_start.keep()
+        return code
 
     def _configuration(self) -> dict[str, str]:
         nodes = len(self._voters)

@@ -61,7 +61,9 @@ def start_servers(
     kafka = None
     if not own_kafka:
         voters = {1: choose_port("kafka-controller")}
-        kafka = Kafka(folder / "kafka", port=choose_port("kafka"), voters=voters, progress=progress)
+        kafka = Kafka(
+            folder / "kafka", port=choose_port("kafka"), voters=voters, progress=progress, record_warm_start=True
+        )
     _check_own(own_database, own_redis, own_kafka)
     processes = tuple(process for process in (postgres, redis, kafka) if process is not None)
     start_together(processes, announce)
