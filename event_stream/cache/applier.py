@@ -85,9 +85,11 @@ class CacheApplier:
                 return watermark.offset + 1
             # Forgotten; or records were deleted unread; or the log is another (unclean election, topic made anew).
             position = otherwise if otherwise is not None and log.start <= otherwise <= log.end else log.start
+            reason = (
+                "no watermark" if watermark is None else f"the log is {log}, and {watermark.offset} was applied last"
+            )
             if self._cache.begin_epoch(partition, position - 1, instead_of=watermark):
-                lost = None if watermark is None else watermark.offset
-                logger.warning("watermark.new_epoch", extra={"partition": partition, "offset": position, "lost": lost})
+                _log_new_epoch(partition, position, reason)
                 return position
 
     def _apply(self, partition: int, predecessor: int, records: Sequence[Record]) -> OutOfStep | None:
@@ -99,16 +101,25 @@ class CacheApplier:
         self._cache.evict(suspects + strays)
         for record, error in unreadable:
             self._reject(record, error)
+        if not _gapless(predecessor, records):
+            self._distrust(partition, predecessor)
         at_home = [each for each in evictions if self._cache.keys.home(each.id) == partition]
         outcome = self._cache.apply(partition, predecessor, records[-1].offset, at_home, digest.as_of_ms)
         if isinstance(outcome, OutOfStep):
             return outcome
         if outcome.new_epoch:
-            extra = {"partition": partition, "offset": predecessor + 1, "lost": None}
-            logger.warning("watermark.new_epoch", extra=extra)
+            _log_new_epoch(partition, predecessor + 1, "no watermark")
         if evictions:
             self._log_applied(partition, records, digest)
         return None
+
+    def _distrust(self, partition: int, predecessor: int) -> None:
+        """Records are missing. They may have been deleted unread: nothing known from before them is vouched for."""
+        watermark = self._cache.watermark(partition)
+        if watermark is None or watermark.offset != predecessor:
+            return
+        if self._cache.begin_epoch(partition, predecessor, instead_of=watermark):
+            _log_new_epoch(partition, predecessor + 1, "the log has a gap")
 
     def _read(self, records: Sequence[Record]) -> tuple[Digest, list[tuple[Record, ConversionError]]]:
         digest = Digest()
@@ -140,3 +151,11 @@ class CacheApplier:
                 "lag_ms": None if occurred_at_ms is None else self._cache.clock.now_ms() - occurred_at_ms,
             },
         )
+
+
+def _gapless(predecessor: int, records: Sequence[Record]) -> bool:
+    return records[0].offset == predecessor + 1 and records[-1].offset - records[0].offset == len(records) - 1
+
+
+def _log_new_epoch(partition: int, position: int, reason: str) -> None:
+    logger.warning("watermark.new_epoch", extra={"partition": partition, "offset": position, "reason": reason})

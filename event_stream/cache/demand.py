@@ -27,7 +27,7 @@ class Demand:
         return self.min_fresh_s is None or age_ms <= bound_ms - self.min_fresh_s * 1000
 
     def new_enough(self, reading: Reading) -> bool:
-        """An absence's version is a clock; a write that is committed later may have an earlier one, so it proves nothing."""
+        """An absence has a clock for a version, and later commits may have earlier versions: it proves nothing."""
         return self.min_version is None or (reading.value is not None and reading.version >= self.min_version)
 
 
