@@ -1,0 +1,151 @@
+"""Settings of the organization service. All that differs between installations comes from the environment."""
+
+from pathlib import Path
+
+from event_stream.web.logging import FORMATS, LEVELS, logging_config
+from org_project.environment import addresses, choice, flag, postgresql, text, texts
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+DEBUG = flag("DEBUG", default=False)
+# A known key lets anybody forge sessions: only a developer's own machine may go without one of its own.
+_KEY_DEFAULT = {"default": "for-development-only"} if DEBUG else {}
+SECRET_KEY = text("SECRET_KEY", "a long random text known to this service alone", **_KEY_DEFAULT)
+ALLOWED_HOSTS = texts("ALLOWED_HOSTS", "host names between commas", default=["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = texts("CSRF_TRUSTED_ORIGINS", "origins such as https://example.org between commas", default=[])
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "pgtrigger",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "event_stream",
+    "event_stream.outbox",
+    "organizations",
+]
+
+MIDDLEWARE = [
+    "event_stream.web.middleware.UserContextMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "org_project.urls"
+WSGI_APPLICATION = "org_project.wsgi.application"
+# A redirect to the URL with a slash would lose a body: the API answers both forms itself.
+APPEND_SLASH = False
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+DATABASES = {
+    "default": postgresql(
+        "DATABASE_URL",
+        "a PostgreSQL URL such as postgresql://user:password@host:5432/organization",
+        conn_max_age=None,
+        # One short statement a request, so that a restart of PostgreSQL costs no request.
+        conn_health_checks=True,
+    )
+}
+DATABASES["default"]["OPTIONS"] = {"connect_timeout": 5, **DATABASES["default"].get("OPTIONS", {})}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+EVENT_STREAM = {
+    "default_binder": "kafka",
+    "binders": {
+        "kafka": {
+            "type": "kafka",
+            "bootstrap_servers": addresses("KAFKA_BOOTSTRAP_SERVERS", "host:port of Kafka's brokers, between commas"),
+        },
+    },
+    "bindings": {
+        "outboundOrgChanges": {
+            "destination": text("ORG_CHANGE_TOPIC", "the name of the topic", default="orgChangeTopic"),
+            "content_type": "application/json",
+            "binder": "kafka",
+            "producer": {"heartbeat": "organizations.events.heartbeat"},
+        },
+    },
+}
+EVENT_STREAM_OUTBOX = {"embedded": flag("OUTBOX_EMBEDDED", default=True)}
+
+# Whether reading an organization is told too (ActionEnum GET). It makes each read a write.
+ORGANIZATION_PUBLISH_READS = flag("ORGANIZATION_PUBLISH_READS", default=False)
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+# Browsers send cookies to every port of a host, and both services are behind one gateway: each has names of its own.
+SESSION_COOKIE_NAME = "organization_session"
+CSRF_COOKIE_NAME = "organization_csrf"
+
+REST_FRAMEWORK = {
+    "DEFAULT_RENDERER_CLASSES": [
+        "rest_framework.renderers.JSONRenderer",
+        "rest_framework.renderers.BrowsableAPIRenderer",
+    ],
+    "DEFAULT_PARSER_CLASSES": [
+        "event_stream.web.parsers.JSONParser",
+        # What the forms of the browsable API send.
+        "rest_framework.parsers.FormParser",
+        "rest_framework.parsers.MultiPartParser",
+    ],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_PAGINATION_CLASS": "event_stream.web.pagination.Pages",
+    "EXCEPTION_HANDLER": "event_stream.web.problem.exception_handler",
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Organization service",
+    "DESCRIPTION": "The owner of organizations. Every change of one is published as an event.",
+    "VERSION": "1.0.0",
+    # Relative to the document, and so true behind a gateway that serves it under a prefix.
+    "SERVERS": [{"url": "."}],
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "CAMELIZE_NAMES": True,
+}
+
+LANGUAGE_CODE = "en"
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+STATIC_URL = "static/"
+# Straight from the packages: there is nothing to collect before the first start.
+WHITENOISE_USE_FINDERS = True
+
+LOGGING = logging_config(choice("LOG_LEVEL", "INFO", LEVELS), choice("LOG_FORMAT", "json", FORMATS), "organization")

@@ -1,0 +1,92 @@
+"""What the OpenAPI document says beyond what the code shows by itself."""
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, inline_serializer
+from rest_framework import serializers
+
+from event_stream.correlation import CORRELATION_ID
+from event_stream.web.problem import MEDIA_TYPE
+
+VERSION_HEADER = "Organization-Version"
+
+
+_FIELD_ERROR = inline_serializer(
+    "FieldError",
+    {
+        "field": serializers.CharField(help_text="The path of the value as sent; empty for the body as a whole."),
+        "message": serializers.CharField(),
+    },
+    many=True,
+    required=False,
+)
+# RFC 9457. Inline, because a serializer has attributes of its own named `instance` and `errors`.
+PROBLEM = inline_serializer(
+    "Problem",
+    {
+        "type": serializers.CharField(help_text="A URI reference that tells the kind of problem."),
+        "title": serializers.CharField(),
+        "status": serializers.IntegerField(),
+        "detail": serializers.CharField(),
+        "instance": serializers.CharField(help_text="The path that was asked for."),
+        "correlationId": serializers.CharField(),
+        "errors": _FIELD_ERROR,
+    },
+)
+
+
+def problem(description: str) -> OpenApiResponse:
+    return OpenApiResponse(PROBLEM, description=description)
+
+
+def problems(*statuses: int) -> dict[tuple[int, str], OpenApiResponse]:
+    """These statuses, and those that any request may end with."""
+    return {(status, MEDIA_TYPE): problem(_PROBLEMS[status]) for status in (*statuses, 503)}
+
+
+_PROBLEMS = {
+    400: "The request can't be read, or a value is not valid: `errors` names each.",
+    404: "There is no such organization.",
+    412: "The organization is no longer at the version that `If-Match` names. Nothing was written.",
+    413: "The body is larger than the service accepts.",
+    415: "The body's media type is not one that the service reads.",
+    503: "A server that is needed is away; `Retry-After` says when to try again.",
+}
+
+
+def _answer_header(name: str, statuses: list[int], description: str) -> OpenApiParameter:
+    return OpenApiParameter(name, OpenApiTypes.STR, OpenApiParameter.HEADER, response=statuses, description=description)
+
+
+ID = OpenApiParameter("organization_id", OpenApiTypes.UUID, OpenApiParameter.PATH)
+SENT = OpenApiParameter(
+    CORRELATION_ID,
+    OpenApiTypes.STR,
+    OpenApiParameter.HEADER,
+    description="Follows the transaction through every service, message and log line. Made when absent.",
+)
+IF_MATCH = OpenApiParameter(
+    "If-Match",
+    OpenApiTypes.STR,
+    OpenApiParameter.HEADER,
+    description="Write only if this entity tag is the organization's current one; otherwise 412.",
+)
+IF_NONE_MATCH = OpenApiParameter(
+    "If-None-Match",
+    OpenApiTypes.STR,
+    OpenApiParameter.HEADER,
+    description="Answer 304 without a body if this entity tag is still the current one.",
+)
+SEARCH = OpenApiParameter(
+    "search",
+    OpenApiTypes.STR,
+    description="Only organizations whose name, contact name or e-mail has every one of these words.",
+)
+TAGS = [
+    _answer_header("ETag", [200, 201, 304], "The version in quotes, for `If-Match` and `If-None-Match`."),
+    _answer_header(
+        VERSION_HEADER,
+        [200, 201, 204, 304, 404],
+        "The version; it rises with every change, a deletion included. With a 404: that of the deletion, or 0.",
+    ),
+]
+LOCATION = _answer_header("Location", [201], "The URL of the new organization.")

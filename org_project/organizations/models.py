@@ -1,0 +1,60 @@
+"""An organization, whose every change is told."""
+
+import uuid
+from typing import Any, ClassVar
+
+import pgtrigger
+from django.db import models, router, transaction
+from django.utils.translation import gettext_lazy as _
+
+from event_stream.outbox import triggers
+from organizations import events
+from organizations.querysets import OrganizationQuerySet
+from organizations.validators import EMAIL_LENGTH, NAME_LENGTH, PHONE_LENGTH, validate_one_line, validate_phone
+
+
+class Organization(models.Model):
+    """What licensing merges into each license. Whatever path writes one, the same transaction writes its event."""
+
+    id = models.UUIDField(_("id"), primary_key=True, default=uuid.uuid4, editable=False)
+    name = models.CharField(_("name"), max_length=NAME_LENGTH, validators=[validate_one_line])
+    contact_name = models.CharField(
+        _("contact name"), max_length=NAME_LENGTH, blank=True, default="", validators=[validate_one_line]
+    )
+    contact_email = models.EmailField(
+        _("contact e-mail"), max_length=EMAIL_LENGTH, blank=True, default="", validators=[validate_one_line]
+    )
+    contact_phone = models.CharField(
+        _("contact phone"), max_length=PHONE_LENGTH, blank=True, default="", validators=[validate_phone]
+    )
+    # Given by the trigger, and handed back by the INSERT because it has a default in the database.
+    version = models.BigIntegerField(_("version"), db_default=0, editable=False)
+
+    objects = OrganizationQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("organization")
+        verbose_name_plural = _("organizations")
+        ordering: ClassVar = ["name", "id"]
+        indexes: ClassVar = [models.Index(fields=["name", "id"], name="organization_by_name")]
+        triggers: ClassVar[list[pgtrigger.Trigger]] = [
+            triggers.Versioned(),
+            triggers.OutboxGuard(binding=events.BINDING, payload_sql=events.PAYLOAD_SQL),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Atomic, so that the row and the event that `post_save` writes are kept or lost together."""
+        using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
+        with transaction.atomic(using=using, savepoint=False):
+            super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        """Atomic like `save`. Deleting what somebody else has deleted meanwhile does nothing, and tells nothing."""
+        using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
+        with transaction.atomic(using=using, savepoint=False):
+            if not type(self)._base_manager.using(using).select_for_update().filter(pk=self.pk).exists():
+                return 0, {}
+            return super().delete(*args, **kwargs)

@@ -1,0 +1,37 @@
+"""The reads."""
+
+import uuid
+
+from django.db.models import Exists, Max, Q, QuerySet
+
+from event_stream.outbox.models import OutboxEntry
+from organizations import events
+from organizations.models import Organization
+
+
+def organizations(*, search: str = "") -> QuerySet[Organization]:
+    """All whose name or contact has every word of `search`, by name."""
+    found = Organization.objects.all()
+    for word in search.split():
+        found = found.filter(
+            Q(name__icontains=word) | Q(contact_name__icontains=word) | Q(contact_email__icontains=word)
+        )
+    return found
+
+
+def organization(organization_id: uuid.UUID) -> Organization:
+    """Raises Organization.DoesNotExist."""
+    return Organization.objects.get(pk=organization_id)
+
+
+def absence_version(organization_id: uuid.UUID) -> int:
+    """The version of there being no such organization: that of its deletion, 0 if the outbox remembers none.
+
+    Not the clock: a creation that is under way has a version from before now, and a reader that kept our "absent"
+    under a later one would take the event of that creation for old news. The events are read in the same snapshot in
+    which the organization is absent, so that none of a later creation is among them.
+    """
+    there = Organization.objects.filter(pk=organization_id)
+    told = OutboxEntry.objects.filter(~Exists(there), binding=events.BINDING, key=str(organization_id))
+    last: int | None = told.aggregate(last=Max("version"))["last"]
+    return last or 0

@@ -1,0 +1,36 @@
+"""Every save and deletion of an organization is told, in the transaction that made it.
+
+Fixtures (`loaddata`, `raw=True`) are told like any other write: their rows are as new to a reader's cache.
+"""
+
+from typing import Any
+
+from django.db import connections
+from django.db.models.signals import post_delete, post_save
+from django.dispatch import receiver
+
+from organizations import events
+from organizations.events import ActionEnum
+from organizations.models import Organization
+
+
+@receiver(post_save, sender=Organization)
+def tell_of_save(instance: Organization, created: bool, using: str, **_kwargs: Any) -> None:
+    if not created:
+        # An UPDATE by the ORM hands nothing back, and the trigger has given a new version.
+        instance.refresh_from_db(using=using, fields=["version"])
+    action = ActionEnum.CREATED if created else ActionEnum.UPDATED
+    events.publish(action, [(instance.pk, instance.version)], using=using)
+
+
+@receiver(post_delete, sender=Organization)
+def tell_of_deletion(instance: Organization, using: str, **_kwargs: Any) -> None:
+    # Above the last version, as the trigger of an UPDATE would have it. Should `instance` be so old that this is not
+    # enough (and the clock have gone back), the outbox' guard tells of the deletion once more.
+    with connections[using].cursor() as cursor:
+        cursor.execute(
+            "SELECT GREATEST(%s + 1, floor(extract(epoch FROM clock_timestamp()) * 1000000)::bigint)",
+            [instance.version],
+        )
+        (instance.version,) = cursor.fetchone()
+    events.publish(ActionEnum.DELETED, [(instance.pk, instance.version)], using=using)
