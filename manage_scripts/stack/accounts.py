@@ -55,6 +55,7 @@ def lowered(argv: Sequence[str], account: Account | None) -> tuple[list[str], Cr
 def unprivileged_account(*needs: Path) -> Account | None:
     """Whom to run a server as that refuses root, and that has to read all of `needs`; None if we aren't root."""
     if os.geteuid() != 0:
+        _require_name(os.geteuid())
         return None
     entry = pwd.getpwnam(_NAME)
     blocked = next((path for path in needs if not _open_to_all(path)), None)
@@ -65,6 +66,16 @@ def unprivileged_account(*needs: Path) -> Account | None:
             "run this as another user, or from a folder that others may enter."
         )
     return account
+
+
+def _require_name(uid: int) -> None:
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        raise StackError(
+            f"PostgreSQL runs only for an account that has a name, and the user id {uid} has none here: "
+            "run this as a user of this machine or image, or set DATABASE_URL to a PostgreSQL of your own."
+        ) from None
 
 
 def _open_to_all(path: Path) -> bool:

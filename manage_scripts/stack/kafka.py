@@ -17,9 +17,12 @@ _JAVA_OPTIONS = [
     "-Xmx384m",
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
+    # The log is read by people when something went wrong: no word of Java's own about how Kafka uses its memory.
+    "--sun-misc-unsafe-memory-access=allow",
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+    "-Dorg.slf4j.simpleLogger.showDateTime=true",
+    "-Dorg.slf4j.simpleLogger.showThreadName=false",
 ]
-_JAVA_OPTIONS += ["-Dorg.slf4j.simpleLogger.showDateTime=true", "-Dorg.slf4j.simpleLogger.showThreadName=false"]
 # Of no meaning beyond telling clusters apart; every node of one cluster has the same.
 _CLUSTER_ID = "b3JnYW5pemF0aW9ucy0tLQ"
 
