@@ -66,19 +66,18 @@ def not_modified(request: HttpRequest | Request, version: Version) -> bool:
 
 def _parse(header: str) -> tuple[str, ...] | None:
     """The tags of a list as they were sent, ("*",) for the star, None for what is neither."""
-    header = header.strip()
-    if header == "*":
+    if header.strip() == "*":
         return ("*",)
     tags = []
-    position = 0
+    # Empty members of a list are nothing (RFC 9110, section 5.6.1).
+    position = len(header) - len(header.lstrip(", \t"))
     while position < len(header):
         found = _TAG.match(header, position)
         if not found:
             return None
         tags.append(found[0])
-        rest = header[found.end() :].lstrip()
+        rest = header[found.end() :].lstrip(" \t")
         if rest and not rest.startswith(","):
             return None
-        # Empty members of a list are nothing (RFC 9110, section 5.6.1).
         position = len(header) - len(rest.lstrip(", \t"))
     return tuple(tags) or None

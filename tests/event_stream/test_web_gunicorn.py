@@ -1,0 +1,187 @@
+"""gunicorn with the configuration of deploy/: its log, its prefix, its reload, its word on a wrong environment."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from manage_scripts.stack.environment import service_environment
+from manage_scripts.stack.paths import ROOT
+from manage_scripts.stack.ports import free_port
+from manage_scripts.stack.process import SupervisedProcess
+from manage_scripts.stack.waiting import wait_until
+
+COMMAND = [sys.executable, "-m", "gunicorn", "--config", str(ROOT / "deploy/gunicorn/gunicorn.conf.py")]
+COMMAND += ["tests.event_stream.web_wsgi"]
+
+
+class Gunicorn(SupervisedProcess):
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        super().__init__(
+            "gunicorn",
+            COMMAND,
+            log=folder / "gunicorn.log",
+            ready=self._answers,
+            env=service_environment(
+                {"BIND": f"127.0.0.1:{self.port}", "WEB_CONCURRENCY": "1", "SERVICE_NAME": "demo", **settings}
+            ),
+            cwd=ROOT,
+        )
+
+    def _answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/health/live", timeout=2).is_success
+        except httpx.TransportError:
+            return False
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Every line of the log; a ValueError where one is no JSON."""
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """Those of the test's own requests: the question whether it is ready is logged as well."""
+        return [line for line in self.lines() if line["event"] == name and line.get("path") != "/health/live"]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Gunicorn]]:
+    started: list[Gunicorn] = []
+
+    def start(**settings: str) -> Gunicorn:
+        started.append(Gunicorn(tmp_path, **settings))
+        return started[-1].start()
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+def test_every_line_is_json_and_one_request_one_id(start: Callable[..., Gunicorn]) -> None:
+    server = start(ACCESS_LOG="true")
+    sent = {"tmx-correlation-id": "order-17", "Authorization": "Bearer tOpSeCrEt123", "User-Agent": 'a"b'}
+
+    httpx.get(f"{server.url}/context?token=tOpSeCrEt123", headers=sent)
+    httpx.get(f"{server.url}/plain/bug", headers=sent)
+
+    assert wait_until(lambda: len(server.events("http.request")) == 2, within_s=10)
+    found, failed = server.events("http.request")
+    assert {key: found[key] for key in ("method", "path", "status", "correlation_id", "user_agent", "service")} == {
+        "method": "GET",
+        "path": "/context",
+        "status": 200,
+        "correlation_id": "order-17",
+        "user_agent": 'a"b',
+        "service": "demo",
+    }
+    assert found["bytes"] > 0
+    assert found["ms"] > 0
+    assert failed["status"] == 500
+    for event in ("context.seen", "about.to.fail", "Internal Server Error: /plain/bug"):
+        assert [line["correlation_id"] for line in server.events(event)] == ["order-17"], event
+    assert "ZeroDivisionError" in server.events("Internal Server Error: /plain/bug")[0]["exc_info"]
+    assert "abcdefgh12345" not in server.log.read_text()
+
+
+def test_without_being_asked_it_writes_no_line_a_request(start: Callable[..., Gunicorn]) -> None:
+    server = start()
+
+    httpx.get(f"{server.url}/context")
+
+    # The view's own line has been written, and gunicorn's would have come before the server is gone.
+    server.stop()
+    assert len(server.events("context.seen")) == 1
+    assert server.events("http.request") == []
+    assert server.events("Shutting down: Master")
+
+
+def test_the_prefix_and_the_scheme_are_the_gateways(start: Callable[..., Gunicorn]) -> None:
+    server = start(FORWARDED_ALLOW_IPS="127.0.0.0/8")
+    headers = {"SCRIPT_NAME": "/organization", "X-Forwarded-Proto": "https"}
+
+    seen = httpx.get(f"{server.url}/organization/context", headers=headers).json()
+
+    assert seen["url"] == f"https://127.0.0.1:{server.port}/organization/context"
+
+
+@pytest.mark.parametrize("header", ["SCRIPT_NAME", "X-Forwarded-Prefix", "X-Forwarded-Host", "X-Forwarded-Proto"])
+def test_anybody_elses_word_on_that_is_not_believed(start: Callable[..., Gunicorn], header: str) -> None:
+    server = start(FORWARDED_ALLOW_IPS="192.0.2.1")
+    value = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "evil.example"}.get(header, "/context")
+
+    seen = httpx.get(f"{server.url}/context", headers={header: value}).json()
+
+    assert seen["url"] == f"http://127.0.0.1:{server.port}/context"
+
+
+def test_a_reload_loses_no_request(start: Callable[..., Gunicorn]) -> None:
+    server = start()
+
+    def replaced() -> bool:
+        events = [line["event"] for line in server.lines()]
+        return any(event.startswith("Worker exiting") for event in events) and (
+            sum(event.startswith("Booting worker") for event in events) == 2
+        )
+
+    def asked_and_replaced() -> bool:
+        # A new connection each: one that is kept open may be closed by a server at any time.
+        assert httpx.get(f"{server.url}/context").status_code == 200
+        return replaced()
+
+    os.kill(server.pid, signal.SIGHUP)
+
+    assert wait_until(asked_and_replaced, within_s=20)
+    assert httpx.get(f"{server.url}/context").status_code == 200
+
+
+def test_a_header_too_many_or_too_long_is_refused(start: Callable[..., Gunicorn]) -> None:
+    server = start()
+
+    many = b"".join(b"X-%d: 1\r\n" % number for number in range(100))
+    for request in (
+        b"GET / HTTP/1.1\r\n" + many + b"\r\n",
+        b"GET / HTTP/1.1\r\nX-A: " + b"a" * 10_000 + b"\r\n\r\n",
+        b"GET /" + b"a" * 10_000 + b" HTTP/1.1\r\n\r\n",
+    ):
+        with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+            connection.sendall(request)
+            assert connection.recv(12) in (b"HTTP/1.1 400", b"HTTP/1.1 431", b"HTTP/1.1 414")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("BIND", "8081", "host:port"),
+        ("BIND", "localhost:99999", "host:port"),
+        ("WEB_CONCURRENCY", "0", "greater than or equal to 1"),
+        ("WEB_THREADS", "four", "Not a valid integer"),
+        ("ACCESS_LOG", "perhaps", "Not a valid boolean"),
+        ("LOG_LEVEL", "LOUD", "DEBUG, INFO, WARNING, ERROR, CRITICAL"),
+        ("LOG_FORMAT", "xml", "json, plain"),
+    ],
+)
+def test_a_wrong_environment_is_one_clear_sentence(name: str, value: str, told: str) -> None:
+    ended = subprocess.run(
+        COMMAND,
+        env=service_environment({name: value}),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert ended.returncode != 0
+    (sentence,) = ended.stderr.splitlines()
+    assert sentence.startswith("gunicorn can't start: ")
+    assert name in sentence
+    assert told in sentence

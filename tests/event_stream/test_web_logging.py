@@ -1,0 +1,182 @@
+"""Log lines: readable by a machine, in their transaction, and not to be forged."""
+
+import io
+import json
+import logging
+import logging.config
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from event_stream import correlation
+from event_stream.errors import ConfigurationError
+from event_stream.web.logging import EventJsonFormatter, EventPlainFormatter, logging_config
+
+# What could end a line, close a string, or steer a terminal.
+HOSTILE = 'x"}\n{"level": "CRITICAL"}\r\x1b[2K\x00\x85\u2028\u202e\ud800'
+
+
+class Log:
+    """A logger of its own behind one of the formatters."""
+
+    def __init__(self, formatter: logging.Formatter) -> None:
+        self.stream = io.StringIO()
+        handler = logging.StreamHandler(self.stream)
+        handler.setFormatter(formatter)
+        # Not getLogger: one that nobody else has, so that nothing needs to be undone.
+        self.logger = logging.Logger("demo.logger")  # noqa: LOG001
+        self.logger.addHandler(handler)
+
+    @property
+    def text(self) -> str:
+        return self.stream.getvalue()
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        (line,) = self.text.splitlines()
+        entry: dict[str, Any] = json.loads(line)
+        return entry
+
+
+@pytest.fixture
+def json_log() -> Log:
+    return Log(EventJsonFormatter(service="licensing"))
+
+
+@pytest.fixture
+def plain_log() -> Log:
+    return Log(EventPlainFormatter(service="licensing"))
+
+
+def test_a_line_names_its_event_and_its_transaction(json_log: Log) -> None:
+    context = correlation.UserContext("order-17", "u1", "o1", "Bearer abc")
+
+    with correlation.use(context):
+        json_log.logger.info("eviction.applied", extra={"partition": 3, "ids": ["a"], "lag_ms": 1.5})
+
+    timestamp = json_log.entry.pop("timestamp")
+    assert json_log.entry == {
+        "timestamp": timestamp,
+        "level": "INFO",
+        "logger": "demo.logger",
+        "service": "licensing",
+        "event": "eviction.applied",
+        "correlation_id": "order-17",
+        "user_id": "u1",
+        "org_id": "o1",
+        "partition": 3,
+        "ids": ["a"],
+        "lag_ms": 1.5,
+    }
+
+
+def test_the_time_is_utc_in_iso_8601_with_milliseconds(json_log: Log) -> None:
+    record = json_log.logger.makeRecord("n", logging.INFO, "f", 1, "e", (), None)
+    record.created, record.msecs = 1795460821.0071, 7.1
+
+    json_log.logger.handle(record)
+
+    assert json_log.entry["timestamp"] == "2026-11-23T19:07:01.007Z"
+
+
+def test_outside_of_a_transaction_the_id_is_null_and_a_call_may_give_its_own(json_log: Log) -> None:
+    json_log.logger.info("one")
+    json_log.logger.info("two", extra={"correlation_id": "of-the-message"})
+
+    one, two = map(json.loads, json_log.text.splitlines())
+    assert one["correlation_id"] is None
+    assert two["correlation_id"] == "of-the-message"
+
+
+def test_json_can_not_be_broken_out_of(json_log: Log) -> None:
+    json_log.logger.info("seen %s", HOSTILE, extra={"value": HOSTILE, "nested": [{"k": HOSTILE}]})
+
+    assert json_log.text.isascii()
+    assert json_log.text.count("\n") == 1
+    assert json_log.entry["value"] == HOSTILE
+    assert json_log.entry["level"] == "INFO"
+
+
+def test_a_plain_line_stays_one_line(plain_log: Log) -> None:
+    plain_log.logger.info("seen %s", HOSTILE.replace("\ud800", ""), extra={"value": "a\nb"})
+
+    assert plain_log.text.count("\n") == 1
+    assert "\x1b" not in plain_log.text
+    assert "\\x1b[2K\\x00\\x85\\u2028\\u202e" in plain_log.text
+    assert plain_log.text.rstrip().endswith("value=a\\nb")
+
+
+def test_a_traceback_in_plain_can_not_pass_for_a_line(plain_log: Log) -> None:
+    plain_log.logger.error("failed", exc_info=ValueError("wrong\n2026-11-23T00:00:00.000Z CRITICAL forged"))
+
+    first, *others = plain_log.text.splitlines()
+    assert "ERROR   licensing demo.logger failed" in first
+    assert others
+    assert all(line.startswith("    | ") for line in others)
+    assert "    | 2026-11-23T00:00:00.000Z CRITICAL forged" in others
+
+
+def test_a_traceback_in_json_is_one_value(json_log: Log) -> None:
+    json_log.logger.error("failed", exc_info=ValueError("wrong"))
+
+    assert json_log.entry["exc_info"].endswith("ValueError: wrong")
+
+
+@pytest.mark.parametrize("formatter", [EventJsonFormatter, EventPlainFormatter])
+@pytest.mark.parametrize(
+    ("message", "extra"),
+    [
+        ("called with Authorization: Bearer tOpSeCrEt123", {}),
+        ("called", {"authorization": "Bearer tOpSeCrEt123"}),
+        ("called", {"headers": {"Authorization": "Basic tOpSeCrEt123"}}),
+        ("called", {"Set-Cookie": "tOpSeCrEt123"}),
+        ("called", {"context": correlation.UserContext(authorization="tOpSeCrEt123").message_headers()}),
+        ("called", {"context": str(correlation.UserContext(authorization="tOpSeCrEt123"))}),
+        ("can't reach postgresql://app:tOpSeCrEt123@host/db", {}),
+    ],
+)
+def test_credentials_stay_out_of_the_log(
+    formatter: type[EventJsonFormatter | EventPlainFormatter], message: str, extra: dict[str, Any]
+) -> None:
+    log = Log(formatter(service=""))
+
+    with correlation.use(correlation.UserContext(authorization="Bearer tOpSeCrEt123")):
+        log.logger.info(message, extra=extra)
+
+    assert "tOpSeCrEt123" not in log.text
+    assert "called" in log.text or "host/db" in log.text
+
+
+@pytest.fixture
+def restored_logging() -> Iterator[None]:
+    """dictConfig changes the process's loggers; pytest's own handlers are put back."""
+    handlers, level = logging.root.handlers[:], logging.root.level
+    yield
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
+
+
+@pytest.mark.usefixtures("restored_logging")
+@pytest.mark.parametrize("fmt", ["json", "plain"])
+def test_the_configuration_is_one_that_logging_takes(fmt: str, capsys: pytest.CaptureFixture[str]) -> None:
+    logging.config.dictConfig(logging_config("INFO", fmt, "licensing"))
+
+    logging.getLogger("some.module").info("it.happened", extra={"n": 1})
+    logging.getLogger("some.module").debug("unsaid")
+    logging.getLogger("django.request").error("Service Unavailable: /x")
+
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    (line,) = captured.err.splitlines()
+    assert "it.happened" in line
+    assert line.startswith("{") == (fmt == "json")
+
+
+@pytest.mark.parametrize(
+    ("level", "fmt", "named"),
+    [("LOUD", "json", "LOG_LEVEL"), ("info", "json", "LOG_LEVEL"), ("INFO", "xml", "LOG_FORMAT")],
+)
+def test_a_wrong_setting_is_named(level: str, fmt: str, named: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"{named} is .*; it should be one of"):
+        logging_config(level, fmt)
