@@ -25,6 +25,9 @@ class Batch:
 class Handled:
     """The whole batch is done; its offsets may be committed."""
 
+    routine: bool = False
+    """Nothing in it that a person would look for (heartbeats, say): its log line is for debugging only."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rewind:

@@ -11,6 +11,7 @@ from typing import Any
 
 from event_stream.binder import Capabilities, Consumer, Producer, RebalanceListener
 from event_stream.binders.kafka import properties as checked
+from event_stream.binders.kafka.consumer import KafkaConsumer
 from event_stream.binders.kafka.producer import KafkaProducer
 from event_stream.binding import Binding
 
@@ -33,4 +34,4 @@ class KafkaBinder:
         return KafkaProducer(checked.producer_properties(self._properties, binding.producer.properties))
 
     def consumer(self, binding: Binding, listener: RebalanceListener) -> Consumer:
-        raise NotImplementedError
+        return KafkaConsumer(checked.consumer_properties(self._properties, binding), binding.destination, listener)
