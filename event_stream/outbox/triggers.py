@@ -14,6 +14,8 @@ from collections.abc import Mapping
 import pgtrigger
 from django.db import models
 
+from event_stream.outbox.trigger_sql import UnconditionalTrigger
+
 _CLOCK_US = "floor(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
 # SQL for `payload_sql`.
@@ -42,7 +44,7 @@ def column(name: str) -> str:
     return f"the_row.{_quoted(name)}"
 
 
-class Versioned(pgtrigger.Trigger):
+class Versioned(UnconditionalTrigger):
     """Gives each write of a row a version above the one before, whatever it was written with.
 
     Versions are the microseconds of the database's clock where that is higher, so that a row that is deleted and made
@@ -68,7 +70,7 @@ class Versioned(pgtrigger.Trigger):
         """
 
 
-class OutboxGuard(pgtrigger.Trigger):
+class OutboxGuard(UnconditionalTrigger):
     """At commit, adds to the outbox the message of each version that has none.
 
     `key` and `version` are fields of the model; `payload_sql` maps the payload's keys to SQL, best put together from
@@ -106,6 +108,7 @@ class OutboxGuard(pgtrigger.Trigger):
             ("the_version", "bigint"),
             ("the_event_id", "uuid := gen_random_uuid()"),
             ("the_correlation_id", "text"),
+            ("newest", "bigint"),
             ("recreated", "bigint"),
         ]
 
@@ -117,8 +120,9 @@ class OutboxGuard(pgtrigger.Trigger):
             IF TG_OP = 'DELETE' THEN
                 the_row := OLD;
                 the_key := OLD.{key}::text;
+                SELECT max(version) INTO newest FROM event_stream_outbox WHERE binding = {binding} AND key = the_key;
                 SELECT {version} INTO recreated FROM {_quoted(model._meta.db_table)} WHERE {key} = OLD.{key};
-                IF EXISTS (
+                IF newest > OLD.{version} AND EXISTS (
                     SELECT FROM event_stream_outbox WHERE binding = {binding} AND key = the_key
                     AND version > OLD.{version} AND version IS DISTINCT FROM recreated
                 ) THEN
@@ -137,7 +141,8 @@ class OutboxGuard(pgtrigger.Trigger):
                         TG_TABLE_NAME, OLD.{key}, NEW.{key}
                         USING HINT = 'Delete the row and insert it under its new key.';
                 END IF;
-                IF EXISTS (
+                SELECT max(version) INTO newest FROM event_stream_outbox WHERE binding = {binding} AND key = the_key;
+                IF newest = the_version OR newest > the_version AND EXISTS (
                     SELECT FROM event_stream_outbox WHERE binding = {binding} AND key = the_key
                     AND version = the_version
                 ) THEN
@@ -154,12 +159,14 @@ class OutboxGuard(pgtrigger.Trigger):
             VALUES
                 (the_event_id, {binding}, the_key, jsonb_build_object({payload}), '{{}}', the_version,
                  the_correlation_id, true);
-            UPDATE event_stream_outbox SET id = later.new_id FROM (
-                SELECT id, nextval(pg_get_serial_sequence('event_stream_outbox', 'id')) AS new_id FROM (
-                    SELECT id FROM event_stream_outbox WHERE binding = {binding} AND key = the_key
-                    AND version > the_version AND published_at IS NULL ORDER BY version
-                ) AS in_order
-            ) AS later WHERE event_stream_outbox.id = later.id;
+            IF newest > the_version THEN
+                UPDATE event_stream_outbox SET id = later.new_id FROM (
+                    SELECT id, nextval(pg_get_serial_sequence('event_stream_outbox', 'id')) AS new_id FROM (
+                        SELECT id FROM event_stream_outbox WHERE binding = {binding} AND key = the_key
+                        AND version > the_version AND published_at IS NULL ORDER BY version
+                    ) AS in_order
+                ) AS later WHERE event_stream_outbox.id = later.id;
+            END IF;
             RETURN NULL;
         """  # noqa: S608  (made of the model's own names, quoted, and of what its author wrote)
 

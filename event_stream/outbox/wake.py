@@ -15,6 +15,8 @@ No wake-up is lost, then. The relay still looks at the table once in a while, sh
 import pgtrigger
 from django.db import models
 
+from event_stream.outbox.trigger_sql import UnconditionalTrigger
+
 CHANNEL = "event_stream_outbox"
 
 # Two numbers of our own in PostgreSQL's space of 64-bit advisory locks: "outbox" in ASCII, then the purpose.
@@ -22,7 +24,7 @@ LEADER_LOCK = 0x6F7574626F780001
 AWAKE_LOCK = 0x6F7574626F780002
 
 
-class WakeRelay(pgtrigger.Trigger):
+class WakeRelay(UnconditionalTrigger):
     """Once for each statement that inserts into the outbox."""
 
     level = pgtrigger.Statement
