@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -15,7 +16,7 @@ _VENV = _ROOT / ".venv"
 _PYTHON = _VENV / "bin" / "python"
 _STAMP = _VENV / "installed.sha256"
 _LOG = _ROOT / ".local" / "pip.log"
-_INPUTS = ("requirements.txt", "deploy/requirements.txt", "pyproject.toml")
+_INPUTS = ("requirements.txt", "deploy/requirements.txt")
 _WORDS = ("Collecting", "Downloading", "Building", "Installing", "Obtaining")
 
 
@@ -54,6 +55,9 @@ def _fingerprint() -> str:
     digest = hashlib.sha256(f"{sys.version_info[:2]} {platform.machine()} {_ROOT}".encode())
     for name in _INPUTS:
         digest.update((_ROOT / name).read_bytes())
+    # Of pyproject.toml only what an installation reads: most of it are the settings of tools.
+    package = tomllib.loads((_ROOT / "pyproject.toml").read_text())
+    digest.update(repr([package["build-system"], package["project"], package["tool"]["setuptools"]]).encode())
     return digest.hexdigest()
 
 

@@ -17,7 +17,9 @@ _JAVA_OPTIONS = [
     "-Xmx384m",
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
-    # The log is read by people when something went wrong: no word of Java's own about how Kafka uses its memory.
+    # The log is read by people when something went wrong: of Java itself, only errors.
+    "-Xlog:disable",
+    "-Xlog:all=error:stderr",
     "--sun-misc-unsafe-memory-access=allow",
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
@@ -53,7 +55,7 @@ class Kafka(SupervisedProcess):
         self._node_id = node_id
         self._settings = dict(settings or {})
         self._progress = progress
-        self._warm_start = WarmStart(may_record=record_warm_start)
+        self._warm_start = WarmStart(_JAVA_OPTIONS, may_record=record_warm_start)
         self._properties = data_dir.with_name(f"{data_dir.name}.properties")
         super().__init__(
             name,

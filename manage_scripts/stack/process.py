@@ -110,7 +110,7 @@ class SupervisedProcess:
     def raise_if_dead(self) -> None:
         """`ProcessDiedError`, with the end of its log, if it ended by itself."""
         if self._child is not None and self._child.poll() is not None:
-            _guardian.forget(self._child.pid)
+            self._forget(self._child.pid)
             code = self._child.returncode
             how = f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
             raise ProcessDiedError(f"{self.name} ended by itself ({how}); its log {self.log} ends:\n{self.log_tail()}")
@@ -128,9 +128,8 @@ class SupervisedProcess:
             except subprocess.TimeoutExpired:
                 self.kill()
             else:
-                # What the child should have taken with it; a stray worker would hold its port.
                 _kill([process for process in descendants if process.is_running()])
-        _guardian.forget(self._child.pid)
+        self._forget(self._child.pid)
         return self._child.returncode
 
     def kill(self) -> None:
@@ -142,7 +141,7 @@ class SupervisedProcess:
             self._child.kill()
             _kill(descendants)
             self._child.wait()
-        _guardian.forget(self._child.pid)
+        self._forget(self._child.pid)
 
     def pause(self) -> None:
         """SIGSTOP to the child and all below it: connections stay open and nobody answers."""
@@ -182,6 +181,13 @@ class SupervisedProcess:
             return psutil.Process(self.pid).children(recursive=True)
         except psutil.NoSuchProcess:
             return []
+
+    @staticmethod
+    def _forget(pid: int) -> None:
+        """The child is gone. What it should have taken with it goes now: a stray worker would hold its port."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)
+        _guardian.forget(pid)
 
     @staticmethod
     def _send(pid: int, number: signal.Signals) -> None:

@@ -116,12 +116,14 @@ def test_one_that_is_never_ready_is_reported_and_not_left_behind(tmp_path: Path)
     assert not silent.is_running
 
 
-def test_one_that_is_killed_from_outside_is_noticed(ticking: SupervisedProcess) -> None:
+def test_one_that_is_killed_from_outside_is_noticed_and_leaves_nothing(ticking: SupervisedProcess) -> None:
     ticking.raise_if_dead()
+    [grandchild] = psutil.Process(ticking.pid).children()
     os.kill(ticking.pid, signal.SIGKILL)
     assert wait_until(lambda: not ticking.is_running, within_s=5)
     with pytest.raises(ProcessDiedError, match="signal SIGKILL"):
         ticking.raise_if_dead()
+    assert wait_until(lambda: not grandchild.is_running() or grandchild.status() == psutil.STATUS_ZOMBIE, within_s=5)
 
 
 def test_no_child_outlives_a_parent_that_was_killed(tmp_path: Path) -> None:
