@@ -1,0 +1,45 @@
+# ruff: noqa: N815 - the names of fields are those on the wire
+"""The JSON of a license: camelCase, with the fields of its organization beside its own."""
+
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers
+
+from licenses.models import License
+
+
+class LicenseSerializer(serializers.ModelSerializer[Any]):
+    """Checks what comes in; says what goes out, of a License or a LicenseRow.
+
+    `context["organization"]` has the organization's four fields for all that is answered; null without it.
+    """
+
+    licenseId = serializers.UUIDField(source="license_id", read_only=True)
+    organizationId = serializers.UUIDField(source="organization_id", read_only=True)
+    description = serializers.CharField(label=_("description"), max_length=2000, allow_blank=True, default="")
+    productName = serializers.CharField(label=_("product name"), source="product_name", max_length=200)
+    licenseType = serializers.CharField(label=_("license type"), source="license_type", max_length=100)
+    comment = serializers.CharField(label=_("comment"), max_length=2000, allow_blank=True, default="")
+    name = serializers.CharField(read_only=True, allow_null=True, help_text="The organization's name.")
+    contactName = serializers.CharField(read_only=True, allow_null=True)
+    contactEmail = serializers.EmailField(read_only=True, allow_null=True)
+    contactPhone = serializers.CharField(read_only=True, allow_null=True)
+
+    class Meta:
+        model = License
+        fields = (
+            "licenseId",
+            "organizationId",
+            "description",
+            "productName",
+            "licenseType",
+            "comment",
+            "name",
+            "contactName",
+            "contactEmail",
+            "contactPhone",
+        )
+
+    def to_representation(self, instance: Any) -> dict[str, Any]:
+        return {**super().to_representation(instance), **self.context.get("organization", {})}

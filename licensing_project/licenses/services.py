@@ -1,0 +1,45 @@
+"""Writes of licenses."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from licenses.models import License
+
+Check = Callable[[int], None]
+"""Called with the version that is about to be overwritten, under a lock; raises to leave it as it is."""
+
+
+def create_license(*, organization_id: UUID, fields: Mapping[str, Any]) -> License:
+    """`fields` are checked attributes of a License; its id is made here. The version is the database's."""
+    license = License(organization_id=organization_id, **fields)
+    with transaction.atomic():
+        license.save(force_insert=True)
+        license.refresh_from_db(fields=["version"])
+    return license
+
+
+def update_license(*, organization_id: UUID, license_id: UUID, fields: Mapping[str, Any], check: Check) -> License:
+    """Raises License.DoesNotExist, or what `check` raises."""
+    with transaction.atomic():
+        license = _locked(organization_id, license_id)
+        check(license.version)
+        for name, value in fields.items():
+            setattr(license, name, value)
+        license.save(update_fields=list(fields))
+        license.refresh_from_db(fields=["version"])
+    return license
+
+
+def delete_license(*, organization_id: UUID, license_id: UUID, check: Check) -> None:
+    """Raises License.DoesNotExist, or what `check` raises."""
+    with transaction.atomic():
+        license = _locked(organization_id, license_id)
+        check(license.version)
+        license.delete()
+
+
+def _locked(organization_id: UUID, license_id: UUID) -> License:
+    return License.objects.select_for_update().get(license_id=license_id, organization_id=organization_id)

@@ -1,0 +1,95 @@
+"""Settings from environment variables. One that is missing or wrong stops the start and says what it should be."""
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+from environs import EnvError, ValidationError, env, validate
+
+T = TypeVar("T")
+
+_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/@]+):(\d{1,5})")
+
+
+def setting(read: Callable[..., T], name: str, should_be: str, **options: Any) -> T:
+    """The variable's value as one of environs' parsers reads it. Raises ImproperlyConfigured naming the variable."""
+    try:
+        return read(name, **options)
+    except (EnvError, ValueError) as error:
+        raise ImproperlyConfigured(f"{name} should be {should_be}. {error}") from None
+
+
+def flag(name: str, *, default: bool) -> bool:
+    return setting(env.bool, name, "true or false", default=default)
+
+
+def number(name: str, default: float, unit: str) -> float:
+    """A number above zero."""
+    return setting(
+        env.float, name, f"a number of {unit} above 0", default=default, validate=validate.Range(0, min_inclusive=False)
+    )
+
+
+def count(name: str, default: int, unit: str) -> int:
+    """A whole number of at least one."""
+    return setting(env.int, name, f"a whole number of {unit}, at least 1", default=default, validate=validate.Range(1))
+
+
+def choice(name: str, default: str, allowed: tuple[str, ...]) -> str:
+    return setting(env.str, name, f"one of {', '.join(allowed)}", default=default, validate=validate.OneOf(allowed))
+
+
+def text(name: str, should_be: str, **options: Any) -> str:
+    """A text that is not empty."""
+    return setting(env.str, name, should_be, validate=validate.Length(min=1), **options)
+
+
+def texts(name: str, should_be: str, **options: Any) -> list[str]:
+    """Texts between commas; spaces round them and empty ones don't count."""
+    values: list[str] = setting(env.list, name, should_be, **options)
+    return [value.strip() for value in values if value.strip()]
+
+
+def addresses(name: str, should_be: str) -> list[str]:
+    """At least one host:port."""
+    values = texts(name, should_be)
+    wrong = [value for value in values if not (found := _ADDRESS.fullmatch(value)) or not 0 < int(found[2]) < 65536]
+    if wrong or not values:
+        raise ImproperlyConfigured(f"{name} should be {should_be}, not {', '.join(wrong) or 'empty'}.")
+    return values
+
+
+def postgresql(name: str, should_be: str, **options: Any) -> dict[str, Any]:
+    """An entry of DATABASES from a postgresql:// URL."""
+    setting(env.str, name, should_be, validate=_is_url_of("postgresql", "postgres"))
+    entry: dict[str, Any] = setting(env.dj_db_url, name, should_be, engine="django.db.backends.postgresql", **options)
+    return entry
+
+
+def redis_url(name: str, should_be: str) -> str:
+    return setting(env.str, name, should_be, validate=_is_url_of("redis", "rediss", "unix"))
+
+
+def base_url(name: str, should_be: str) -> str:
+    """An http or https URL of a host and perhaps a path, without a slash at its end."""
+    return setting(env.str, name, should_be, validate=_is_base_url).rstrip("/")
+
+
+def _is_url_of(*schemes: str) -> Callable[[str], None]:
+    def check(value: str) -> None:
+        # It may hold a password, so that the message does not repeat it.
+        if urlsplit(value).scheme not in schemes:
+            raise ValidationError("It is the URL of something else.")
+
+    return check
+
+
+def _is_base_url(value: str) -> None:
+    parts = urlsplit(value)
+    _ = parts.port  # raises ValueError for a port that is none
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValidationError("It is no http or https URL with a host.")
+    if parts.query or parts.fragment or parts.username or parts.password:
+        raise ValidationError("It has a query, a fragment or credentials.")

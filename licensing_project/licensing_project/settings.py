@@ -1,0 +1,206 @@
+"""Settings of the licensing service. All that differs between installations comes from the environment."""
+
+from pathlib import Path
+
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from event_stream.web.logging import FORMATS, LEVELS, logging_config
+from licensing_project.environment import (
+    addresses,
+    base_url,
+    choice,
+    count,
+    flag,
+    number,
+    postgresql,
+    redis_url,
+    text,
+    texts,
+)
+from organization_lookup.settings import LookupSettings
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+DEBUG = flag("DEBUG", default=False)
+# A known key lets anybody forge sessions: only a developer's own machine may go without one of its own.
+_KEY_DEFAULT = {"default": "for-development-only"} if DEBUG else {}
+SECRET_KEY = text("SECRET_KEY", "a long random text known to this service alone", **_KEY_DEFAULT)
+ALLOWED_HOSTS = texts("ALLOWED_HOSTS", "host names between commas", default=["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = texts("CSRF_TRUSTED_ORIGINS", "origins such as https://example.org between commas", default=[])
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "pgtrigger",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "event_stream",
+    "organization_lookup",
+    "licenses",
+]
+
+MIDDLEWARE = [
+    "event_stream.web.middleware.UserContextMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "licensing_project.urls"
+WSGI_APPLICATION = "licensing_project.wsgi.application"
+# A redirect to the URL with a slash would lose a body: the API answers both forms itself.
+APPEND_SLASH = False
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+DATABASES = {
+    "default": postgresql(
+        "DATABASE_URL",
+        "a PostgreSQL URL such as postgresql://user:password@host:5432/licensing",
+        conn_max_age=None,
+        # One short statement a request, so that a restart of PostgreSQL costs no request. The hot read does without it
+        # (licenses.selectors).
+        conn_health_checks=True,
+    )
+}
+# The hot read is one statement, ever the same: let the server plan it once a connection.
+DATABASES["default"]["OPTIONS"] = {
+    "connect_timeout": 5,
+    "server_side_binding": True,
+    "prepare_threshold": 2,
+    **DATABASES["default"].get("OPTIONS", {}),
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+REDIS_TIMEOUT_S = number("REDIS_TIMEOUT_S", 0.5, "seconds")
+CACHES = {
+    "default": {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": redis_url("REDIS_URL", "a Redis URL such as redis://host:6379/0"),
+        "OPTIONS": {
+            "SOCKET_CONNECT_TIMEOUT": REDIS_TIMEOUT_S,
+            "SOCKET_TIMEOUT": REDIS_TIMEOUT_S,
+            "CONNECTION_POOL_KWARGS": {
+                "max_connections": count("REDIS_MAX_CONNECTIONS", 100, "connections"),
+                # One more try at once, for a pooled connection that the server has closed meanwhile.
+                "retry": Retry(NoBackoff(), 1),
+            },
+        },
+    }
+}
+
+ORG_CHANGE_PARTITIONS = count("ORG_CHANGE_PARTITIONS", 6, "partitions of the topic")
+EVENT_STREAM = {
+    "default_binder": "kafka",
+    "binders": {
+        "kafka": {
+            "type": "kafka",
+            "bootstrap_servers": addresses("KAFKA_BOOTSTRAP_SERVERS", "host:port of Kafka's brokers, between commas"),
+        },
+    },
+    "bindings": {
+        "inboundOrgChanges": {
+            "destination": text("ORG_CHANGE_TOPIC", "the name of the topic", default="orgChangeTopic"),
+            "group": text("LICENSING_GROUP", "the name of the consumer group", default="licensingGroup"),
+            "content_type": "application/json",
+            "binder": "kafka",
+            "consumer": {"batch_size": 500},
+        },
+    },
+}
+
+# How organizations are found.
+ORGANIZATION_LOOKUP = LookupSettings(
+    base_url=base_url("ORGANIZATION_SERVICE_URL", "a URL such as http://gateway:8072/organization"),
+    bound_s=number("ORGANIZATION_BOUND_S", 10, "seconds"),
+    hard_ttl_s=number("ORGANIZATION_HARD_TTL_S", 86_400, "seconds"),
+    connect_timeout_s=number("ORGANIZATION_CONNECT_TIMEOUT_S", 0.5, "seconds"),
+    read_timeout_s=number("ORGANIZATION_READ_TIMEOUT_S", 1.5, "seconds"),
+    budget_s=number("ORGANIZATION_LOOKUP_BUDGET_S", 2.5, "seconds"),
+    attempts=count("ORGANIZATION_CALL_ATTEMPTS", 2, "attempts"),
+    max_calls=count("ORGANIZATION_MAX_CALLS", 32, "calls at once"),
+    circuit_failures=count("ORGANIZATION_CIRCUIT_FAILURES", 5, "failures in a row"),
+    circuit_reset_s=number("ORGANIZATION_CIRCUIT_RESET_S", 5, "seconds"),
+)
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+# Browsers send cookies to every port of a host, and both services are behind one gateway: each has names of its own.
+SESSION_COOKIE_NAME = "licensing_session"
+CSRF_COOKIE_NAME = "licensing_csrf"
+
+REST_FRAMEWORK = {
+    "DEFAULT_RENDERER_CLASSES": [
+        "rest_framework.renderers.JSONRenderer",
+        "licenses.api.hal.HalRenderer",
+        "rest_framework.renderers.BrowsableAPIRenderer",
+    ],
+    "DEFAULT_PARSER_CLASSES": [
+        "event_stream.web.parsers.JSONParser",
+        # What the forms of the browsable API send.
+        "rest_framework.parsers.FormParser",
+        "rest_framework.parsers.MultiPartParser",
+    ],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["licenses.api.authentication.SessionIfAny"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "licenses.api.negotiation.Negotiation",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_PAGINATION_CLASS": "event_stream.web.pagination.Pages",
+    "EXCEPTION_HANDLER": "event_stream.web.problem.exception_handler",
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Licensing service",
+    "DESCRIPTION": "Licenses of organizations. Each is answered with its organization's name and contact.",
+    "VERSION": "1.0.0",
+    # Relative to the document, and so true behind a gateway that serves it under a prefix.
+    "SERVERS": [{"url": "."}],
+    "SERVE_INCLUDE_SCHEMA": False,
+    "PREPROCESSING_HOOKS": ["licenses.api.schema.one_form_of_each_url"],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+}
+
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("ko", "한국어")]
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+STATIC_URL = "static/"
+# Straight from the packages: there is nothing to collect before the first start.
+WHITENOISE_USE_FINDERS = True
+
+LOGGING = logging_config(choice("LOG_LEVEL", "INFO", LEVELS), choice("LOG_FORMAT", "json", FORMATS), "licensing")

@@ -1,0 +1,20 @@
+"""The licensing service's URLs."""
+
+from django.contrib import admin
+from django.urls import include, path
+from django.views.generic import RedirectView
+from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
+
+urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="docs"), name="home"),
+    path("", include("licenses.api.urls")),
+    path("", include("event_stream.web.health")),
+    path("admin/", admin.site.urls),
+    path("openapi.json", SpectacularJSONAPIView.as_view(), name="openapi"),
+    path("docs", SpectacularSwaggerView.as_view(url_name="openapi"), name="docs"),
+]
+
+handler400 = "event_stream.web.problem.bad_request"
+handler403 = "event_stream.web.problem.forbidden"
+handler404 = "event_stream.web.problem.not_found"
+handler500 = "event_stream.web.problem.server_error"

@@ -1,0 +1,12 @@
+"""What gunicorn serves. Works from any directory."""
+
+import os
+import sys
+from pathlib import Path
+
+from django.core.wsgi import get_wsgi_application
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "licensing_project.settings")
+
+application = get_wsgi_application()

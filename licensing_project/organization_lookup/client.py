@@ -1,0 +1,101 @@
+"""One HTTP call to the organization service: GET one organization, on pooled connections, bounded in time and size."""
+
+import json
+import re
+from typing import Any
+
+import httpx
+
+from event_stream import correlation
+from event_stream.cache import Fetched
+from event_stream.clock import Clock
+from organization_lookup import organization
+from organization_lookup.errors import Passing, PeerFault, Refused
+
+_LARGEST_ANSWER = 64 * 1024
+_VERSION = re.compile(r"\d{1,18}", re.ASCII)
+_PASSING_STATUSES = frozenset({429, 502, 503, 504})
+
+
+class OrganizationClient:
+    """Safe to use from several threads; holds sockets, so make one per process, after the fork.
+
+    `base_url` is what stands before `/v1/organization/{id}`; the timeouts are those of one call, in seconds.
+    """
+
+    def __init__(
+        self, base_url: str, *, connect_timeout_s: float, read_timeout_s: float, max_connections: int, clock: Clock
+    ) -> None:
+        self._base_url = base_url
+        self._connect_timeout_s = connect_timeout_s
+        self._read_timeout_s = read_timeout_s
+        self._clock = clock
+        self._http = httpx.Client(
+            # Proxies are for the way out of the house, and the environment may name some.
+            trust_env=False,
+            follow_redirects=False,
+            limits=httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections),
+        )
+
+    def get(self, organization_id: str, budget_s: float) -> Fetched:
+        """The organization's members with their version, or its absence. Takes no longer than `budget_s`.
+
+        Raises PeerFault, or Refused for a 401 or 403.
+        """
+        deadline = self._clock.monotonic_s() + min(budget_s, self._connect_timeout_s + self._read_timeout_s)
+        timeout = httpx.Timeout(min(budget_s, self._read_timeout_s), connect=min(budget_s, self._connect_timeout_s))
+        headers = {**correlation.current_or_new().http_headers(), "Accept": "application/json"}
+        url = f"{self._base_url}/v1/organization/{organization_id}"
+        try:
+            with self._http.stream("GET", url, headers=headers, timeout=timeout) as response:
+                return _read(organization_id, response, self._body(response, deadline))
+        except httpx.TimeoutException as error:
+            raise PeerFault(f"no answer in time ({type(error).__name__})") from error
+        except httpx.TransportError as error:
+            raise Passing(f"connection failed: {error}") from error
+        except httpx.HTTPError as error:
+            raise PeerFault(f"unusable answer: {error}") from error
+
+    def close(self) -> None:
+        self._http.close()
+
+    def _body(self, response: httpx.Response, deadline: float) -> bytes:
+        """httpx bounds each read: a body that trickles in, or never ends, is bounded here."""
+        body = bytearray()
+        for part in response.iter_bytes():
+            body += part
+            if len(body) > _LARGEST_ANSWER:
+                raise PeerFault(f"an answer of more than {_LARGEST_ANSWER} bytes")
+            if self._clock.monotonic_s() > deadline:
+                raise PeerFault("no complete answer in time")
+        return bytes(body)
+
+
+def _read(organization_id: str, response: httpx.Response, body: bytes) -> Fetched:
+    status = response.status_code
+    if status in {401, 403}:
+        raise Refused(status, response.request.headers.get("Authorization"), response.headers.get("WWW-Authenticate"))
+    if status in _PASSING_STATUSES:
+        raise Passing(f"status {status}")
+    if status not in {200, 404}:
+        raise PeerFault(f"status {status}")
+    version = response.headers.get("Organization-Version", "")
+    if not _VERSION.fullmatch(version):
+        # A 404 of some gateway's own, say: it knows nothing of the organization.
+        raise PeerFault(f"status {status} with no number in Organization-Version")
+    if status == 404:
+        return Fetched(version=int(version), value=None)
+    return Fetched(version=int(version), value=organization.members(_parse(organization_id, body)))
+
+
+def _parse(organization_id: str, body: bytes) -> dict[str, Any]:
+    try:
+        answer = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise PeerFault("the answer is no JSON") from error
+    if not isinstance(answer, dict) or str(answer.get("id", "")).lower() != organization_id:
+        raise PeerFault("the answer is not the organization that was asked for")
+    wrong = [name for name in organization.FIELDS if not isinstance(answer.get(name), str | None)]
+    if wrong or answer.get("name") is None:
+        raise PeerFault(f"the answer has no usable {', '.join(wrong) or 'name'}")
+    return answer

@@ -1,0 +1,101 @@
+"""Organization change messages, ours and those of Spring Cloud Stream, as what the cache understands.
+
+{"type", "action", "organizationId", "correlationId"}               the four keys that every producer sends
+{..., "version", "eventId", "occurredAt"}                           what our organization service adds
+{"type", "action": "GET", "correlationId": "", "asOf"}              a heartbeat: all before that instant is in the log
+"""
+
+import logging
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from event_stream.bindable import decode
+from event_stream.binding import Binding
+from event_stream.cache import Change, Heartbeat
+from event_stream.correlation import CORRELATION_ID
+from event_stream.errors import ConversionError
+from event_stream.message import Record
+
+logger = logging.getLogger(__name__)
+
+# The source's text and the source's code disagree on the words: both are taken.
+CHANGES = frozenset({"CREATED", "UPDATED", "DELETED", "SAVE", "UPDATE", "DELETE"})
+READ = "GET"
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
+# A version is at least the microseconds of the database's clock. One from far beyond would be a floor under which
+# no true version could ever be cached, so it is not believed.
+_MOST_AHEAD = timedelta(hours=1)
+
+
+class OrganizationChanges:
+    """Decodes the records of one binding."""
+
+    def __init__(self, binding: Binding) -> None:
+        self._binding = binding
+
+    def __call__(self, record: Record) -> Change | Heartbeat | None:
+        """What the record means for the cache; None if nothing. Raises ConversionError where that can't be said."""
+        message = decode(self._binding, record)
+        payload = message.payload
+        if not isinstance(payload, Mapping):
+            raise ConversionError(f"the body should be an object, not {type(payload).__name__}")
+        action, organization_id = payload.get("action"), payload.get("organizationId")
+        if action == READ:
+            return _heartbeat(payload) if organization_id is None else None
+        if not isinstance(action, str):
+            raise ConversionError(f"action should be a text, not {action!r:.80}")
+        if action not in CHANGES:
+            logger.warning(
+                "message.unknown_action",
+                extra={"action": action[:80], "partition": record.partition, "offset": record.offset},
+            )
+            return None
+        return Change(
+            id=canonical_id(organization_id),
+            version=_version(payload.get("version"), record),
+            correlation_id=payload.get("correlationId") or message.headers.get(CORRELATION_ID),
+            occurred_at_ms=_instant_ms(payload.get("occurredAt")) or record.timestamp_ms,
+        )
+
+
+def canonical_id(value: object) -> str:
+    """The form under which an organization is cached: a UUID in lower case. Raises ConversionError."""
+    if not isinstance(value, str) or not _UUID.fullmatch(value):
+        raise ConversionError(f"organizationId should be a UUID, not {value!r:.80}")
+    return str(UUID(value))
+
+
+def _heartbeat(payload: Mapping[str, Any]) -> Heartbeat | None:
+    as_of_ms = _instant_ms(payload.get("asOf"))
+    return None if as_of_ms is None else Heartbeat(as_of_ms)
+
+
+def _version(value: object, record: Record) -> int | None:
+    """None, which evicts whatever is cached, for a version that is missing or can't be one."""
+    if value is None:
+        return None
+    limit_us = int((datetime.now(UTC) + _MOST_AHEAD).timestamp() * 1_000_000)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= limit_us:
+        logger.warning(
+            "message.unbelievable_version",
+            extra={"version": f"{value!r:.80}", "partition": record.partition, "offset": record.offset},
+        )
+        return None
+    return value
+
+
+def _instant_ms(value: object) -> int | None:
+    """An RFC 3339 instant in milliseconds since the epoch, rounded down; None for anything else."""
+    if not isinstance(value, str):
+        return None
+    try:
+        instant = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    if instant.tzinfo is None:
+        return None
+    return (instant - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)

@@ -1,0 +1,94 @@
+"""`manage.py consume_org_changes [--once | --until-caught-up]`"""
+
+import logging
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from event_stream.cache import CacheApplier
+from event_stream.conf import configuration
+from event_stream.errors import ConfigurationError, UnavailableError
+from event_stream.registry import registry
+from event_stream.worker import Until, Worker
+from organization_lookup import lookup
+from organization_lookup.handlers import OrganizationChanges
+
+logger = logging.getLogger(__name__)
+
+BINDING = "inboundOrgChanges"
+_ASK_AGAIN_S = 1.0
+
+
+class Command(BaseCommand):
+    help = (
+        "Applies organization changes to the cache until SIGTERM or SIGINT. Any number may run: they share the topic. "
+        "Exit code 0 when told to stop, or done; 1 after an error that trying again can't mend."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        until = parser.add_mutually_exclusive_group()
+        until.add_argument(
+            "--once",
+            dest="until",
+            action="store_const",
+            const=Until.ONCE,
+            help="end when each partition has handled a batch or has nothing to read",
+        )
+        until.add_argument(
+            "--until-caught-up",
+            dest="until",
+            action="store_const",
+            const=Until.CAUGHT_UP,
+            help="end when all is handled that was there at the start",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        stop = _stop_flag()
+        if not _partitions_agree(stop):
+            return
+        applier = CacheApplier(lookup.cache(), OrganizationChanges(configuration().binding(BINDING)))
+        try:
+            Worker(BINDING, applier).run(stop.is_set, options["until"] or Until.STOPPED)
+        except ConfigurationError as error:
+            raise CommandError(str(error)) from error
+        finally:
+            registry().close()
+
+
+def _stop_flag() -> threading.Event:
+    """Set by SIGTERM and SIGINT. Nothing else happens in their handler: what it interrupts may hold any lock."""
+    stop = threading.Event()
+
+    def handler(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, handler)
+    return stop
+
+
+def _partitions_agree(stop: threading.Event) -> bool:
+    """False when told to stop before Kafka could be asked. The cache's keys are made with the number of partitions."""
+    channel = registry().channel(BINDING)
+    expected = settings.ORG_CHANGE_PARTITIONS
+    waiting = False
+    while not stop.is_set():
+        try:
+            actual = channel.partition_count()
+        except UnavailableError as error:
+            if not waiting:
+                logger.warning("broker.unreachable", extra={"error": str(error)})
+                waiting = True
+            stop.wait(_ASK_AGAIN_S)
+            continue
+        if actual != expected:
+            raise CommandError(
+                f"ORG_CHANGE_PARTITIONS is {expected}, but the topic {channel.binding.destination} has {actual} "
+                f"partitions: set it to {actual} for the worker and the web processes alike, or make the topic anew."
+            )
+        return True
+    return False

@@ -1,0 +1,41 @@
+"""How organizations are looked up: the value of ORGANIZATION_LOOKUP."""
+
+from dataclasses import dataclass
+
+from django.core.exceptions import ImproperlyConfigured
+
+
+@dataclass(frozen=True, slots=True)
+class LookupSettings:
+    """Times in seconds."""
+
+    base_url: str
+    """What stands before `/v1/organization/{id}`; ORGANIZATION_SERVICE_URL."""
+    bound_s: float
+    """An organization out of the cache is proven to have been current no longer ago than this."""
+    hard_ttl_s: float
+    """The last known value is served no longer than this while the organization service is away."""
+    connect_timeout_s: float
+    read_timeout_s: float
+    budget_s: float
+    """For a whole lookup: waiting for another one's answer, for a free place, every attempt."""
+    attempts: int
+    """How often the organization service is asked in one lookup at most."""
+    max_calls: int
+    """How many calls of one process may be under way."""
+    circuit_failures: int
+    """After so many failures in a row the organization service is left alone…"""
+    circuit_reset_s: float
+    """…for so long."""
+
+    def __post_init__(self) -> None:
+        if self.hard_ttl_s < self.bound_s:
+            raise ImproperlyConfigured(
+                f"ORGANIZATION_HARD_TTL_S should be at least ORGANIZATION_BOUND_S, {self.bound_s}: "
+                f"it is {self.hard_ttl_s}."
+            )
+        if self.budget_s < self.connect_timeout_s:
+            raise ImproperlyConfigured(
+                "ORGANIZATION_LOOKUP_BUDGET_S should be at least ORGANIZATION_CONNECT_TIMEOUT_S, "
+                f"{self.connect_timeout_s}: it is {self.budget_s}."
+            )
