@@ -1,0 +1,48 @@
+"""manage.py load_sample_data"""
+
+import argparse
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from event_stream import correlation
+from organizations import sample_data
+from organizations.models import Organization
+from organizations.querysets import CHUNK
+
+
+class Command(BaseCommand):
+    help = "Create the sample organizations that are missing; those that are there stay as they are."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--generate", type=_count, default=0, metavar="N", help="create N invented organizations as well"
+        )
+        parser.add_argument("--seed", type=int, default=1, help="other invented organizations (default: 1)")
+
+    def handle(self, *, generate: int, seed: int, **_options: Any) -> None:
+        samples = itertools.chain(sample_data.real(), sample_data.generated(generate, seed=seed))
+        with correlation.use(correlation.UserContext()):
+            created = sum(map(_create_missing, _chunks(samples)))
+        self.stdout.write(f"{created} sample organizations created.")
+
+
+def _create_missing(organizations: list[Organization]) -> int:
+    there = set(Organization.objects.filter(pk__in=[each.pk for each in organizations]).values_list("pk", flat=True))
+    missing = [each for each in organizations if each.pk not in there]
+    # Another load at the same time may be quicker with some.
+    Organization.objects.bulk_create(missing, ignore_conflicts=True)
+    return len(missing)
+
+
+def _chunks(organizations: Iterator[Organization]) -> Iterator[list[Organization]]:
+    return iter(lambda: list(itertools.islice(organizations, CHUNK)), [])
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 0:
+        raise argparse.ArgumentTypeError("it should be 0 or more")
+    return count
