@@ -1,0 +1,55 @@
+"""deploy/compose.yaml as Docker would read it, with the variables of an .env file put in."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from manage_scripts.stack.paths import ROOT
+
+DEPLOY = ROOT / "deploy"
+_VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?P<rule>:[-?])?(?P<text>[^}]*)\}")
+
+
+class MissingVariableError(Exception):
+    """A variable without a default isn't set; Docker stops here."""
+
+
+def text() -> str:
+    return (DEPLOY / "compose.yaml").read_text()
+
+
+def compose(variables: Mapping[str, str]) -> dict[str, Any]:
+    """Raises MissingVariableError for what is required, and missing or empty."""
+
+    def value(found: re.Match[str]) -> str:
+        given = variables.get(found["name"], "")
+        if given or found["rule"] is None:
+            return given
+        if found["rule"] == ":?":
+            raise MissingVariableError(found["name"])
+        return found["text"]
+
+    content: dict[str, Any] = yaml.safe_load(_VARIABLE.sub(value, text()))
+    return content
+
+
+def defaults() -> dict[str, str | None]:
+    """Each variable's default, None where one has to be given."""
+    return {
+        found["name"]: found["text"] if found["rule"] == ":-" else None
+        # Past the comments, which talk of variables too.
+        for found in _VARIABLE.finditer(re.sub(r"(?m)^\s*#.*$", "", text()))
+    }
+
+
+def example() -> dict[str, str]:
+    """deploy/.env.example."""
+    lines = (DEPLOY / ".env.example").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+def filled_in() -> dict[str, str]:
+    """The example as a person would complete it."""
+    return {name: value or f"f1lled1n{number:040}" for number, (name, value) in enumerate(example().items())}

@@ -1,0 +1,156 @@
+"""The compose file is whole, gives nothing away, and says what the services understand. No Docker is needed."""
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import yaml
+
+from manage_scripts.stack.paths import ROOT
+from tests.deploy.compose_file import DEPLOY, MissingVariableError, compose, defaults, example, filled_in
+
+OURS = {"organization": "org_project", "licensing": "licensing_project", "worker": "licensing_project"}
+SECRET_WORDS = ("PASSWORD", "SECRET", "TOKEN", "KEY")
+
+
+@pytest.fixture(scope="module")
+def stack() -> dict[str, Any]:
+    return compose(filled_in())
+
+
+@pytest.fixture(scope="module")
+def services(stack: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = stack["services"]
+    return found
+
+
+def test_the_example_has_every_variable_with_its_default() -> None:
+    assert {name: value or None for name, value in example().items()} == defaults()
+
+
+@pytest.mark.parametrize("name", [name for name, default in defaults().items() if default is None])
+def test_nothing_starts_without_a_secret_of_its_own(name: str) -> None:
+    with pytest.raises(MissingVariableError, match=name):
+        compose({**filled_in(), name: ""})
+
+
+def test_no_secret_has_a_default() -> None:
+    secrets = {name for name in defaults() if any(word in name for word in SECRET_WORDS)}
+
+    assert secrets
+    assert {name for name in secrets if defaults()[name] is not None} == set()
+
+
+def test_no_secret_is_written_down(services: dict[str, dict[str, Any]]) -> None:
+    written = {
+        (service, name): value
+        for service, definition in services.items()
+        for name, value in definition.get("environment", {}).items()
+        if any(word in name for word in SECRET_WORDS)
+    }
+
+    assert len(written) >= 6
+    assert {where for where, value in written.items() if "f1lled1n" not in value} == set()
+
+
+def test_what_is_waited_for_is_there_and_can_happen(services: dict[str, dict[str, Any]]) -> None:
+    for name, definition in services.items():
+        for other, wait in definition.get("depends_on", {}).items():
+            awaited = services[other]
+            health = awaited.get("healthcheck", {} if "build" in awaited else {"disable": True})
+            if wait["condition"] == "service_healthy":
+                assert not health.get("disable"), f"{name} waits for the health of {other}, which has none"
+            elif wait["condition"] == "service_completed_successfully":
+                assert awaited["restart"] == "on-failure", f"{name} waits for the end of {other}, which has none"
+
+
+def test_networks_volumes_and_files_exist(stack: dict[str, Any]) -> None:
+    for name, definition in stack["services"].items():
+        assert set(definition["networks"]) <= set(stack["networks"]), name
+        for volume in definition.get("volumes", []):
+            source = volume.split(":")[0]
+            assert (DEPLOY / source).is_file() if source.startswith("./") else source in stack["volumes"], volume
+
+
+def test_only_the_gateway_can_be_reached_from_outside(stack: dict[str, Any]) -> None:
+    assert [name for name, definition in stack["services"].items() if "ports" in definition] == ["gateway"]
+    assert stack["networks"]["data"]["internal"] is True
+    assert stack["services"]["gateway"]["networks"] == ["edge"]
+
+
+def test_each_service_gets_its_own_secrets_only(services: dict[str, dict[str, Any]]) -> None:
+    variables = filled_in()
+
+    organization, licensing = (json.dumps(services[name]["environment"]) for name in ("organization", "licensing"))
+    for name in ("LICENSING_DB_PASSWORD", "LICENSING_SECRET_KEY", "VALKEY_PASSWORD"):
+        assert variables[name] not in organization
+        assert variables[name] in licensing
+    for name in ("ORGANIZATION_DB_PASSWORD", "ORGANIZATION_SECRET_KEY"):
+        assert variables[name] not in licensing
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_container_of_ours_can_do_no_more_than_it_must(services: dict[str, dict[str, Any]], name: str) -> None:
+    definition = services[name]
+
+    assert definition["read_only"] is True
+    assert definition["cap_drop"] == ["ALL"]
+    assert definition["security_opt"] == ["no-new-privileges:true"]
+    assert "user" not in definition, "the image's own user, who is not root"
+
+
+@pytest.mark.parametrize(("name", "project"), OURS.items())
+def test_the_settings_accept_the_environment_and_read_all_of_it(
+    services: dict[str, dict[str, Any]], name: str, project: str
+) -> None:
+    given = {key: str(value) for key, value in services[name]["environment"].items()}
+    # What the Dockerfile sets.
+    given.setdefault("SERVICE_NAME", name)
+    given["BIND"] = "0.0.0.0:8080"
+    script = [
+        ROOT / "tests/deploy/variables_read.py",
+        DEPLOY / "gunicorn/gunicorn.conf.py",
+        ROOT / project / "manage.py",
+    ]
+
+    ended = subprocess.run(
+        [sys.executable, *script],
+        env={**given, "PATH": os.environ["PATH"]},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert ended.returncode == 0, ended.stderr
+    assert set(given) - set(json.loads(ended.stdout.splitlines()[-1])) == set()
+
+
+def test_the_topic_is_the_one_of_topics_yaml(services: dict[str, dict[str, Any]]) -> None:
+    (topic,) = yaml.safe_load((DEPLOY / "kafka/topics.yaml").read_text())["topics"]
+    options = services["topics"]["command"][1:]
+
+    assert f"--topic={topic['name']}" in options
+    assert f"--partitions={topic['partitions']}" in options
+    assert {option for option in options if option.startswith("--config=")} == {
+        f"--config={name}={value}" for name, value in topic["settings"].items()
+    }
+    assert services["licensing"]["environment"]["ORG_CHANGE_PARTITIONS"] == str(topic["partitions"])
+
+
+def test_the_template_of_the_gateway_gets_its_values(services: dict[str, dict[str, Any]]) -> None:
+    template = (DEPLOY / "nginx/gateway.conf.template").read_text()
+    environment = services["gateway"]["environment"]
+
+    for name in ("GATEWAY_PORT", "GATEWAY_PUBLIC_SCHEME", "ORGANIZATION_UPSTREAM", "LICENSING_UPSTREAM"):
+        assert f"${{{name}}}" in template
+        assert name in environment
+    assert services["licensing"]["environment"]["ORGANIZATION_SERVICE_URL"].startswith(
+        f"http://gateway:{environment['GATEWAY_PORT']}/organization"
+    )
+    assert environment["ORGANIZATION_UPSTREAM"] == "organization:8081"
+    assert environment["LICENSING_UPSTREAM"] == "licensing:8080"
