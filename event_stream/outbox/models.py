@@ -1,9 +1,7 @@
 """The table of messages on their way out."""
 
 import uuid
-from typing import ClassVar
 
-import pgtrigger
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 
@@ -46,8 +44,8 @@ class OutboxEntry(models.Model):
         db_table = "event_stream_outbox"
         verbose_name = "outbox entry"
         verbose_name_plural = "outbox entries"
-        ordering: ClassVar = ["-id"]
-        indexes: ClassVar = [
+        ordering = ["-id"]
+        indexes = [
             # `+ 0` makes it the one index in the relay's order: see `store`.
             models.Index(models.F("id") + models.Value(0), name="event_stream_outbox_unsent", condition=UNSENT),
             # The heartbeat asks for the oldest of a binding.
@@ -65,7 +63,7 @@ class OutboxEntry(models.Model):
                 condition=models.Q(parked_at__isnull=False),
             ),
         ]
-        triggers: ClassVar[list[pgtrigger.Trigger]] = [WakeRelay(name="wake_relay")]
+        triggers = [WakeRelay(name="wake_relay")]
 
     def __str__(self) -> str:
         return f"{self.binding} {self.key} version {self.version}"

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from datetime import datetime
 
+from event_stream import correlation
 from event_stream.bindable import source
 from event_stream.conf import configuration
 from event_stream.errors import ConversionError, PublishError, UnavailableError, UnsendableError
@@ -16,6 +17,7 @@ from event_stream.partitioner import partition_for
 logger = logging.getLogger("event_stream.outbox")
 
 _STOP_CHECK_S = 0.1
+_KEYS_SHOWN = 10
 Lane = tuple[str, int | None]
 
 
@@ -65,7 +67,8 @@ class Publisher:
                 self._park(entry, f"EVENT_STREAM['bindings'] has no {entry.binding!r}")
                 continue
             try:
-                future = source(entry.binding).send(entry.message())
+                with correlation.use(entry.context()):
+                    future = source(entry.binding).send(entry.message())
             except ConversionError as error:
                 self._park(entry, error)
                 continue
@@ -91,16 +94,19 @@ class Publisher:
     def _report(
         self, entries: Iterable[Entry], receipts: dict[int, Receipt], published_at: dict[int, datetime]
     ) -> None:
-        for entry in entries:
-            if entry.id not in published_at:
-                continue
-            if entry.by_trigger:
-                logger.warning("outbox.by_trigger", extra=_identity(entry))
-            if logger.isEnabledFor(logging.INFO):
+        published = [entry for entry in entries if entry.id in published_at]
+        if logger.isEnabledFor(logging.INFO):
+            for entry in published:
                 receipt = receipts[entry.id]
                 where = {"destination": receipt.destination, "partition": receipt.partition, "offset": receipt.offset}
                 lag_ms = round((published_at[entry.id] - entry.written_at).total_seconds() * 1000, 3)
                 logger.info("outbox.published", extra={**_identity(entry), **where, "lag_ms": lag_ms})
+        strays = [entry for entry in published if entry.by_trigger]
+        if strays:
+            correlation_ids = sorted({entry.correlation_id for entry in strays})
+            keys = [entry.key for entry in strays[:_KEYS_SHOWN]]
+            extra = {"count": len(strays), "correlation_ids": correlation_ids, "keys": keys}
+            logger.warning("outbox.by_trigger", extra=extra)
 
 
 class _Blocked:

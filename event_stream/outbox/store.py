@@ -32,6 +32,10 @@ class Entry:
         headers = {**self.headers, correlation.CORRELATION_ID: self.correlation_id}
         return Message(self.payload, key=self.key or None, headers=headers)
 
+    def context(self) -> correlation.UserContext:
+        """That in which the message was written, as far as it is known."""
+        return correlation.UserContext(self.correlation_id)
+
 
 class Store:
     """The statements, each a transaction of its own. Raises psycopg.Error."""

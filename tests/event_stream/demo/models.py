@@ -1,8 +1,7 @@
 """A versioned table that tells of its changes, as a service's own would."""
 
-from typing import Any, ClassVar
+from typing import Any
 
-import pgtrigger
 from django.db import models, transaction
 
 from event_stream.message import Message
@@ -31,7 +30,7 @@ class Widget(models.Model):
     version = models.BigIntegerField(db_default=0, editable=False)
 
     class Meta:
-        triggers: ClassVar[list[pgtrigger.Trigger]] = [
+        triggers = [
             Versioned(),
             OutboxGuard(
                 binding=BINDING,

@@ -1,0 +1,55 @@
+"""The outbox in the admin: to be read, not edited."""
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+
+from event_stream.outbox.models import UNSENT, OutboxEntry
+
+STATES = {
+    "unsent": UNSENT,
+    "published": Q(published_at__isnull=False),
+    "parked": Q(published_at__isnull=True, parked_at__isnull=False),
+}
+
+
+class StateFilter(admin.SimpleListFilter):
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(
+        self,
+        request: HttpRequest,
+        model_admin: admin.ModelAdmin[OutboxEntry],
+    ) -> list[tuple[str, str]]:
+        return [(state, state) for state in STATES]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[OutboxEntry]) -> QuerySet[OutboxEntry]:
+        state = self.value()
+        return queryset.filter(STATES[state]) if state in STATES else queryset
+
+
+@admin.register(OutboxEntry)
+class OutboxEntryAdmin(admin.ModelAdmin[OutboxEntry]):
+    list_display = ["id", "binding", "key", "version", "written_at", "state", "partition", "offset"]
+    list_filter = [StateFilter, "by_trigger"]
+    # Whole values and exact, so that an index serves: the table may be large.
+    search_fields = ["correlation_id__exact", "key__exact"]
+    search_help_text = "A correlation id or a key, whole"
+    show_full_result_count = False
+    ordering = ["-id"]
+
+    @admin.display(description="state")
+    def state(self, entry: OutboxEntry) -> str:
+        if entry.published_at:
+            return "published"
+        return "parked" if entry.parked_at else "unsent"
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: OutboxEntry | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: OutboxEntry | None = None) -> bool:
+        return False
