@@ -8,9 +8,9 @@ from typing import Any
 from django.test import override_settings
 
 from event_stream.binder import LogBounds
-from event_stream.cache import CacheSettings, FencedCache
-from event_stream.cache.applier import CacheApplier
+from event_stream.cache import CacheApplier, CacheSettings, Change, FencedCache, Heartbeat
 from event_stream.clock import Clock
+from event_stream.errors import ConversionError
 from event_stream.handler import Batch, Handled, Rewind
 from event_stream.message import Record
 
@@ -142,3 +142,24 @@ class Reader:
                 if self.position == before:
                     return
         raise AssertionError(f"still not in step after {most} polls, at {self.position} of {self.log.bounds}")
+
+
+def event(id: str, version: int | None = None) -> bytes:
+    """A record's value that `decode` understands; so are `heartbeat` and "nothing"."""
+    return f"event {id} {'' if version is None else version}".encode()
+
+
+def heartbeat(as_of_ms: int) -> bytes:
+    return f"heartbeat {as_of_ms}".encode()
+
+
+def decode(record: Record) -> Change | Heartbeat | None:
+    match (record.value or b"?").decode().split(" "):
+        case ["event", id, version]:
+            return Change(id, int(version) if version else None, correlation_id=f"c-{record.offset}")
+        case ["heartbeat", as_of_ms]:
+            return Heartbeat(int(as_of_ms))
+        case ["nothing"]:
+            return None
+        case other:
+            raise ConversionError(f"neither an event nor a heartbeat: {other}")
