@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+import psycopg
 from kafka import KafkaConsumer, TopicPartition
 
 from manage_scripts.screen import Screen
@@ -71,17 +72,14 @@ class MainJob:
             _require(third.cache != "hit", "the lookup after the eviction was a hit")
 
     def _choose(self) -> tuple[str, str]:
-        """An organization of the sample data that has a license, and that license."""
-        for organization in self._page(f"{self._platform.organization_url}/v1/organization"):
-            for found in self._page(f"{self._platform.licensing_urls[0]}/v1/organization/{organization['id']}/license"):
-                return organization["id"], found["licenseId"]
+        """Any license and its organization, read from the database: asking the service for it would fill the cache."""
+        with psycopg.connect(self._platform.licensing_settings["DATABASE_URL"]) as connection:
+            found = connection.execute("SELECT organization_id, license_id FROM licenses_license ORDER BY random()")
+            for organization_id, license_id in found:
+                answer = self._http.get(f"{self._platform.organization_url}/v1/organization/{organization_id}")
+                if answer.status_code == httpx.codes.OK:
+                    return str(organization_id), str(license_id)
         raise StepNotSeenError("No organization of the sample data has a license: the main job has nothing to look up.")
-
-    def _page(self, url: str) -> list[Json]:
-        answer = self._http.get(url)
-        _require(answer.status_code == httpx.codes.OK, f"GET {url} was answered {answer.status_code}: {answer.text}")
-        items: list[Json] = answer.json()["results"]
-        return items
 
     def _look_up(self, organization_id: str, license_id: str, label: str) -> Lookup:
         path = f"/v1/organization/{organization_id}/license/{license_id}"
@@ -117,7 +115,10 @@ class MainJob:
                 f"The eviction for partition {event.partition}, offset {event.offset} was not logged by the worker "
                 f"within {_DEADLINE_S:.0f} s; its log ends:\n{worker.log_tail()}"
             )
-        self._screen.fact("eviction", f"{float(eviction['lag_ms']):5.1f} ms after the change  correlation id the same")
+        self._screen.fact(
+            "eviction",
+            f"{float(eviction['lag_ms']):5.1f} ms after the change  correlation id {event.body['correlationId']}",
+        )
         return contact
 
     def _change(self, organization_id: str, correlation_id: str) -> str:
@@ -170,8 +171,10 @@ def _is_eviction(entry: json_log.Entry, event: Event) -> bool:
     """Whether this line of the worker is about a batch that this event was in."""
     return (
         entry.get("event") == "eviction.applied"
-        and entry.get("partition") == event.partition
-        and event.body["correlationId"] in json.dumps(entry)
+        and entry["partition"] == event.partition
+        and entry["first_offset"] <= event.offset <= entry["last_offset"]
+        and event.body["organizationId"] in entry["ids"]
+        and event.body["correlationId"] in entry["correlation_ids"]
     )
 
 

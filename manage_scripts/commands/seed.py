@@ -24,7 +24,9 @@ def main() -> int:
         )
     try:
         for project in (ORGANIZATION, LICENSING):
-            print(manage(project, {"DATABASE_URL": database_url(server, project.database)}, "load_sample_data"), end="")
+            print(
+                manage(project, {"DATABASE_URL": database_url(server, project.database)}, ["load_sample_data"]), end=""
+            )
     except StackError as error:
         print(error, file=sys.stderr)
         return 1

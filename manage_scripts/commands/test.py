@@ -26,6 +26,9 @@ from manage_scripts.stack.servers import Servers, start_servers
 from manage_scripts.testing.outcome import FILE_VARIABLE, Outcome
 from manage_scripts.testing.sessions import SESSION_VARIABLE, Session, concerned, needs_servers, split_arguments
 
+# What the services' settings ask for and no server gives. Nothing listens there: a test that calls sets its own.
+_SERVICE_SETTINGS = {"SECRET_KEY": "for-tests-only", "ORGANIZATION_SERVICE_URL": "http://127.0.0.1:1"}
+
 
 def main(arguments: Sequence[str]) -> int:
     if {"--help", "-h"} & set(arguments):
@@ -82,7 +85,8 @@ def _run_all(
 
 
 def _environment(session: Session, servers: Servers | None) -> dict[str, str]:
-    environment = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
+    environment = {**_SERVICE_SETTINGS, **os.environ}
+    environment.pop("DJANGO_SETTINGS_MODULE", None)
     environment[SESSION_VARIABLE] = session.name
     if session.settings is not None:
         environment["DJANGO_SETTINGS_MODULE"] = session.settings

@@ -1,10 +1,12 @@
 """Commands of the two Django projects (`manage.py …`), run to their end."""
 
+import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from manage_scripts.stack import call_commands
 from manage_scripts.stack.environment import service_environment
 from manage_scripts.stack.errors import StackError
 from manage_scripts.stack.paths import ROOT
@@ -26,10 +28,10 @@ ORGANIZATION = Project("org_project", "organization")
 LICENSING = Project("licensing_project", "licensing")
 
 
-def manage(project: Project, settings: Mapping[str, str], *arguments: str) -> str:
-    """Run `manage.py arguments`; its output, or a `StackError` with the end of it."""
+def manage(project: Project, settings: Mapping[str, str], *commands: Sequence[str]) -> str:
+    """Run commands (name and arguments each) one after another; their output, or a `StackError` with the end of it."""
     done = subprocess.run(
-        project.command(*arguments),
+        [sys.executable, call_commands.__file__, str(ROOT / project.name), json.dumps(commands)],
         check=False,
         capture_output=True,
         text=True,
@@ -38,14 +40,6 @@ def manage(project: Project, settings: Mapping[str, str], *arguments: str) -> st
     )
     if done.returncode != 0:
         tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
-        raise StackError(f"{project.name}: manage.py {' '.join(arguments)} failed:\n{tail}")
+        names = ", ".join(command[0] for command in commands)
+        raise StackError(f"{project.name}: manage.py {names} failed:\n{tail}")
     return done.stdout
-
-
-def create_admin(project: Project, settings: Mapping[str, str]) -> None:
-    """The superuser of DJANGO_SUPERUSER_USERNAME and _PASSWORD, unless there is one of that name."""
-    try:
-        manage(project, settings, "createsuperuser", "--noinput")
-    except StackError as error:
-        if "already taken" not in str(error):
-            raise

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from manage_scripts.stack import services
-from manage_scripts.stack.django_commands import LICENSING, ORGANIZATION, Project, create_admin, manage
+from manage_scripts.stack.django_commands import LICENSING, ORGANIZATION, Project, manage
 from manage_scripts.stack.ports import free_port
 from manage_scripts.stack.process import SupervisedProcess
 from manage_scripts.stack.servers import Servers
@@ -90,11 +90,12 @@ class Platform:
             self.servers.create_database(database)
 
         def prepare(project: Project, settings: Mapping[str, str]) -> None:
-            manage(project, settings, "migrate", "--noinput")
+            commands = [["migrate", "--noinput"]]
             if sample_data:
-                manage(project, settings, "load_sample_data")
+                commands.append(["load_sample_data"])
             if admin is not None:
-                create_admin(project, {**settings, **admin})
+                commands.append(["createsuperuser", "--noinput"])
+            manage(project, {**settings, **(admin or {})}, *commands)
 
         with ThreadPoolExecutor(3) as pool:
             steps: list[Future[None] | Future[list[str]]] = [
