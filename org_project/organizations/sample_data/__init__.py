@@ -1,6 +1,7 @@
 """Organizations to try the service with: real names, invented contacts, and as many invented ones as are wanted.
 
-Each id follows from a name, so that the licensing service's sample data can refer to it, and a second load adds nothing.
+Each id follows from a name, so that the licensing service's sample data can refer to it, and that a second load adds
+nothing.
 """
 
 import json

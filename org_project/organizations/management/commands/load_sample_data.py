@@ -42,7 +42,6 @@ def _chunks(organizations: Iterator[Organization]) -> Iterator[list[Organization
 
 
 def _count(text: str) -> int:
-    count = int(text)
-    if count < 0:
-        raise argparse.ArgumentTypeError("it should be 0 or more")
-    return count
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError("it should be a whole number, 0 or more")
+    return int(text)
