@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
+_EVERY = 10
+
 
 class Screen:
     """Prints steps as they happen. Safe to use from several threads."""
@@ -38,6 +40,11 @@ class Screen:
             self._status.update(text)
         else:
             self.line(f"  {text}")
+
+    def count(self, text: str, number: int, total: int) -> None:
+        """Progress of many small things; where lines stay, not a line for each."""
+        if self._status is not None or number % _EVERY == 0 or number == total:
+            self.progress(f"{text} {number} of {total}")
 
     def heading(self, text: str) -> None:
         self.line("")

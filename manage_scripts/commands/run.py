@@ -78,7 +78,7 @@ def _run(options: argparse.Namespace, screen: Screen, cleanup: ExitStack) -> int
             durable=True,
             choose_port=ports.__getitem__,
             announce=screen.progress,
-            progress=lambda fetched, total: screen.progress(f"Fetching Kafka, once: jar {fetched} of {total}"),
+            progress=lambda fetched, total: screen.count("Fetching Kafka, once: jar", fetched, total),
         )
     cleanup.callback(servers.stop)
     platform = Platform(
