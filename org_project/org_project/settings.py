@@ -144,7 +144,11 @@ LANGUAGE_CODE = "en"
 USE_TZ = True
 TIME_ZONE = "UTC"
 
-STATIC_URL = "static/"
+STATIC_URL = "/static/"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "event_stream.web.static.PrefixedStaticFilesStorage"},
+}
 # Straight from the packages: there is nothing to collect before the first start.
 WHITENOISE_USE_FINDERS = True
 
