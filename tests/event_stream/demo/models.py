@@ -26,7 +26,7 @@ class Widget(models.Model):
     """`save` and `delete` emit; everything else is left to the guard."""
 
     id = models.CharField(primary_key=True, max_length=64)
-    name = models.TextField(default="")
+    name = models.TextField(db_default="")
     version = models.BigIntegerField(db_default=0, editable=False)
 
     class Meta:
@@ -67,6 +67,6 @@ class Widget(models.Model):
         emit(BINDING, message, version=version)
 
 
-def asof(as_of_us: int) -> dict[str, Any]:
+def heartbeat(as_of_us: int) -> dict[str, Any]:
     """The heartbeat of the demo's binding."""
     return {"asOf": as_of_us}
