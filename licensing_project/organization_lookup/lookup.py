@@ -57,18 +57,23 @@ def cache() -> FencedCache:
 
 
 @functools.cache
-def fetch() -> GuardedClient:
-    """Asks the organization service, past the cache."""
+def client() -> OrganizationClient:
     options = settings.ORGANIZATION_LOOKUP
-    client = OrganizationClient(
+    return OrganizationClient(
         options.base_url,
         connect_timeout_s=options.connect_timeout_s,
         read_timeout_s=options.read_timeout_s,
         max_connections=options.max_calls,
         clock=_CLOCK,
     )
+
+
+@functools.cache
+def fetch() -> GuardedClient:
+    """Asks the organization service, past the cache."""
+    options = settings.ORGANIZATION_LOOKUP
     return GuardedClient(
-        call=client.get,
+        call=client().get,
         circuit=Circuit(failures=options.circuit_failures, reset_s=options.circuit_reset_s),
         attempts=options.attempts,
         max_calls=options.max_calls,
@@ -83,7 +88,7 @@ def read_through() -> ReadThrough:
 
 def forget() -> None:
     """The next lookup makes everything anew."""
-    for made in (cache, fetch, read_through):
+    for made in (cache, client, fetch, read_through):
         made.cache_clear()
 
 

@@ -1,0 +1,27 @@
+"""`manage.py cache_inspect ID`"""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from event_stream.cache.inspect import inspect
+from event_stream.errors import ConversionError, UnavailableError
+from organization_lookup import lookup
+from organization_lookup.handlers import canonical_id
+
+
+class Command(BaseCommand):
+    help = "Explains in words what the cache holds for one organization, and what follows from it."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("id", metavar="ID", help="the organization's id, a UUID")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            inspection = inspect(lookup.cache(), canonical_id(options["id"]))
+        except ConversionError as error:
+            raise CommandError(str(error)) from error
+        except UnavailableError as error:
+            raise CommandError(f"Redis, which REDIS_URL names, can't be asked: {error}") from error
+        for line in inspection.lines():
+            self.stdout.write(line)

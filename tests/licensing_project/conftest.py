@@ -1,0 +1,72 @@
+"""The licensing service on real PostgreSQL and Valkey, with a stand-in for the organization service."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.test import Client
+from django_redis import get_redis_connection
+from organization_lookup import lookup
+
+from licenses.models import License
+from tests.licensing_project.organization_service import NASA, OrganizationService, running
+
+
+@pytest.fixture
+def organization_service(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[OrganizationService]:
+    """It has NASA. The cache begins empty, under keys of this test's own."""
+    with running() as service:
+        service.put(NASA)
+        namespace = f"test-{uuid4().hex}-"
+        monkeypatch.setattr(lookup, "NAMESPACE", namespace)
+        settings.ORGANIZATION_LOOKUP = dataclasses.replace(settings.ORGANIZATION_LOOKUP, base_url=service.url)
+        lookup.forget()
+        yield service
+        lookup.client().close()
+        lookup.forget()
+        redis = get_redis_connection()
+        for key in redis.scan_iter(match=f"{{{namespace}*", count=1000):
+            redis.delete(key)
+
+
+@pytest.fixture
+def tuned(settings: Any, organization_service: OrganizationService) -> Any:
+    """A function that changes settings of the lookup, and begins anew with them."""
+
+    def tune(**changes: Any) -> None:
+        settings.ORGANIZATION_LOOKUP = dataclasses.replace(settings.ORGANIZATION_LOOKUP, **changes)
+        lookup.client().close()
+        lookup.forget()
+
+    return tune
+
+
+@pytest.fixture
+def license(db: None, organization_service: OrganizationService) -> License:
+    """NASA's."""
+    license = License.objects.create(
+        organization_id=NASA,
+        product_name="Ostock",
+        license_type="complete",
+        description='All "modules" \\ 모든 모듈 \N{ROCKET}',
+        comment="one\ntwo",
+    )
+    license.refresh_from_db()
+    return license
+
+
+@pytest.fixture
+def licenses_url() -> str:
+    return f"/v1/organization/{NASA}/license"
+
+
+@pytest.fixture
+def license_url(license: License, licenses_url: str) -> str:
+    return f"{licenses_url}/{license.license_id}"
+
+
+@pytest.fixture
+def api() -> Client:
+    return Client(headers={"host": "localhost"})
