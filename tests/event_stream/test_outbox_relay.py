@@ -1,0 +1,348 @@
+"""The relay on a real database and a platform in memory: order, failures, leadership, what is kept."""
+
+import itertools
+import logging
+import threading
+from collections import defaultdict
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+from pytest_django.fixtures import Settings
+
+from event_stream.errors import ConfigurationError, PublishError
+from event_stream.message import Message
+from event_stream.outbox import emit, emit_many
+from event_stream.outbox.models import OutboxEntry
+from event_stream.outbox.relay import Relay
+from event_stream.outbox.selectors import status
+from event_stream.outbox.services import Emission
+from event_stream.outbox.wake import LEADER_LOCK
+from event_stream.partitioner import partition_for
+from tests.event_stream.demo.models import BINDING, Widget
+from tests.event_stream.outbox_world import (
+    FLAKY,
+    TOPIC,
+    binder,
+    drain,
+    event_stream,
+    flaky,
+    published,
+    refused,
+    relaying,
+    sql,
+    unsendable,
+    until,
+)
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def platform(settings: Settings) -> None:
+    settings.EVENT_STREAM = event_stream(FLAKY, partitions=3)
+
+
+def write(*keys: str) -> None:
+    """One message for each, all in one transaction; the version is the place in the outbox."""
+    with transaction.atomic():
+        emit_many(BINDING, [Emission(Message({"n": n}, key=key), version=n) for n, key in enumerate(keys)])
+
+
+def keys_in_log() -> list[str]:
+    return [(record.key or b"").decode() for record in binder().sent(TOPIC)]
+
+
+def events(caplog: pytest.LogCaptureFixture, name: str) -> list[Any]:
+    return [record for record in caplog.records if record.message == name]
+
+
+def test_an_entry_is_sent_and_marked_with_its_place(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="event_stream.outbox")
+    widget = Widget.objects.create(id="a")
+    drain()
+    entry = OutboxEntry.objects.get()
+    (record,) = binder().sent(TOPIC)
+    assert (entry.partition, entry.offset) == (record.partition, record.offset)
+    assert record.key == b"a"
+    assert dict(record.headers)["tmx-correlation-id"] == f'"{entry.correlation_id}"'.encode()
+    assert entry.published_at is not None
+    assert entry.published_at >= entry.written_at
+    (line,) = events(caplog, "outbox.published")
+    assert (line.correlation_id, line.event_id, line.key) == (entry.correlation_id, str(entry.event_id), "a")
+    assert (line.version, line.partition, line.offset) == (widget.version, record.partition, record.offset)
+    assert line.lag_ms >= 0
+    assert not events(caplog, "outbox.by_trigger")
+
+
+def test_what_a_trigger_had_to_add_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    sql("INSERT INTO demo_widget (id) VALUES ('a'), ('b')")
+    drain()
+    (line,) = events(caplog, "outbox.by_trigger")
+    assert (line.count, line.keys, len(line.correlation_ids)) == (2, ["a", "b"], 1)
+
+
+def test_a_backlog_larger_than_a_batch_goes_in_order() -> None:
+    write(*[f"k{n % 7}" for n in range(250)])
+    drain(batch_size=20)
+    by_key: dict[bytes | None, list[int]] = defaultdict(list)
+    offsets = OutboxEntry.objects.order_by("id").values_list("key", "version", "partition", "offset")
+    for key, version, partition, offset in offsets:
+        by_key[key].append(version)
+        assert offset is not None and partition == partition_for(key.encode(), 3)
+    for key in {f"k{n}" for n in range(7)}:
+        placed = list(OutboxEntry.objects.filter(key=key).order_by("offset").values_list("version", flat=True))
+        assert placed == by_key[key] == sorted(placed)
+
+
+def test_an_id_that_was_given_out_first_and_committed_last_is_sent() -> None:
+    early, late = connection, threading.Thread(target=_write_and_close, args=("late id",))
+    with relaying():
+        with transaction.atomic():
+            emit(BINDING, Message({}, key="early id"), version=None)
+            late.start()
+            late.join()
+            until(lambda: keys_in_log() == ["late id"])
+        until(lambda: sorted(keys_in_log()) == ["early id", "late id"])
+    ids = dict(OutboxEntry.objects.values_list("key", "id"))
+    assert ids["early id"] < ids["late id"]
+    assert early.is_usable()
+
+
+def _write_and_close(*keys: str) -> None:
+    try:
+        write(*keys)
+    finally:
+        connection.close()
+
+
+def test_concurrent_writers_of_a_key_are_told_in_the_order_of_their_versions() -> None:
+    keys, writers, updates = ["a", "b", "c"], 4, 12
+    for key in keys:
+        Widget.objects.create(id=key)
+
+    def keep_writing(number: int) -> None:
+        try:
+            for n in range(updates):
+                key = keys[(n + number) % len(keys)]
+                if (n + number) % 2:
+                    with transaction.atomic():
+                        Widget.objects.select_for_update().get(id=key).save()
+                else:
+                    Widget.objects.filter(id=key).update(name=f"{number}-{n}")
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=keep_writing, args=(number,)) for number in range(writers)]
+    with relaying(batch_size=5):
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        until(lambda: published() == len(keys) + writers * updates)
+    for key in keys:
+        versions = list(OutboxEntry.objects.filter(key=key).order_by("offset").values_list("version", flat=True))
+        assert versions == sorted(set(versions))
+        assert versions[-1] == Widget.objects.get(id=key).version
+
+
+def test_an_unsendable_message_is_parked_and_the_rest_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    flaky().verdict = lambda key, _attempt: unsendable("too\x00large") if key == "bad" else None
+    write("before", "bad", "after")
+    relay = drain()
+    assert sorted(keys_in_log()) == ["after", "before"]
+    assert relay.parked == 1
+    entry = OutboxEntry.objects.get(key="bad")
+    assert (entry.published_at, entry.error) == (None, "too\\x00large")
+    assert (status().parked, status().unsent) == (1, 0)
+    (line,) = events(caplog, "outbox.parked")
+    assert (line.key, line.event_id) == ("bad", str(entry.event_id))
+
+
+def test_a_message_for_a_binding_that_is_not_configured_is_parked() -> None:
+    with transaction.atomic():
+        emit("nobody", Message({}, key="a"), version=None)
+    write("b")
+    drain()
+    assert keys_in_log() == ["b"]
+    assert "has no 'nobody'" in OutboxEntry.objects.get(key="a").error
+
+
+def test_a_payload_that_can_not_be_converted_is_parked(settings: Settings) -> None:
+    settings.EVENT_STREAM = event_stream(FLAKY)
+    write("good")
+    with transaction.atomic():
+        emit(BINDING, Message({}, key="bad", headers={"contentType": "application/x-unknown"}), version=None)
+    drain()
+    assert keys_in_log() == ["good"]
+    assert OutboxEntry.objects.get(key="bad").parked_at is not None
+
+
+@pytest.mark.parametrize("held_back", [False, True], ids=["at once", "later"])
+def test_after_a_failure_nothing_later_of_its_partition_is_marked_before_it(held_back: bool) -> None:
+    partition = {key: partition_for(key.encode(), 3) for key in map(str, range(30))}
+    same = [key for key in partition if partition[key] == partition["0"]]
+    other = next(key for key in partition if partition[key] != partition["0"])
+    failing, then = same[1], same[2]
+    binder = flaky()
+    binder.held = [] if held_back else None
+    may_pass = threading.Event()
+    binder.verdict = lambda key, _attempt: PublishError("no") if key == failing and not may_pass.is_set() else None
+    write(same[0], failing, then, other, failing)
+    with relaying():
+        if held_back:
+            until(lambda: len(binder.held or []) == 5)
+            held, binder.held = binder.held or [], None
+            for settle in held:
+                settle()
+        until(lambda: binder.attempts[failing] >= 3)
+        marked = set(OutboxEntry.objects.filter(published_at__isnull=False).values_list("key", flat=True))
+        assert marked <= {same[0], other}
+        may_pass.set()
+        until(lambda: published() == 5)
+    log = keys_in_log()
+    last = {key: place for place, key in enumerate(log)}
+    assert last[same[0]] < last[failing]
+    assert log.index(failing) < last[then]
+    offsets = list(OutboxEntry.objects.exclude(key=other).order_by("id").values_list("offset", flat=True))
+    assert offsets == sorted(offsets)
+
+
+def test_an_outage_is_told_once_and_the_backlog_drains_in_order(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="event_stream.outbox")
+    binder = flaky()
+    binder.verdict = refused
+    keys = [f"k{n % 5}" for n in range(100)]
+    with relaying(batch_size=10):
+        write(*keys[:50])
+        until(lambda: sum(binder.attempts.values()) >= 3)
+        write(*keys[50:])
+        assert published() == 0
+        binder.verdict = lambda _key, _attempt: None
+        until(lambda: published() == 100)
+    assert len(events(caplog, "outbox.unreachable")) == 1
+    assert len(events(caplog, "outbox.reachable")) == 1
+    for number in range(5):
+        offsets = list(OutboxEntry.objects.filter(key=f"k{number}").order_by("id").values_list("offset", flat=True))
+        assert offsets == sorted(offsets)
+
+
+def test_an_outage_holds_no_more_than_a_batch() -> None:
+    binder = flaky()
+    binder.held = []
+    write(*[str(n) for n in range(100)])
+    with relaying(batch_size=10):
+        until(lambda: len(binder.held or []) == 10)
+        # Held back, nothing is acknowledged, and so nothing more is read: told to stop, the relay lets go of it.
+    assert len(binder.held) == 10
+    assert published() == 0
+
+
+def test_of_two_relays_one_leads_and_the_other_takes_over() -> None:
+    with relaying() as first:
+        until(lambda: first.is_leader)
+        with relaying() as second:
+            write("a")
+            until(lambda: published() == 1)
+            assert not second.is_leader
+            first.stop()
+            until(lambda: second.is_leader)
+            write("b")
+            until(lambda: published() == 2)
+    assert keys_in_log().count("a") == keys_in_log().count("b") == 1
+
+
+def _leaders_backend() -> int:
+    key = LEADER_LOCK
+    ((pid,),) = sql(
+        "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND database = "
+        "(SELECT oid FROM pg_database WHERE datname = current_database()) AND classid = %s AND objid = %s",
+        key >> 32,
+        key & 0xFFFFFFFF,
+    )
+    return int(pid)
+
+
+def test_a_leader_that_loses_its_connection_goes_on_with_a_new_one(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="event_stream.outbox")
+    with relaying() as relay:
+        until(lambda: relay.is_leader)
+        first = _leaders_backend()
+        sql("SELECT pg_terminate_backend(%s)", first)
+        until(lambda: len(events(caplog, "outbox.leader")) == 2)
+        assert _leaders_backend() != first
+        write("a")
+        until(lambda: published() == 1)
+    (line,) = events(caplog, "outbox.unreachable")
+    assert line.server == "database"
+
+
+def test_a_leader_without_its_connection_marks_nothing() -> None:
+    """It was frozen, say, between sending and marking, and another has taken over."""
+    binder = flaky()
+    binder.held = []
+    write("a")
+    with relaying() as first:
+        until(lambda: len(binder.held or []) == 1)
+        sql("SELECT pg_terminate_backend(%s)", _leaders_backend())
+        held, binder.held = binder.held or [], None
+        with relaying() as second:
+            until(lambda: published() == 1)
+            marked = OutboxEntry.objects.get()
+            assert second.is_leader
+            held[0]()
+            first.stop()
+        assert OutboxEntry.objects.get().offset == marked.offset
+    assert keys_in_log() == ["a", "a"]
+
+
+def test_published_entries_are_deleted_when_they_are_old_and_no_others_are() -> None:
+    write(*[f"old {n}" for n in range(25)], "new", "parked", "unsent")
+    flaky().verdict = lambda key, _attempt: unsendable("no") if key == "parked" else None
+    drain()
+    sql("UPDATE event_stream_outbox SET published_at = now() - interval '73 hours' WHERE key LIKE 'old%%'")
+    sql("UPDATE event_stream_outbox SET parked_at = now() - interval '73 hours' WHERE key = 'parked'")
+    flaky().verdict = refused
+    sql("UPDATE event_stream_outbox SET published_at = NULL, written_at = 'yesterday' WHERE key = 'unsent'")
+    with relaying(purge_batch_size=10):
+        until(lambda: OutboxEntry.objects.count() == 3)
+    assert sorted(OutboxEntry.objects.values_list("key", flat=True)) == ["new", "parked", "unsent"]
+
+
+def test_an_entry_changed_by_hand_is_found_without_a_notification() -> None:
+    flaky().verdict = lambda _key, attempt: unsendable("no") if attempt == 1 else None
+    write("a")
+    with relaying(poll_interval_s=0.05):
+        until(lambda: OutboxEntry.objects.get().parked_at)
+        OutboxEntry.objects.update(parked_at=None)
+        until(lambda: published() == 1)
+
+
+def test_a_relay_at_work_sleeps_and_wakes_without_losing_a_message() -> None:
+    """Bursts and pauses of many writers; nothing may wait for the poll, which is set beyond the end of the test."""
+    numbers = itertools.count()
+
+    def keep_writing() -> None:
+        try:
+            for pause_s in (0, 0, 0.003, 0, 0.01, 0.001, 0, 0.03) * 5:
+                with transaction.atomic():
+                    emit(BINDING, Message({}, key=str(next(numbers))), version=None)
+                    threading.Event().wait(pause_s / 3)
+                threading.Event().wait(pause_s)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=keep_writing) for _ in range(4)]
+    with relaying(poll_interval_s=3600.0, heartbeat_interval_s=3600.0, purge_interval_s=3600.0):
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        until(lambda: published() == 160)
+
+
+def test_a_wrong_heartbeat_is_refused_at_the_start(settings: Settings) -> None:
+    settings.EVENT_STREAM = event_stream(FLAKY, heartbeat=True)
+    settings.EVENT_STREAM["bindings"][BINDING]["producer"]["heartbeat"] = "nowhere.to_be_found"
+    with pytest.raises(ConfigurationError, match=r"\['producer'\]\['heartbeat'\] is 'nowhere.to_be_found'"):
+        Relay(until_drained=True).run()
