@@ -108,10 +108,8 @@ def test_a_list_matches_if_and_only_if_it_names_the_version(named: list[int], ve
     assert (refusal(header, version) is None) == (version in named)
 
 
-@pytest.mark.urls("tests.event_stream.web_demo")
 def test_on_the_wire(client: Client, settings: Settings) -> None:
-    settings.MIDDLEWARE = web_settings.MIDDLEWARE
-    settings.REST_FRAMEWORK = web_settings.REST_FRAMEWORK
+    web_settings.apply(settings)
 
     tag = client.get("/versions/17")["ETag"]
     assert client.get("/versions/17", headers={"If-None-Match": tag}).status_code == 304

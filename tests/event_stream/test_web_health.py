@@ -11,12 +11,10 @@ from event_stream.web import health
 from manage_scripts.stack.ports import free_port
 from tests.event_stream import web_settings
 
-pytestmark = pytest.mark.urls("tests.event_stream.web_demo")
-
 
 @pytest.fixture(autouse=True)
 def _service(settings: Settings) -> None:
-    settings.MIDDLEWARE = web_settings.MIDDLEWARE
+    web_settings.apply(settings)
 
 
 def test_live_asks_nobody(client: Client) -> None:

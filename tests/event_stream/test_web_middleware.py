@@ -10,13 +10,10 @@ from pytest_django import Settings
 from event_stream import correlation
 from tests.event_stream import web_settings
 
-pytestmark = pytest.mark.urls("tests.event_stream.web_demo")
-
 
 @pytest.fixture(autouse=True)
 def _service(settings: Settings) -> None:
-    settings.MIDDLEWARE = web_settings.MIDDLEWARE
-    settings.REST_FRAMEWORK = web_settings.REST_FRAMEWORK
+    web_settings.apply(settings)
 
 
 def test_the_callers_headers_are_current_in_the_view_and_the_id_comes_back(client: Client) -> None:

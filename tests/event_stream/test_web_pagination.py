@@ -8,13 +8,10 @@ from pytest_django import Settings
 
 from tests.event_stream import web_settings
 
-pytestmark = pytest.mark.urls("tests.event_stream.web_demo")
-
 
 @pytest.fixture(autouse=True)
 def _service(settings: Settings) -> None:
-    settings.MIDDLEWARE = web_settings.MIDDLEWARE
-    settings.REST_FRAMEWORK = web_settings.REST_FRAMEWORK
+    web_settings.apply(settings)
 
 
 def test_a_page_has_its_neighbours_as_absolute_links(client: Client) -> None:

@@ -11,15 +11,12 @@ from pytest_django import Settings
 from event_stream.web.problem import MEDIA_TYPE
 from tests.event_stream import web_settings
 
-pytestmark = pytest.mark.urls("tests.event_stream.web_demo")
-
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 
 
 @pytest.fixture(autouse=True)
 def _service(settings: Settings, client: Client) -> None:
-    settings.MIDDLEWARE = web_settings.MIDDLEWARE
-    settings.REST_FRAMEWORK = web_settings.REST_FRAMEWORK
+    web_settings.apply(settings)
     client.raise_request_exception = False
 
 

@@ -15,7 +15,7 @@ settings.configure(
     INSTALLED_APPS=["rest_framework"],
     MIDDLEWARE=web_settings.MIDDLEWARE,
     REST_FRAMEWORK=web_settings.REST_FRAMEWORK,
-    ROOT_URLCONF="tests.event_stream.web_demo",
+    ROOT_URLCONF=web_settings.ROOT_URLCONF,
     LOGGING=logging_config("INFO", os.environ.get("LOG_FORMAT", "json"), "demo"),
 )
 django.setup()
