@@ -18,6 +18,8 @@ from event_stream.message import Record
 
 _ASK_TIMEOUT_MS = 500
 """For a question that the loop waits for: it has to see its stop flag, so it rather asks again later."""
+_KNOW_TOPIC_S = 2.0
+"""A topic that is not there by then may be made later."""
 
 
 class KafkaConsumer:
@@ -29,9 +31,9 @@ class KafkaConsumer:
         self._listener = listener
         self._commits = Commits(topic, own.pop("commit_interval_ms") / 1000)
         self._rebalances = Rebalances(self._commits)
-        self._connection = Connection(
-            lambda **client: kafka.KafkaConsumer(**own, **client), _abandon, own["bootstrap_servers"]
-        )
+        self._connection = Connection(lambda **how: self._subscribed(own, how), _abandon, own["bootstrap_servers"])
+        # A broker answers the requests of one connection in turn: a question may have to wait for a fetch under way.
+        self._ask_timeout_ms = _ASK_TIMEOUT_MS + own["fetch_max_wait_ms"]
         self._client: Any = None
 
     def poll(self, timeout_s: float, max_records: int) -> Mapping[int, Sequence[Record]]:
@@ -61,7 +63,7 @@ class KafkaConsumer:
 
     def position(self, partition: int) -> int:
         with _unavailable():
-            position = self._client.position(self._at(partition), timeout_ms=_ASK_TIMEOUT_MS)
+            position = self._client.position(self._at(partition), timeout_ms=self._ask_timeout_ms)
         if position is None:
             raise UnavailableError(f"the position in {self._topic}[{partition}] is not known yet")
         return int(position)
@@ -72,14 +74,14 @@ class KafkaConsumer:
 
     def committed(self, partition: int) -> int | None:
         with _unavailable():
-            offset = self._client.committed(self._at(partition), timeout_ms=_ASK_TIMEOUT_MS)
+            offset = self._client.committed(self._at(partition), timeout_ms=self._ask_timeout_ms)
         return None if offset is None else int(offset)
 
     def bounds(self, partitions: Collection[int]) -> Mapping[int, LogBounds]:
         at = [self._at(partition) for partition in partitions]
         with _unavailable():
-            starts = self._client.beginning_offsets(at, timeout_ms=_ASK_TIMEOUT_MS)
-            ends = self._client.end_offsets(at, timeout_ms=_ASK_TIMEOUT_MS)
+            starts = self._client.beginning_offsets(at, timeout_ms=self._ask_timeout_ms)
+            ends = self._client.end_offsets(at, timeout_ms=self._ask_timeout_ms)
         return {each.partition: LogBounds(starts[each], ends[each]) for each in at}
 
     def close(self) -> None:
@@ -87,9 +89,9 @@ class KafkaConsumer:
         if client is None:
             self._connection.forget()
             return
-        self._commits.send_now(client, _ASK_TIMEOUT_MS)
+        self._commits.send_now(client, self._ask_timeout_ms)
         try:
-            client.close(autocommit=False, timeout_ms=_ASK_TIMEOUT_MS)
+            client.close(autocommit=False, timeout_ms=self._ask_timeout_ms)
         finally:
             self._hand_on()
 
@@ -98,10 +100,18 @@ class KafkaConsumer:
 
     def _connected(self, timeout_s: float) -> Any:
         if self._client is None:
-            client = self._connection.get(timeout_s)
-            client.subscribe([self._topic], listener=self._rebalances.listener(client))
-            self._client = client
+            self._client = self._connection.get(timeout_s)
         return self._client
+
+    def _subscribed(self, properties: Mapping[str, Any], how: Mapping[str, Any]) -> Any:
+        """On the thread that connects."""
+        client = kafka.KafkaConsumer(**properties, **how)
+        client.subscribe([self._topic], listener=self._rebalances.listener(client))
+        # A member that joins before it knows the topic is given nothing, and causes a second rebalance when it does.
+        deadline = time.monotonic() + _KNOW_TOPIC_S
+        while client._cluster.partitions_for_topic(self._topic) is None and time.monotonic() < deadline:
+            time.sleep(0.005)
+        return client
 
     def _hand_on(self) -> None:
         """Tell the listener, on its own thread, what happened to our partitions."""

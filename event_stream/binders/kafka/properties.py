@@ -13,6 +13,7 @@ _CLIENT = {
     # A broker that comes back is found within a second, and a missing one costs a wait of this long and no more.
     "reconnect_backoff_max_ms": 1_000,
     "bootstrap_timeout_ms": 5_000,
+    "retry_backoff_ms": 50,
     # A topic that clients make by asking for it would have the broker's default of partitions, and keys would move.
     "allow_auto_create_topics": False,
     "metrics_enabled": False,

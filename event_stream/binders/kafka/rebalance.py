@@ -40,6 +40,10 @@ class Rebalances:
         self._note("assigned", partitions)
 
     async def note_revoked(self, partitions: Collection[Any], client: Any) -> None:
+        # This is where a rebalance begins. One that a change of the topic's metadata has caused is forgotten by
+        # kafka-python (3.0.12) if it takes longer than a poll, and the member is then in no group and never joins
+        # again. Kafka's own client had the same mistake (KAFKA-9815) and the same remedy.
+        client._coordinator.request_rejoin()
         await self._commits.send_on_revoke(client)
         self.assigned = False
         if partitions:

@@ -1,0 +1,1 @@
+"""For the tests of binders and of applications that use this package. Needs pytest."""

@@ -1,0 +1,203 @@
+"""What every binder must do. A test class inherits from BinderConformance and has a fixture `harness` for its binder.
+
+class TestMine(BinderConformance):
+    @pytest.fixture
+    def harness(self): return Harness(binder, make_binding)
+"""
+
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+
+import pytest
+
+from event_stream.binder import Binder, Producer
+from event_stream.binding import Binding
+from event_stream.message import OutboundRecord, Receipt
+from event_stream.testing.reader import Reader
+
+ACK_TIMEOUT_S = 20.0
+PARTITIONS = 3
+MEGABYTE = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Harness:
+    """A binder, and what makes a binding to a destination that nobody has used, of PARTITIONS partitions."""
+
+    binder: Binder
+    new_binding: Callable[[], Binding]
+
+
+class Bench:
+    """One destination with a producer, and readers that are closed after the test."""
+
+    def __init__(self, harness: Harness, stack: ExitStack) -> None:
+        self.binder = harness.binder
+        self.binding = harness.new_binding()
+        self.producer: Producer = self.binder.producer(self.binding)
+        self._stack = stack
+        stack.callback(self.producer.close, ACK_TIMEOUT_S)
+
+    def send(self, value: bytes, key: str | None = None, partition: int | None = None) -> Receipt:
+        record = OutboundRecord(
+            self.binding.destination, None if key is None else key.encode(), value, partition=partition
+        )
+        return self.producer.send(record).result(ACK_TIMEOUT_S)
+
+    def send_all(self, values: list[bytes], key: str) -> None:
+        """Without waiting for one before the next."""
+        records = [OutboundRecord(self.binding.destination, key.encode(), value) for value in values]
+        for sent in [self.producer.send(record) for record in records]:
+            sent.result(ACK_TIMEOUT_S)
+
+    def reader(self, group: str | None = None) -> Reader:
+        binding = replace(self.binding, group=group) if group else self.binding
+        return self._stack.enter_context(closing(Reader(self.binder, binding)))
+
+
+class BinderConformance:
+    """The behaviour that the rest of the package relies on."""
+
+    @pytest.fixture
+    def bench(self, harness: Harness) -> Iterator[Bench]:
+        with ExitStack() as stack:
+            yield Bench(harness, stack)
+
+    def test_delivers_key_value_and_headers_as_they_were(self, bench: Bench) -> None:
+        headers = (("a", b"1"), ("a", b"2"), ("naïve", "né".encode()), ("empty", b""))
+        value = '{"name":"한국어 🚀"}'.encode()
+        sent = bench.producer.send(OutboundRecord(bench.binding.destination, "clé".encode(), value, headers))
+        [record] = bench.reader().read(1)
+        assert (record.key, record.value, record.headers) == ("clé".encode(), value, headers)
+        assert Receipt(record.destination, record.partition, record.offset) == sent.result(ACK_TIMEOUT_S)
+        assert record.timestamp_ms > 1_600_000_000_000
+
+    def test_takes_a_message_without_a_key(self, bench: Bench) -> None:
+        bench.send(b"keyless")
+        [record] = bench.reader().read(1)
+        assert record.key is None
+
+    @pytest.mark.parametrize("size", [0, MEGABYTE])
+    def test_takes_bodies_from_empty_to_a_megabyte(self, bench: Bench, size: int) -> None:
+        bench.send(b"x" * size, key="k")
+        [record] = bench.reader().read(1)
+        assert record.value == b"x" * size
+
+    def test_puts_a_message_into_the_partition_it_names(self, bench: Bench) -> None:
+        assert bench.producer.partition_count(bench.binding.destination) == PARTITIONS
+        receipts = [bench.send(b"here", partition=partition) for partition in range(PARTITIONS)]
+        assert [receipt.partition for receipt in receipts] == list(range(PARTITIONS))
+
+    def test_keeps_the_messages_of_a_key_in_order(self, bench: Bench) -> None:
+        values = [str(number).encode() for number in range(300)]
+        bench.send_all(values, key="one")
+        bench.send_all(values, key="other")
+        records = bench.reader().read(600)
+        for key in (b"one", b"other"):
+            mine = [record for record in records if record.key == key]
+            assert [record.value for record in mine] == values
+            assert len({record.partition for record in mine}) == 1
+
+    def test_returns_no_more_than_asked_for(self, bench: Bench) -> None:
+        bench.send_all([b"v"] * 10, key="k")
+        reader = bench.reader()
+        reader.read_until(lambda it: it.joined, "joined")
+        sizes: list[int] = []
+        while sum(sizes) < 10:
+            sizes.append(len(reader.turn(max_records=4)))
+        assert max(sizes) <= 4
+
+    def test_gives_each_group_one_copy(self, bench: Bench) -> None:
+        groups = [bench.reader(group=f"group-{uuid.uuid4()}") for _ in range(2)]
+        for number in range(20):
+            bench.send(str(number).encode(), key=str(number))
+        for reader in groups:
+            assert sorted(int(record.value or b"") for record in reader.read(20)) == list(range(20))
+
+    def test_shares_the_partitions_of_a_group_among_its_members(self, bench: Bench) -> None:
+        first = bench.reader()
+        first.read_until(lambda it: len(it.owned) == PARTITIONS, "the only member has every partition")
+        second = bench.reader()
+
+        def shared(_: Reader) -> bool:
+            first.turn()
+            return bool(second.owned) and first.owned | second.owned == set(range(PARTITIONS))
+
+        second.read_until(shared, "both members have partitions, and all are taken")
+        assert not first.owned & second.owned
+        assert "revoked" in {event for event, _ in first.events}
+
+    def test_takes_over_from_a_member_that_has_closed(self, bench: Bench) -> None:
+        first = bench.reader()
+        bench.send(b"done", key="k")
+        first.read(1)
+        first.commit()
+        first.close()
+        assert first.owned == set()
+        bench.send(b"next", key="k")
+        assert [record.value for record in bench.reader().read(1)] == [b"next"]
+
+    def test_brings_again_what_was_not_committed(self, bench: Bench) -> None:
+        first = bench.reader()
+        bench.send_all([b"0", b"1", b"2"], key="k")
+        at = first.read(3)[0]
+        first.consumer.commit({at.partition: at.offset + 1})
+        first.close()
+        assert [record.value for record in bench.reader().read(2)] == [b"1", b"2"]
+
+    def test_commits_exactly_what_it_is_told(self, bench: Bench) -> None:
+        bench.send_all([b"v"] * 5, key="k")
+        reader = bench.reader()
+        at = reader.read(5)[0]
+        reader.consumer.commit({at.partition: at.offset + 3})
+        reader.close()
+        again = bench.reader()
+        again.read_until(lambda it: at.partition in it.owned, "assigned")
+        assert again.consumer.committed(at.partition) == at.offset + 3
+        others = again.owned - {at.partition}
+        assert {again.consumer.committed(partition) for partition in others} == {None}
+
+    def test_seeks_back_and_forth(self, bench: Bench) -> None:
+        if not bench.binder.capabilities.seekable:
+            pytest.skip("this binder can't seek")
+        bench.send_all([b"0", b"1", b"2", b"3"], key="k")
+        reader = bench.reader()
+        at = reader.read(4)[0]
+        assert reader.consumer.position(at.partition) == at.offset + 4
+        reader.consumer.seek(at.partition, at.offset + 1)
+        assert [record.value for record in reader.read(7)[4:]] == [b"1", b"2", b"3"]
+        reader.consumer.seek(at.partition, at.offset)
+        reader.consumer.seek(at.partition, at.offset + 3)
+        assert [record.value for record in reader.read(8)[7:]] == [b"3"]
+
+    def test_knows_the_bounds_of_the_log(self, bench: Bench) -> None:
+        at = bench.send(b"v", key="k")
+        reader = bench.reader()
+        reader.read(1)
+        bounds = reader.consumer.bounds(reader.owned)
+        assert {(it.start, it.end) for partition, it in bounds.items() if partition != at.partition} == {(0, 0)}
+        assert (bounds[at.partition].start, bounds[at.partition].end) == (0, 1)
+
+    def test_leaves_a_paused_partition_alone(self, bench: Bench) -> None:
+        reader = bench.reader()
+        reader.read_until(lambda it: len(it.owned) == PARTITIONS, "assigned")
+        paused = bench.send(b"paused", key="k").partition
+        reader.consumer.pause([paused])
+        reader.consumer.seek(paused, 0)
+        read_before = len([record for record in reader.records if record.partition == paused])
+        others = [partition for partition in range(PARTITIONS) if partition != paused]
+        for partition in others:
+            bench.send(b"going on", partition=partition)
+        reader.read_until(lambda it: {record.partition for record in it.records} >= set(others), "the others go on")
+        assert len([record for record in reader.records if record.partition == paused]) == read_before
+        reader.consumer.resume([paused])
+        reader.read_until(lambda it: it.records[-1].partition == paused, "resumed")
+
+    def test_closes_twice_and_before_it_was_used(self, bench: Bench) -> None:
+        bench.reader().close()
+        reader = bench.reader()
+        reader.read_until(lambda it: it.joined, "joined")
+        reader.close()
+        reader.close()
