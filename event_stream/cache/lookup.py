@@ -125,12 +125,15 @@ class ReadThrough:
         """One process asks; the others watch the cache for its answer."""
         while True:
             lease = self._redis.attempt(self._cache.lease, id)
+            # Read after it, too: whoever had it may have filled since the miss that brought us here.
+            reading = None if demand.no_cache else self._redis.attempt(self._cache.read, id)
+            if reading is not None and demand.met_by(reading, began_ms, self._bound_ms):
+                if lease is not None:
+                    self._redis.attempt(self._cache.release, lease)
+                return _Answer(_found(reading, Source.HIT), reading, None)
             if lease is not None or demand.no_cache or self._redis.on or not patience.remaining_s():
                 return self._ask(id, lease, budget)
             self._sleep(min(patience.remaining_s(), (20 + secrets.randbelow(31)) / 1000))
-            reading = self._redis.attempt(self._cache.read, id)
-            if reading is not None and demand.met_by(reading, began_ms, self._bound_ms):
-                return _Answer(_found(reading, Source.HIT), reading, None)
 
     def _ask(self, id: str, lease: Lease | None, budget: Budget) -> _Answer:
         asked_ms, asked_s = self._clock.now_ms(), self._clock.monotonic_s()
