@@ -17,6 +17,19 @@ INSTALLED_APPS = [
     "tests.event_stream.demo",
 ]
 
+CACHES = {
+    "default": {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": env("REDIS_URL"),
+        "OPTIONS": {
+            "SOCKET_CONNECT_TIMEOUT": 5,
+            "SOCKET_TIMEOUT": 5,
+            # A test has a thousand threads.
+            "CONNECTION_POOL_KWARGS": {"max_connections": 2000},
+        },
+    }
+}
+
 KAFKA_BOOTSTRAP_SERVERS = env.list("KAFKA_BOOTSTRAP_SERVERS")
 
 EVENT_STREAM = {

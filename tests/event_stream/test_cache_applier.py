@@ -197,7 +197,7 @@ def test_while_nothing_comes_a_failover_to_an_older_state_is_noticed(
     log.add(event(id, 8))
     worker.drain()
     assert older is not None
-    cache.scripts.redis.set(cache.keys.watermark(2), older)  # type: ignore[arg-type]
+    cache.scripts.redis.set(cache.keys.watermark(2), older)
     cache.scripts.redis.delete(cache.keys.entry(id, 2))
     keep(cache, id, 7)
     worker.drain()
@@ -212,7 +212,7 @@ def test_a_failover_is_noticed_by_the_next_batch_too(cache: FencedCache, log: Lo
     log.add(event(id, 8))
     worker.drain()
     assert older is not None
-    cache.scripts.redis.set(cache.keys.watermark(2), older)  # type: ignore[arg-type]
+    cache.scripts.redis.set(cache.keys.watermark(2), older)
     log.add(heartbeat(NOW_MS))
     assert worker.applier.handle(log.batch(2)) == Rewind(1)
     worker.drain()

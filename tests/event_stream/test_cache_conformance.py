@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from event_stream.cache import CacheApplier, Eviction, FillOutcome, Lease, State
+from event_stream.cache import CacheApplier, Change, Eviction, FillOutcome, Heartbeat, Lease, State
 from event_stream.cache.entry import Floor, Value, parse_entry
 from event_stream.handler import Batch, Rewind
 from tests.event_stream.cache_world import (
@@ -20,7 +20,6 @@ from tests.event_stream.cache_world import (
     Log,
     decode,
     event,
-    forget_all,
     heartbeat,
     id_at,
     new_cache,
@@ -189,7 +188,7 @@ class Conformance(RuleBasedStateMachine):
 
     @rule()
     def flush(self) -> None:
-        forget_all(self.cache)
+        self._forget_all()
         self.models = [model.Cache(), model.Cache()]
 
     @rule()
@@ -201,7 +200,7 @@ class Conformance(RuleBasedStateMachine):
     def fail_over(self) -> None:
         """To what the replica had; a real one does the same in test_cache_failover.py."""
         assert self.backup is not None
-        forget_all(self.cache)
+        self._forget_all()
         dump, self.models = self.backup[0], list(self.backup[1])
         for key, (content, ttl_ms) in dump.items():
             self.cache.scripts.redis.set(key, content, px=ttl_ms if ttl_ms > 0 else None)
@@ -249,21 +248,12 @@ class Conformance(RuleBasedStateMachine):
 
     @invariant()
     def redis_holds_what_the_model_holds(self) -> None:
-        redis, keys = self.cache.scripts.redis, self.cache.keys
-        mark: Any = redis.get(keys.watermark(PARTITION))
-        for id, expected in zip(self.ids, self.models, strict=True):
-            entry: Any = redis.get(keys.entry(id, PARTITION))
-            lease: Any = redis.get(keys.lease(id, PARTITION))
+        redis: Any = self.cache.scripts.redis
+        mark, *held = redis.mget(self._names())
+        for entry, lease, expected in zip(held[::2], held[1::2], self.models, strict=True):
             assert self._entry(parse_entry(entry)) == expected.entry
-            assert (lease.decode() if lease else None) == (
-                f"{expected.lease.token}|{expected.lease.epoch or ''}" if expected.lease else None
-            )
-            assert mark == (
-                b"%b|%d|%d"
-                % (str(expected.watermark.epoch).encode(), expected.watermark.offset, expected.watermark.as_of)
-                if expected.watermark
-                else None
-            )
+            assert lease == (_lease(expected.lease) if expected.lease else None)
+            assert mark == (_mark(expected.watermark) if expected.watermark else None)
 
     @invariant()
     def what_is_vouched_for_was_current_then(self) -> None:
@@ -302,7 +292,7 @@ class Conformance(RuleBasedStateMachine):
             reading = self.cache.read(id)
             if reading.state is State.HIT:
                 assert self.seen[reading.version] == len(self.rows[which].commits)
-        forget_all(self.cache)
+        self._forget_all()
 
     # How it is done
 
@@ -338,10 +328,10 @@ class Conformance(RuleBasedStateMachine):
         outcome = self.applier.handle(batch)
         last, epoch = batch.records[-1].offset, self._epoch()
         told = [decode(record) for record in batch.records]
-        as_of = max([each.as_of_ms for each in told if hasattr(each, "as_of_ms")], default=model.NEVER)
+        as_of = max([each.as_of_ms for each in told if isinstance(each, Heartbeat)], default=model.NEVER)
         results = []
         for which, id in enumerate(self.ids):
-            events = [each.version for each in told if getattr(each, "id", None) == id]  # type: ignore[union-attr]
+            events = [each.version for each in told if isinstance(each, Change) and each.id == id]
             while True:
                 cache = self._without_absence(which) if events else self.models[which]
                 after, result = model.apply(
@@ -380,10 +370,24 @@ class Conformance(RuleBasedStateMachine):
 
     def _dump(self) -> dict[str, tuple[bytes, int]]:
         redis: Any = self.cache.scripts.redis
-        names = [self.cache.keys.watermark(PARTITION)]
-        for id in self.ids:
-            names += [self.cache.keys.entry(id, PARTITION), self.cache.keys.lease(id, PARTITION)]
-        return {name: (redis.get(name), redis.pttl(name)) for name in names if redis.exists(name)}
+        return {name: (redis.get(name), redis.pttl(name)) for name in self._names() if redis.exists(name)}
+
+    def _names(self) -> list[str]:
+        """The watermark, then each one's entry and lease."""
+        keys = self.cache.keys
+        pairs = ((keys.entry(id, PARTITION), keys.lease(id, PARTITION)) for id in self.ids)
+        return [keys.watermark(PARTITION), *(name for pair in pairs for name in pair)]
+
+    def _forget_all(self) -> None:
+        self.cache.scripts.redis.delete(*self._names())
+
+
+def _lease(lease: model.Lease) -> bytes:
+    return f"{lease.token}|{lease.epoch or ''}".encode()
+
+
+def _mark(watermark: model.Watermark) -> bytes:
+    return f"{watermark.epoch}|{watermark.offset}|{watermark.as_of}".encode()
 
 
 _OUTCOMES = {
@@ -394,5 +398,5 @@ _OUTCOMES = {
 
 TestConformance = Conformance.TestCase
 TestConformance.settings = settings(
-    max_examples=150, stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=100, stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )

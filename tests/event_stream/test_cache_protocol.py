@@ -136,11 +136,11 @@ def test_leases_floors_and_values_end_and_the_watermark_does_not(cache: FencedCa
     entry, lease_key = cache.keys.entry(id, 2), cache.keys.lease(id, 2)
     lease = cache.lease(id)
     assert lease is not None
-    assert 0 < redis.pttl(lease_key) <= 3_000  # type: ignore[operator]
+    assert 0 < redis.pttl(lease_key) <= 3_000
     cache.fill(lease, 7, PAYLOAD, NOW_MS)
-    assert 86_300_000 < redis.pttl(entry) <= 86_400_000  # type: ignore[operator]
+    assert 86_300_000 < redis.pttl(entry) <= 86_400_000
     cache.apply(2, -1, 0, [Eviction(id, 8)], 0)
-    assert 200_000 < redis.pttl(entry) <= 300_000  # type: ignore[operator]
+    assert 200_000 < redis.pttl(entry) <= 300_000
     assert redis.pttl(cache.keys.watermark(2)) == -1
 
 

@@ -1,0 +1,93 @@
+"""A thousand that want the same at once: one question to the origin."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from event_stream.cache import Budget, Demand, FencedCache, Fetched, FetchFailed, Found, ReadThrough, Source
+from event_stream.clock import SystemClock
+from manage_scripts.stack.ports import free_port
+from tests.event_stream.cache_world import PAYLOAD, caches_at, new_cache
+
+THREADS = 1000
+ID = "4d10ec24-141a-4980-be34-2ddb5e0458c7"
+
+
+class SlowOrigin:
+    """Takes 300 ms for an answer."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self._lock = threading.Lock()
+
+    def __call__(self, id: str, budget: Budget) -> Fetched:
+        with self._lock:
+            self.calls += 1
+        time.sleep(0.3)
+        return Fetched(7, PAYLOAD)
+
+
+def all_at_once(find: Sequence[Callable[[str, Demand], Found]], demand: Demand) -> list[Found]:
+    """Each of THREADS threads asks one of these, when all are there."""
+    barrier = threading.Barrier(THREADS)
+
+    def ask(number: int) -> Found:
+        barrier.wait(60)
+        return find[number % len(find)](ID, demand)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        return list(pool.map(ask, range(THREADS)))
+
+
+@pytest.mark.parametrize("processes", [1, 20])
+@pytest.mark.parametrize("demand", [Demand(), Demand(max_age_s=5, min_version=7)])
+def test_a_thousand_misses_are_one_call(processes: int, demand: Demand) -> None:
+    """`processes`: groups of threads that share nothing but Redis, as processes do."""
+    origin = SlowOrigin()
+    cache = new_cache(SystemClock(), lease_ms=60_000, bound_s=600)
+    groups = [ReadThrough(_sibling(cache), origin, budget_s=120, patience_s=60).find for _ in range(processes)]
+    found = all_at_once(groups, demand)
+    assert origin.calls == 1
+    assert {(each.version, each.value) for each in found} == {(7, PAYLOAD)}
+    assert Counter(each.source for each in found)[Source.BYPASS] == 0
+
+
+def test_without_redis_a_thousand_are_a_call_for_each_process() -> None:
+    origin = SlowOrigin()
+    with caches_at(f"redis://127.0.0.1:{free_port()}/0"):
+        cache = new_cache(SystemClock())
+        groups = [ReadThrough(_sibling(cache), origin, budget_s=120, patience_s=60).find for _ in range(4)]
+        found = all_at_once(groups, Demand())
+    # One at a time in each group; a thread that arrives after an answer begins another, so a few more are right.
+    assert {each.source for each in found} == {Source.BYPASS}
+    assert origin.calls < THREADS / 10
+
+
+def test_a_failure_is_told_to_all_that_waited_for_it() -> None:
+    calls: list[float] = []
+
+    def fetch(id: str, budget: Budget) -> Fetched:
+        calls.append(time.monotonic())
+        time.sleep(0.3)
+        raise FetchFailed("away")
+
+    lookup = ReadThrough(new_cache(SystemClock()), fetch, budget_s=120, patience_s=60)
+
+    def find(id: str, demand: Demand) -> Found:
+        with pytest.raises(FetchFailed, match="away"):
+            lookup.find(id, demand)
+        return Found(None, 0, 0, Source.STALE)
+
+    all_at_once([find], Demand())
+    assert len(calls) < THREADS / 10
+
+
+def _sibling(cache: FencedCache) -> FencedCache:
+    """The same cache in another process."""
+    return FencedCache(
+        namespace=cache.keys.namespace, partitions=cache.keys.partitions, settings=cache.settings, clock=cache.clock
+    )
