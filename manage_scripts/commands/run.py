@@ -2,22 +2,23 @@
 
 PostgreSQL, Valkey and Kafka are started from wheels and jars; DATABASE_URL, REDIS_URL and KAFKA_BOOTSTRAP_SERVERS
 name servers of your own instead (two databases, `organization` and `licensing`, are made on the PostgreSQL of
-DATABASE_URL when missing). Data and logs are in .local/run/ and are kept.
+DATABASE_URL when missing).
 """
 
 import argparse
+import os
 import signal
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from types import FrameType
 
 from manage_scripts.main_job import MainJob
-from manage_scripts.run_state import DATA, RunLock, Secrets, forget_data
+from manage_scripts.run_state import DEFAULT_DATA, SECRETS, RunLock, Secrets, forget
 from manage_scripts.screen import Screen
 from manage_scripts.stack.errors import StackError
-from manage_scripts.stack.paths import ROOT
 from manage_scripts.stack.platform import Platform
 from manage_scripts.stack.ports import RememberedPorts, require_free
 from manage_scripts.stack.process import SupervisedProcess
@@ -57,24 +58,32 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--org-port", type=int, default=8081, help="of the organization service (default: 8081)")
     parser.add_argument("--licensing-port", type=int, default=8080, help="of the licensing service (default: 8080)")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        default=DEFAULT_DATA,
+        help="where data and logs are kept (default: .local/run)",
+    )
     return parser.parse_args(arguments)
 
 
 def _run(options: argparse.Namespace, screen: Screen, cleanup: ExitStack) -> int:
     started = time.monotonic()
-    lock = RunLock()
+    data: Path = options.data.resolve()
+    lock = RunLock(data)
     lock.acquire()
     cleanup.callback(lock.release)
     if options.fresh:
-        forget_data()
+        forget(data)
     require_free(options.org_port, purpose="the organization service", choose_with="--org-port")
     require_free(options.licensing_port, purpose="the licensing service", choose_with="--licensing-port")
-    secrets = Secrets.load(DATA / "secrets.json")
-    ports = RememberedPorts(DATA / "ports.json")
+    secrets = Secrets.load(data / SECRETS)
+    ports = RememberedPorts(data / "ports.json")
 
     with screen.step("Starting PostgreSQL, Valkey and Kafka"):
         servers = start_servers(
-            DATA,
+            data,
             durable=True,
             choose_port=ports.__getitem__,
             announce=screen.progress,
@@ -83,7 +92,7 @@ def _run(options: argparse.Namespace, screen: Screen, cleanup: ExitStack) -> int
     cleanup.callback(servers.stop)
     platform = Platform(
         servers,
-        DATA,
+        data,
         org_port=options.org_port,
         licensing_ports=[options.licensing_port],
         secret_key=secrets.secret_key,
@@ -99,12 +108,12 @@ def _run(options: argparse.Namespace, screen: Screen, cleanup: ExitStack) -> int
     screen.line(f"Every step was seen, {time.monotonic() - started:.1f} s after the start.", mark="✓")
     if options.once:
         return 0
-    _show_doors(screen, platform, secrets)
+    _show_doors(screen, platform, secrets, data)
     _watch([*servers.processes, *platform.processes], screen)
     return 0
 
 
-def _show_doors(screen: Screen, platform: Platform, secrets: Secrets) -> None:
+def _show_doors(screen: Screen, platform: Platform, secrets: Secrets, data: Path) -> None:
     organization, [licensing] = platform.organization_url, platform.licensing_urls
     screen.heading("Open in a browser")
     for name, base, api in (
@@ -113,7 +122,7 @@ def _show_doors(screen: Screen, platform: Platform, secrets: Secrets) -> None:
     ):
         screen.fact(name, f"{base}{api}   admin {base}/admin/   API {base}/docs")
     screen.fact("login of both admins", f"{_ADMIN} / {secrets.admin_password}")
-    screen.fact("data and logs", str(DATA.relative_to(ROOT)))
+    screen.fact("data and logs", os.path.relpath(data))
     screen.heading("Ctrl-C stops everything and keeps the data.")
 
 

@@ -1,18 +1,24 @@
 """Stop a running ./manage_scripts/run, wherever it was started: ./manage_scripts/stop"""
 
+import argparse
 import os
 import signal
 import sys
+from pathlib import Path
 
-from manage_scripts.run_state import RunLock, holder
+from manage_scripts.run_state import DEFAULT_DATA, RunLock
 from manage_scripts.stack.waiting import wait_until
 
 _PATIENCE_S = 60.0
 
 
 def main() -> int:
-    lock = RunLock()
-    pid = holder()
+    parser = argparse.ArgumentParser(prog="stop", description=__doc__)
+    parser.add_argument(
+        "--data", type=Path, metavar="DIR", default=DEFAULT_DATA, help="of the run (default: .local/run)"
+    )
+    lock = RunLock(parser.parse_args().data.resolve())
+    pid = lock.holder()
     if pid is None or lock.is_free():
         print("Nothing is running.")
         return 0
