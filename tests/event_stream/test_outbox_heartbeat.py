@@ -65,6 +65,16 @@ def test_it_stops_at_the_oldest_unsent_entry_and_passes_over_a_parked_one() -> N
         assert Store(relays_own).as_of_us("another binding") > round(first.written_at.timestamp() * 1_000_000)
 
 
+def test_its_clock_is_read_before_its_snapshot() -> None:
+    """In a transaction that keeps its first snapshot, what is committed later is not seen, and must not be claimed."""
+    with connect("default") as relays_own:
+        relays_own.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1")
+        with transaction.atomic():
+            entry = emit(BINDING, Message({}, key="a"), version=None)
+        assert Store(relays_own).as_of_us(BINDING) < round(entry.written_at.timestamp() * 1_000_000)
+        relays_own.execute("ROLLBACK")
+
+
 def test_it_stands_still_in_an_outage_and_moves_on_afterwards() -> None:
     flaky().verdict = lambda key, attempt: refused(key, attempt) if key else None
     with transaction.atomic():

@@ -13,6 +13,7 @@ from pytest_django.fixtures import Settings
 from event_stream.errors import ConfigurationError, PublishError
 from event_stream.message import Message
 from event_stream.outbox import emit, emit_many
+from event_stream.outbox.leader import Seat
 from event_stream.outbox.models import OutboxEntry
 from event_stream.outbox.relay import Relay
 from event_stream.outbox.selectors import status
@@ -339,6 +340,20 @@ def test_a_relay_at_work_sleeps_and_wakes_without_losing_a_message() -> None:
         for thread in threads:
             thread.join()
         until(lambda: published() == 160)
+
+
+def test_what_is_committed_just_before_it_falls_asleep_is_not_left_lying(monkeypatch: pytest.MonkeyPatch) -> None:
+    fall_asleep, keys = Seat.fall_asleep, iter(["a"])
+
+    def write_then_fall_asleep(seat: Seat) -> bool:
+        # Nobody holds the lock yet, and so the writer does not notify.
+        for key in keys:
+            _write_and_close(key)
+        return fall_asleep(seat)
+
+    monkeypatch.setattr(Seat, "fall_asleep", write_then_fall_asleep)
+    with relaying(poll_interval_s=3600.0, heartbeat_interval_s=3600.0, purge_interval_s=3600.0):
+        until(lambda: published() == 1)
 
 
 def test_a_wrong_heartbeat_is_refused_at_the_start(settings: Settings) -> None:
