@@ -55,7 +55,8 @@ class MainJob:
         self._screen = screen
         self._http = httpx.Client(timeout=10, headers={"Accept": "application/json"})
 
-    def do(self) -> None:
+    def do(self) -> str:
+        """Returns the id of the organization that was looked up and changed."""
         with self._http:
             organization_id, license_id = self._choose()
             first = self._look_up(organization_id, license_id, "lookup")
@@ -70,6 +71,7 @@ class MainJob:
             third = self._look_up(organization_id, license_id, "lookup after it")
             _require(third.contact == contact, f"the lookup after the change still shows {third.contact}")
             _require(third.cache != "hit", "the lookup after the eviction was a hit")
+            return organization_id
 
     def _choose(self) -> tuple[str, str]:
         """Any license and its organization, read from the database: asking the service for it would fill the cache."""

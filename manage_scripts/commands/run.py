@@ -6,7 +6,6 @@ DATABASE_URL when missing).
 """
 
 import argparse
-import os
 import signal
 import sys
 import time
@@ -104,26 +103,29 @@ def _run(options: argparse.Namespace, screen: Screen, cleanup: ExitStack) -> int
     with screen.step("Starting both services and the worker"):
         platform.start()
     screen.heading("The main job: one change, from the lookup to the evicted copy")
-    MainJob(platform, screen).do()
+    organization_id = MainJob(platform, screen).do()
     screen.line(f"Every step was seen, {time.monotonic() - started:.1f} s after the start.", mark="✓")
     if options.once:
         return 0
-    _show_doors(screen, platform, secrets, data)
+    _show_doors(screen, platform, organization_id)
+    screen.fact("login of both admins", f"{_ADMIN} / {secrets.admin_password}")
+    screen.fact("data and logs", str(data))
+    screen.heading("Ctrl-C stops everything and keeps the data.")
     _watch([*servers.processes, *platform.processes], screen)
     return 0
 
 
-def _show_doors(screen: Screen, platform: Platform, secrets: Secrets, data: Path) -> None:
-    organization, [licensing] = platform.organization_url, platform.licensing_urls
+def _show_doors(screen: Screen, platform: Platform, organization_id: str) -> None:
+    organizations = "/v1/organization"
+    [licensing_url] = platform.licensing_urls
     screen.heading("Open in a browser")
     for name, base, api in (
-        ("organization service", organization, "/v1/organization"),
-        ("licensing service", licensing, "/docs"),
+        ("organization service", platform.organization_url, organizations),
+        ("licensing service", licensing_url, f"{organizations}/{organization_id}/license"),
     ):
-        screen.fact(name, f"{base}{api}   admin {base}/admin/   API {base}/docs")
-    screen.fact("login of both admins", f"{_ADMIN} / {secrets.admin_password}")
-    screen.fact("data and logs", os.path.relpath(data))
-    screen.heading("Ctrl-C stops everything and keeps the data.")
+        screen.fact(name, base + api)
+        screen.fact("  its API's page", f"{base}/docs")
+        screen.fact("  its admin", f"{base}/admin/")
 
 
 def _watch(processes: Sequence[SupervisedProcess], screen: Screen) -> None:
