@@ -61,9 +61,7 @@ def parse(value: object) -> tuple[Configuration, list[Mistake]]:
     if mistakes:
         return Configuration({}, {}), mistakes
     binders = {name: _binder(name, entry) for name, entry in setting.table("binders", required=True).tables().items()}
-    default = setting.text("default_binder", default=next(iter(binders)) if len(binders) == 1 else None)
-    if default and default not in binders:
-        setting.wrong("default_binder", f"is {default!r}; it should be one of {_names(binders)}")
+    default = _default_binder(setting, binders)
     bindings = {
         name: _binding(name, entry, binders, default)
         for name, entry in setting.table("bindings", required=True).tables().items()
@@ -92,11 +90,23 @@ def _binder(name: str, entry: Table) -> BinderSettings:
     return BinderSettings(name, entry.text("type", required=True), entry.rest())
 
 
-def _binding(name: str, entry: Table, binders: Mapping[str, BinderSettings], default: str) -> Binding:
+def _default_binder(setting: Table, binders: Mapping[str, BinderSettings]) -> str | None:
+    """None where there is none; "" where it is wrong, which no binding needs to repeat."""
+    if "default_binder" not in setting.values:
+        setting.known.add("default_binder")
+        return next(iter(binders)) if len(binders) == 1 else None
+    given = setting.text("default_binder")
+    if given and binders and given not in binders:
+        setting.wrong("default_binder", f"is {given!r}; it should be one of {_names(binders)}")
+        return ""
+    return given
+
+
+def _binding(name: str, entry: Table, binders: Mapping[str, BinderSettings], default: str | None) -> Binding:
     binder = entry.text("binder", default=default or None)
-    if not binder:
+    if "binder" not in entry.values and default is None and binders:
         entry.wrong("binder", f"is missing and there is no default_binder; it should be one of {_names(binders)}")
-    elif binder not in binders and binder != default:
+    elif "binder" in entry.values and binder and binders and binder not in binders:
         entry.wrong("binder", f"is {binder!r}; it should be one of {_names(binders)}")
     if "consumer" in entry.values and "group" not in entry.values:
         entry.wrong("group", "is missing; a binding that consumes should name its group")
@@ -139,7 +149,7 @@ def _consumer(entry: Table) -> ConsumerSettings:
 
 
 def _names(binders: Mapping[str, BinderSettings]) -> str:
-    return ", ".join(map(repr, sorted(binders))) or "the names in 'binders', which has none"
+    return ", ".join(map(repr, sorted(binders)))
 
 
 def _forget(*, setting: str, **_: object) -> None:

@@ -24,6 +24,8 @@ class Table:
     values: Mapping[str, Any]
     mistakes: list[Mistake]
     known: set[str] = field(default_factory=set)
+    told: bool = False
+    """It is no dict, which has been said: that its keys are missing then follows."""
 
     def text(self, key: str, *, default: str | None = None, required: bool = False) -> str:
         """A non-empty string; "" where it is wrong or absent, so that reading can go on."""
@@ -52,8 +54,7 @@ class Table:
     def table(self, key: str, *, required: bool = False) -> "Table":
         """A dict with string keys; an empty one where it is wrong or absent."""
         value = self._take(key, {}, required=required, should_be="a dict")
-        path = f"{self.path}[{key!r}]"
-        return Table(path, _checked(path, {} if value is None else value, self.mistakes), self.mistakes)
+        return _table(f"{self.path}[{key!r}]", {} if value is None else value, self.mistakes)
 
     def tables(self) -> "dict[str, Table]":
         """Every entry, each of which should be a dict."""
@@ -75,18 +76,18 @@ class Table:
 
     def _take(self, key: str, default: Any, *, required: bool = False, should_be: str = "") -> Any:
         self.known.add(key)
-        if required and self.values.get(key) is None:
+        if required and not self.told and self.values.get(key) is None:
             self.wrong(key, f"is missing; it should be {should_be}")
         return self.values.get(key, default)
 
 
 def root(name: str, value: object, mistakes: list[Mistake]) -> Table:
     """The setting itself."""
-    return Table(name, _checked(name, value, mistakes), mistakes)
+    return _table(name, value, mistakes)
 
 
-def _checked(path: str, value: object, mistakes: list[Mistake]) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-        mistakes.append(Mistake(path, f"is {value!r}; it should be a dict with strings as keys"))
-        return {}
-    return value
+def _table(path: str, value: object, mistakes: list[Mistake]) -> Table:
+    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+        return Table(path, value, mistakes)
+    mistakes.append(Mistake(path, f"is {value!r}; it should be a dict with strings as keys"))
+    return Table(path, {}, mistakes, told=True)
