@@ -220,29 +220,21 @@ class Conformance(RuleBasedStateMachine):
     @precondition(lambda self: any(asker.answer is None for asker in self.askers))
     @rule(data=st.data())
     def origin_answers(self, data: st.DataObject) -> None:
-        asker = data.draw(st.sampled_from([asker for asker in self.askers if asker.answer is None]))
-        row = self.rows[asker.which]
-        version = row.commits[-1].version if row.present else self._version()
-        asker.answer = version, row.present, len(row.commits)
+        self._answer(data.draw(st.sampled_from([asker for asker in self.askers if asker.answer is None])))
 
     @precondition(lambda self: any(asker.answer for asker in self.askers))
     @rule(data=st.data(), once_more=st.booleans())
     def fill(self, data: st.DataObject, once_more: bool) -> None:
-        asker = data.draw(st.sampled_from([asker for asker in self.askers if asker.answer]))
-        assert asker.answer is not None
-        version, present, commits = asker.answer
-        outcome = self.cache.fill(asker.lease, version, b"x" if present else None, asker.asked_ms)
-        before = self.models[asker.which]
-        token = asker.lease.token.split(b"|")[0].decode()
-        after, expected = model.fill(self._without_absence(asker.which), token, version, asker.asked_ms)
-        self.models[asker.which] = before if expected is model.Filled.NOT_HOLDER else after
-        assert outcome is _OUTCOMES[expected]
-        if outcome is FillOutcome.FILLED:
-            self.seen[version] = commits
-            if not present:
-                self.absences.add(version)
-        if not once_more:
-            self.askers.remove(asker)
+        self._fill(data.draw(st.sampled_from([asker for asker in self.askers if asker.answer])), once_more=once_more)
+
+    @rule(which=WHICH)
+    def look_up(self, which: int) -> None:
+        """The three at once, as they mostly come."""
+        count = len(self.askers)
+        self.lease(which)
+        for asker in self.askers[count:]:
+            self._answer(asker)
+            self._fill(asker, once_more=False)
 
     # What must hold
 
@@ -306,6 +298,27 @@ class Conformance(RuleBasedStateMachine):
         self.clock.advance(0.001)
         self.rows[which].commits.append(Commit(self.clock.ms, version, present))
         self.outbox.append(Outbox(written_ms, which, version))
+
+    def _answer(self, asker: Asker) -> None:
+        row = self.rows[asker.which]
+        version = row.commits[-1].version if row.present else self._version()
+        asker.answer = version, row.present, len(row.commits)
+
+    def _fill(self, asker: Asker, *, once_more: bool) -> None:
+        assert asker.answer is not None
+        version, present, commits = asker.answer
+        outcome = self.cache.fill(asker.lease, version, b"x" if present else None, asker.asked_ms)
+        before = self.models[asker.which]
+        token = asker.lease.token.split(b"|")[0].decode()
+        after, expected = model.fill(self._without_absence(asker.which), token, version, asker.asked_ms)
+        self.models[asker.which] = before if expected is model.Filled.NOT_HOLDER else after
+        assert outcome is _OUTCOMES[expected]
+        if outcome is FillOutcome.FILLED:
+            self.seen[version] = commits
+            if not present:
+                self.absences.add(version)
+        if not once_more:
+            self.askers.remove(asker)
 
     def _without_absence(self, which: int) -> model.Cache:
         """To an event and to a fill an absence is as good as forgotten, which the model allows at any moment."""
