@@ -53,7 +53,7 @@ def checks() -> list[Check]:
     yours = {project.name for project in (ORGANIZATION, LICENSING)}
     tests = [f"tests/{path.name}" for path in sorted((ROOT / "tests").iterdir()) if path.name not in yours]
     return [
-        Check("mypy: event_stream, manage_scripts, tests", [*_mypy("pyproject.toml"), *common, *_typed(tests)]),
+        Check("mypy: event_stream, manage_scripts, tests", [*_mypy("event_stream/mypy.ini"), *common, *_typed(tests)]),
         *(check for project in (ORGANIZATION, LICENSING) for check in _of_project(project)),
         Check("ruff check", [str(_TOOLS / "ruff"), "check", "--quiet", "."]),
         Check("ruff format", [str(_TOOLS / "ruff"), "format", "--quiet", "--check", "."]),

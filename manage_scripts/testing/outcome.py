@@ -6,7 +6,7 @@ Loaded with `-p manage_scripts.testing.outcome`; OUTCOME_FILE names the file.
 import json
 import os
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -62,8 +62,8 @@ def pytest_collectreport(report: pytest.CollectReport) -> None:
 
 def pytest_sessionfinish() -> None:
     # A test may pass and its teardown fail: it is one test, and it failed.
-    outcome = Outcome(len(_passed - _failed), len(_failed), _reasons)
-    Path(os.environ[FILE_VARIABLE]).write_text(json.dumps(asdict(outcome)))
+    counts = {"passed": len(_passed - _failed), "failed": len(_failed), "reasons": _reasons}
+    Path(os.environ[FILE_VARIABLE]).write_text(json.dumps(counts))
 
 
 def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
