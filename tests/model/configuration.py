@@ -1,6 +1,4 @@
-"""What one search is about: how much of everything there is, what may go wrong and how often, and which part of the
-protocol is left out.
-"""
+"""What one search is about: how much there is of everything, what may go wrong, what is left out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -52,16 +50,12 @@ class Rules:
 
 
 class Budget(NamedTuple):
-    """How often each of these may still happen. Redis losing an entry or a lease is not here: that may happen at any
-    time, without end.
-    """
+    """How often each of these may still happen. Redis losing an entry or a lease is not here: it may, always."""
 
     duplicate: int = 0
     """The relay dies between sending an event and marking its row."""
     crash: int = 0
-    """The worker dies, loses its partition while it holds a batch (and becomes a zombie), or dies half-way through an
-    apply that is not atomic.
-    """
+    """The worker dies, or loses its partition with a batch in hand and becomes a zombie."""
     failover: int = 0
     """Redis goes on from its replica, which has any older state."""
     flush: int = 0
@@ -69,15 +63,11 @@ class Budget(NamedTuple):
     lost_watermark: int = 0
     """Redis evicts the watermark's key alone."""
     new_epoch: int = 0
-    """Some worker, a zombie too, starts a new epoch at any offset of its choosing: its records are gone, or an operator
-    told it to.
-    """
+    """A worker starts a new epoch at any offset whatever: its records are gone, or an operator told it to."""
     parked: int = 0
     """The relay puts a row aside that it cannot send, and sends a bare eviction, without a version, in its place."""
     foreign: int = 0
-    """A producer that knows only the four keys changes the organization in its own database, and announces it after the
-    commit.
-    """
+    """A producer that knows only the four keys commits a version of its own, and announces it afterwards."""
     unannounced: int = 0
     """Such a producer dies between the commit and the announcement."""
     truncation: int = 0
@@ -106,9 +96,7 @@ class Heartbeat(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """One organization, one partition. The defaults are the whole protocol, and no fault but forgotten entries and
-    leases and reordering.
-    """
+    """The defaults are the whole protocol, and no fault but reordering, forgotten entries and lapsed leases."""
 
     versions: int = 1
     """Commits that follow version 0."""
@@ -121,41 +109,29 @@ class Configuration:
     rules: Rules = PROTOCOL
 
     refetch: bool = True
-    """Whether a reader may ask although a vouched value is there: `no-cache`, `min-fresh`, or a watermark that stood
-    still for longer than BOUND.
-    """
+    """Whether a reader may ask although a vouched value is there: `no-cache`, `min-fresh`, as_of older than BOUND."""
     as_of: AsOf = AsOf.ASK
     heartbeat: Heartbeat = Heartbeat.OLDEST_UNPUBLISHED
     bounded: bool = True
     """Whether to check the bound on staleness, and not only that nothing is stale for ever."""
 
     lagging_source: bool = False
-    """Whether the answers come from a copy of the database (a replica, an HTTP cache) that is behind by as much as it
-    likes.
-    """
+    """Whether the answers come from a copy of the database (a replica, an HTTP cache), any number of commits behind."""
     floor_outlasts_lag: bool = False
-    """Whether a floor stays until that copy has reached it and the leases of before have lapsed. If not, it may go at
-    any time, like all else.
-    """
+    """Whether a floor is kept longer than lease + source lag: while that copy is behind it or a lease is out."""
     slow_writes: bool = False
     """Whether a write takes its version (and its outbox id) some time before it commits."""
     relay_cursor: bool = False
     """Whether the relay reads the outbox by "id greater than the last", and not by "not published yet"."""
     absent_by_clock: bool = False
-    """Whether "absent" (which version 0 then is) carries the database's clock as its version, and not the version of a
-    commit.
-    """
+    """Whether an answer of "absent", here version 0, carries the clock as its version and not that of a commit."""
     commit_first: bool = False
-    """Whether the worker commits its offset before it applies the batch. (Only without a watermark: with one the commit
-    counts for nothing.)
-    """
+    """Whether the worker commits before it applies. (Without a watermark: with one the commit counts for nothing.)"""
     atomic_apply: bool = True
-    """Whether the eviction and the watermark's move are one step."""
+    """Whether the eviction and the watermark's move are one step. If not, a crash can come between."""
     seeks: bool = True
     """Whether the worker seeks when it is told to."""
     parked_evicts: bool = True
     """Whether anything is sent in place of a parked row."""
     whole_log: bool = False
-    """Whether the log keeps what everybody has applied, so that a worker without a watermark may start there too.
-    `log_size` is then all there is.
-    """
+    """Whether applied records stay, and a worker without a watermark may start there. `log_size` is then for good."""

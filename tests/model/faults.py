@@ -21,10 +21,8 @@ def redis(configuration: Configuration, world: World) -> Iterator[tuple[str, Wor
         yield "redis: FLUSHALL", world._replace(cache=Cache(), replica=Cache(), left=spent)
     if left.failover and replica is not None and replica != cache:
         yield "redis: the replica catches up", world._replace(replica=cache)
-        yield (
-            "redis: fails over to the replica",
-            world._replace(cache=replica, left=left._replace(failover=left.failover - 1)),
-        )
+        spent = left._replace(failover=left.failover - 1)
+        yield "redis: fails over to the replica", world._replace(cache=replica, left=spent)
 
 
 def _outlasts(cache: Cache, shown: int) -> bool:
@@ -35,7 +33,5 @@ def broker(configuration: Configuration, world: World) -> Iterator[tuple[str, Wo
     if world.left.truncation:
         left = world.left._replace(truncation=world.left.truncation - 1)
         for end in range(len(world.log)):
-            yield (
-                f"broker: unclean election, {len(world.log) - end} records are gone",
-                world._replace(log=world.log[:end], left=left),
-            )
+            lost = len(world.log) - end
+            yield f"broker: unclean election, {lost} records are gone", world._replace(log=world.log[:end], left=left)

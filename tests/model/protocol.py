@@ -1,5 +1,4 @@
-"""The cache protocol as pure functions: what each script does to the keys of one organization in Redis, and nothing
-else.
+"""The cache protocol as pure functions: what each script does to one organization's keys in Redis.
 
 A `Cache` is the state of three keys: the organization's entry, its lease, and the watermark of its partition. Every
 function takes one and returns the next; none of them keeps anything, reads a clock or makes an identifier. So the same
@@ -32,9 +31,7 @@ NEVER: Time = 0
 
 
 class Value(NamedTuple):
-    """`V|version|epoch|as_of|json`: an answer of the organization service; `epoch` is None where it was leased without
-    a watermark.
-    """
+    """`V|version|epoch|as_of|json`: an answer of the organization service. No epoch: leased without a watermark."""
 
     version: Version
     epoch: Epoch | None
@@ -48,18 +45,14 @@ class Floor(NamedTuple):
 
 
 class Lease(NamedTuple):
-    """`token|epoch`: the one reader that may fill, and the epoch of the watermark at the moment it asked for that
-    right.
-    """
+    """`token|epoch`: the one reader that may fill, and the epoch of the watermark when it got that right."""
 
     token: Token
     epoch: Epoch | None
 
 
 class Watermark(NamedTuple):
-    """`epoch|offset|as_of`: every record up to and including `offset` is applied, so every commit before `as_of` is
-    too.
-    """
+    """`epoch|offset|as_of`: the records up to and with `offset` are applied, and so the commits before `as_of`."""
 
     epoch: Epoch
     offset: int
@@ -85,17 +78,13 @@ class Applied(Enum):
 
 
 def vouched(cache: Cache) -> bool:
-    """Whether there is a value whose freshness the watermark carries forward, that is, one of the watermark's own
-    epoch.
-    """
+    """Whether there is a value whose freshness the watermark carries forward: one of the watermark's own epoch."""
     entry, watermark = cache.entry, cache.watermark
     return isinstance(entry, Value) and watermark is not None and entry.epoch == watermark.epoch
 
 
 def fresh_at(cache: Cache) -> Time | None:
-    """READ: the time at which the value is proven to have been current; None if there is no value. A hit if it is
-    within BOUND.
-    """
+    """READ: the last time at which the value is proven to have been current; None without one. Within BOUND: a hit."""
     if not isinstance(cache.entry, Value):
         return None
     if cache.watermark is not None and cache.entry.epoch == cache.watermark.epoch:
@@ -104,9 +93,7 @@ def fresh_at(cache: Cache) -> Time | None:
 
 
 def lease(cache: Cache, token: Token) -> tuple[Cache, bool]:
-    """LEASE: the right to fill, granted if nobody holds it. It remembers the watermark's epoch. `token` must be one
-    never used before.
-    """
+    """LEASE: the right to fill, with the epoch of now, granted if nobody holds it. `token` was never used before."""
     if cache.lease is not None:
         return cache, False
     return cache._replace(lease=Lease(token, cache.watermark.epoch if cache.watermark else None)), True
@@ -166,7 +153,5 @@ def apply(
 
 
 def begin_epoch(cache: Cache, prev: int, new_epoch: Epoch) -> Cache:
-    """Go on after offset `prev` without knowing what came before: nothing that is or will be filled under an older
-    epoch is vouched for.
-    """
+    """Go on after `prev`, not knowing what came before: what was leased under another epoch is not vouched for."""
     return cache._replace(watermark=Watermark(new_epoch, prev, NEVER))

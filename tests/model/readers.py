@@ -1,6 +1,4 @@
-"""What the licensing service's lookups do: lease, ask the organization service, fill. A hit changes nothing, so it is
-no step.
-"""
+"""What the licensing service's lookups do: lease, ask the organization service, fill. A hit is no step."""
 
 from collections.abc import Iterator
 

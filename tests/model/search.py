@@ -25,8 +25,9 @@ class UnfinishedSearchError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[S]):
-    """`violation` says what is wrong with the last state of `trace` ([(step, state it leads to)], from the initial
-    state); None if nothing is.
+    """`violation` says what is wrong with the last state of `trace`; None if nothing is wrong with any.
+
+    `trace` is the way there from the initial state: [(label of a step, the state it leads to)].
     """
 
     states: int
@@ -48,8 +49,7 @@ def search(
     limit: int = 2_000_000,
     progress: Progress = lambda found, seen: None,
 ) -> Outcome[S]:
-    """Visit every state that `steps` (label, next state) reach from `initial`, until `wrong` says what is wrong with
-    one.
+    """Visit every state that `steps` (label, next state) reach from `initial`, until `wrong` has something to say.
 
     With a `goal`, also show that it stays reachable from every one of them (AG EF goal): a state from which it is not
     is a violation too. Raises UnfinishedSearchError beyond `limit` states.
@@ -104,9 +104,7 @@ def _trace(
 
 
 def _first_without_way_to(goals: Sequence[int], targets: "array[int]", ends: "array[int]") -> int | None:
-    """The first state from which none of `goals` can be reached, walking the steps backwards; None if there is no such
-    state.
-    """
+    """The first state from which none of `goals` can be reached, if there is one: found by walking steps backwards."""
     sources: list[list[int]] = [[] for _ in ends]
     begin = 0
     for source, end in enumerate(ends):

@@ -1,4 +1,4 @@
-"""What the organization service does: writes, the relay of its outbox, and a foreign producer on the same topic."""
+"""What the organization service does, its writes and its relay; and a foreign producer on the same topic."""
 
 from collections.abc import Iterator
 
@@ -7,59 +7,26 @@ from tests.model.world import Kind, Record, World, Writing
 
 
 def database(configuration: Configuration, world: World) -> Iterator[tuple[str, World]]:
-    version = world.newest + 1
-    if world.newest < configuration.versions:
-        row = (*world.unpublished, version)
-        if not configuration.slow_writes:
-            yield (
-                f"database: commits v{version} and its outbox row",
-                _commit(configuration, world)._replace(unpublished=row),
-            )
-        elif world.writing is Writing.NONE:
-            yield (
-                f"database: v{version} is written, with its outbox row, not committed",
-                world._replace(writing=Writing.OPEN),
-            )
-        elif world.writing is Writing.OPEN:
-            yield (
-                f"database: commits v{version} and its outbox row",
-                _commit(configuration, world)._replace(unpublished=row),
-            )
-            if configuration.relay_cursor:
-                overtaken = world._replace(writing=Writing.OVERTAKEN)
-                yield (
-                    "database: another transaction commits a higher outbox id, the relay's cursor passes it",
-                    overtaken,
-                )
-        else:
-            yield (
-                f"database: commits v{version}, whose outbox id is below the relay's cursor",
-                _commit(configuration, world),
-            )
-        if world.left.foreign and world.writing is Writing.NONE:
-            left = world.left._replace(foreign=world.left.foreign - 1)
-            foreign = _commit(configuration, world)._replace(left=left)
-            yield f"foreign producer: commits v{version}", foreign._replace(unannounced=world.unannounced + 1)
-            if world.left.unannounced:
-                left = left._replace(unannounced=world.left.unannounced - 1)
-                yield (
-                    f"foreign producer: commits v{version} and dies before it announces that",
-                    foreign._replace(left=left),
-                )
     if world.shown < world.newest:
         yield f"source: catches up to v{world.shown + 1}", world._replace(shown=world.shown + 1)
-
-
-def _commit(configuration: Configuration, world: World) -> World:
-    newest = world.newest + 1
-    shown = world.shown if configuration.lagging_source else newest
-    return world._replace(newest=newest, shown=shown, writing=Writing.NONE)
+    if world.newest == configuration.versions:
+        return
+    name = f"v{world.newest + 1}"
+    committed = _committed(configuration, world)
+    with_row = committed._replace(unpublished=(*world.unpublished, committed.newest))
+    if configuration.slow_writes and world.writing is Writing.NONE:
+        yield f"database: {name} is written, but not committed", world._replace(writing=Writing.OPEN)
+    elif world.writing is Writing.OVERTAKEN:
+        yield f"database: commits {name}, whose outbox id is below the relay's cursor", committed
+    else:
+        yield f"database: commits {name} and its outbox row", with_row
+    if configuration.relay_cursor and world.writing is Writing.OPEN:
+        overtaken = world._replace(writing=Writing.OVERTAKEN)
+        yield "database: commits a higher outbox id of another's, the relay's cursor passes it", overtaken
 
 
 def relay(configuration: Configuration, world: World) -> Iterator[tuple[str, World]]:
-    """Publishes rows in any order (more than the real one does), and heartbeats whenever it likes after it has read
-    their time.
-    """
+    """Publishes rows in any order (the real one: in that of their ids), a heartbeat any time after it has read it."""
     unpublished, log, left = world.unpublished, world.log, world.left
     if configuration.heartbeat is not Heartbeat.NONE and world.heartbeat is None:
         as_of = world.newest
@@ -83,6 +50,23 @@ def relay(configuration: Configuration, world: World) -> Iterator[tuple[str, Wor
     if world.heartbeat is not None:
         sent = (*log, Record(Kind.HEARTBEAT, world.heartbeat))
         yield f"relay: publishes the heartbeat as of {world.heartbeat}", world._replace(log=sent, heartbeat=None)
-    if world.unannounced:
-        announced = world._replace(log=(*log, Record(Kind.BARE, 0)), unannounced=world.unannounced - 1)
-        yield "foreign producer: publishes, without a version", announced
+
+
+def foreign(configuration: Configuration, world: World) -> Iterator[tuple[str, World]]:
+    if world.unannounced and len(world.log) < configuration.log_size:
+        announced = (*world.log, Record(Kind.BARE, 0))
+        yield "foreign: publishes", world._replace(log=announced, unannounced=world.unannounced - 1)
+    if not world.left.foreign or world.newest == configuration.versions:
+        return
+    left = world.left._replace(foreign=world.left.foreign - 1)
+    committed = _committed(configuration, world)._replace(left=left)
+    yield f"foreign: commits v{committed.newest}", committed._replace(unannounced=world.unannounced + 1)
+    if left.unannounced:
+        died = committed._replace(left=left._replace(unannounced=left.unannounced - 1))
+        yield f"foreign: commits v{committed.newest} and dies before it publishes", died
+
+
+def _committed(configuration: Configuration, world: World) -> World:
+    newest = world.newest + 1
+    shown = world.shown if configuration.lagging_source else newest
+    return world._replace(newest=newest, shown=shown, writing=Writing.NONE)

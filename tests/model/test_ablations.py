@@ -1,8 +1,7 @@
-"""Every part of the protocol is needed: leave one out, and a search finds a stale read, the shortest there is. Its
-steps are shown by `pytest -rA`.
+"""Every part of the protocol is needed: leave one out, and a search finds the shortest way to a broken promise.
 
-Each search is paired with one of the whole protocol in the same surroundings, which finds nothing: it is the missing
-part that makes the difference.
+Its steps are shown by `pytest -rA`. Each search is paired with one of the whole protocol in the same surroundings,
+which finds nothing: it is the missing part that makes the difference.
 """
 
 import sys

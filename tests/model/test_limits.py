@@ -1,6 +1,4 @@
-"""What is not promised, each with the shortest way to it: a search that must find it, so that nobody claims more than
-there is.
-"""
+"""What is not promised: searches that must find it, so that nobody claims more than there is."""
 
 import sys
 

@@ -1,6 +1,4 @@
-"""The search looks at what it should: nothing is lost by the canonical form, and the situations that matter do come
-about.
-"""
+"""The search looks at what it should: the canonical form loses nothing, what matters does come about."""
 
 import random
 from collections.abc import Callable

@@ -82,9 +82,7 @@ def _apply(configuration: Configuration, world: World, first: int, last: int) ->
 
 
 def _starts(configuration: Configuration, world: World) -> range:
-    """Where a new worker goes on: after the watermark. Without one it may be anywhere: the broker's offset is not
-    relied on.
-    """
+    """Where a new worker goes on: after the watermark. Without one anywhere, not to rely on the broker's offset."""
     if not configuration.rules.watermark:
         return range(world.committed, world.committed + 1)
     if world.cache.watermark is not None:

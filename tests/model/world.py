@@ -1,5 +1,4 @@
-"""One state of everything the protocol runs between: database, outbox, relay, log, worker, zombie, Redis and its
-replica, readers.
+"""One state of everything: database, outbox, relay, log, worker, zombie, Redis and its replica, readers.
 
 The clock is the number of commits, so "as of 2" means "every commit up to version 2 is accounted for". Offsets count
 from the first record that somebody may still need.
@@ -30,9 +29,7 @@ class Kind(Enum):
 
 
 class Record(NamedTuple):
-    """What is in the log: an event of version `number`, an event without one (`number` is 0), or a heartbeat as of
-    `number`.
-    """
+    """An event of version `number`, an event without a version (`number` is 0), or a heartbeat as of `number`."""
 
     kind: Kind
     number: int
@@ -44,9 +41,7 @@ class Record(NamedTuple):
 
 
 class Reader(NamedTuple):
-    """Idle (token IDLE), asking (`version` is None) or answered. Only its lease's token, and not its epoch, is the
-    reader's to remember.
-    """
+    """Idle (token IDLE), asking (`version` is None) or answered. The epoch of its lease is in Redis, not here."""
 
     token: int
     version: int | None
@@ -58,9 +53,7 @@ IDLE_READER = Reader(IDLE, None, 0)
 
 
 class Writing(Enum):
-    """A write that has its version and its outbox id, but has not committed; OVERTAKEN by the commit of a higher id
-    that the relay has read.
-    """
+    """A write with a version and an outbox id, not committed; OVERTAKEN once the relay has read a higher id."""
 
     NONE = "none"
     OPEN = "open"
@@ -131,8 +124,9 @@ def initial(configuration: Configuration) -> World:
 
 
 def canonical(configuration: Configuration, world: World) -> World:
-    """The one state that stands for all those which differ in nothing that can ever matter: records that nobody can
-    need any more are dropped from the log, and what is in Redis and with the readers is renamed (`_renamed`).
+    """The one state that stands for all those which differ from it in nothing that can ever matter.
+
+    Records that nobody can need any more are dropped, and what Redis and the readers have is renamed (`_renamed`).
     """
     rules, replica = configuration.rules, world.replica if world.left.failover else None
     first = world.position if rules.watermark else min(world.position, world.committed)
@@ -161,8 +155,7 @@ def canonical(configuration: Configuration, world: World) -> World:
 def _renamed(
     cache: Cache, replica: Cache | None, readers: tuple[Reader, ...], first: int, leases: bool
 ) -> tuple[Cache, Cache | None, tuple[Reader, ...]]:
-    """Epochs and tokens numbered in the order in which they appear, offsets counted from `first`, readers sorted: which
-    is which makes no difference.
+    """Epochs and tokens numbered as they appear, offsets counted from `first`, readers sorted: names mean nothing.
 
     An epoch that is neither the watermark's nor the replica's can never vouch again: it becomes None. A reader whose
     lease is in neither can only be refused: it becomes idle. A lease without a reader can only lapse: it becomes
