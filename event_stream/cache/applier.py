@@ -59,15 +59,15 @@ class CacheApplier:
         return self._in_step(partition, log, committed)
 
     def handle(self, batch: Batch) -> Handled | Rewind:
-        predecessor = batch.predecessor
+        """The worker has made sure that where offsets are missing no record was deleted unread."""
+        predecessor, routine = batch.predecessor, True
         for first in range(0, len(batch.records), MAX_RECORDS):
             records = batch.records[first : first + MAX_RECORDS]
             outcome = self._apply(batch.partition, predecessor, records)
-            if outcome is not None:
-                logger.info("watermark.rewind", extra={"partition": batch.partition, "offset": outcome.offset + 1})
-                return Rewind(outcome.offset + 1)
-            predecessor = records[-1].offset
-        return Handled()
+            if isinstance(outcome, Rewind):
+                return outcome
+            predecessor, routine = records[-1].offset, routine and outcome.routine
+        return Handled(routine)
 
     def idle(self, partition: int, position: int, log: LogBounds) -> int | None:
         """Redis may have been flushed, or have failed over to an older state, while nothing came."""
@@ -92,7 +92,7 @@ class CacheApplier:
                 _log_new_epoch(partition, position, reason)
                 return position
 
-    def _apply(self, partition: int, predecessor: int, records: Sequence[Record]) -> OutOfStep | None:
+    def _apply(self, partition: int, predecessor: int, records: Sequence[Record]) -> Handled | Rewind:
         digest, unreadable = self._read(records)
         suspects = [Eviction(id) for record, _ in unreadable if (id := id_in(record.key))]
         evictions = digest.evictions()
@@ -101,25 +101,15 @@ class CacheApplier:
         self._cache.evict(suspects + strays)
         for record, error in unreadable:
             self._reject(record, error)
-        if not _gapless(predecessor, records):
-            self._distrust(partition, predecessor)
         at_home = [each for each in evictions if self._cache.keys.home(each.id) == partition]
         outcome = self._cache.apply(partition, predecessor, records[-1].offset, at_home, digest.as_of_ms)
         if isinstance(outcome, OutOfStep):
-            return outcome
+            return Rewind(outcome.offset + 1)
         if outcome.new_epoch:
             _log_new_epoch(partition, predecessor + 1, "no watermark")
         if evictions:
             self._log_applied(partition, records, digest)
-        return None
-
-    def _distrust(self, partition: int, predecessor: int) -> None:
-        """Records are missing. They may have been deleted unread: nothing known from before them is vouched for."""
-        watermark = self._cache.watermark(partition)
-        if watermark is None or watermark.offset != predecessor:
-            return
-        if self._cache.begin_epoch(partition, predecessor, instead_of=watermark):
-            _log_new_epoch(partition, predecessor + 1, "the log has a gap")
+        return Handled(routine=not evictions and not unreadable)
 
     def _read(self, records: Sequence[Record]) -> tuple[Digest, list[tuple[Record, ConversionError]]]:
         digest = Digest()
@@ -151,10 +141,6 @@ class CacheApplier:
                 "lag_ms": None if occurred_at_ms is None else self._cache.clock.now_ms() - occurred_at_ms,
             },
         )
-
-
-def _gapless(predecessor: int, records: Sequence[Record]) -> bool:
-    return records[0].offset == predecessor + 1 and records[-1].offset - records[0].offset == len(records) - 1
 
 
 def _log_new_epoch(partition: int, position: int, reason: str) -> None:

@@ -356,51 +356,28 @@ def test_a_heartbeat_from_the_future_is_not_believed(
     assert logged(caplog, "message.rejected")["offset"] == 1
 
 
-@pytest.mark.parametrize("skip", [0, 3])
-def test_after_a_gap_nothing_from_before_it_is_vouched_for(
-    cache: FencedCache, log: Log, worker: Reader, id: str, clock: Hands, skip: int
-) -> None:
-    """It may be a transaction's marker; or retention deleted records that nobody had read."""
-    log.add(b"nothing")
-    worker.drain()
-    keep(cache, id, 7)
-    clock.advance(60)
-    log.add(b"nothing")
-    log.add(heartbeat(clock.ms), skip=skip)
-    worker.drain()
-    assert offset_in_redis(cache) == 2 + skip
-    assert cache.read(id).state is (State.STALE if skip else State.HIT)
-
-
-def test_a_gap_before_a_batch_is_noticed_too(
+def test_offsets_that_hold_no_record_are_passed_over(
     cache: FencedCache, log: Log, worker: Reader, id: str, clock: Hands
 ) -> None:
+    """The marks of transactions, say; within a batch and before one."""
     log.add(b"nothing")
+    log.add(b"nothing", skip=2)
     worker.drain()
+    assert offset_in_redis(cache) == 3
     keep(cache, id, 7)
     clock.advance(60)
     log.add(heartbeat(clock.ms), skip=3)
-    batch = log.batch(1)
-    assert batch == Batch(2, 0, log.records[1:])
+    assert log.batch(4) == Batch(2, 3, log.records[2:])
     worker.drain()
-    assert offset_in_redis(cache) == 4
-    assert cache.read(id).state is State.STALE
+    assert offset_in_redis(cache) == 7
+    assert cache.read(id).state is State.HIT
 
 
-def test_offsets_that_begin_anew_are_another_log(
-    cache: FencedCache, log: Log, worker: Reader, id: str, clock: Hands
-) -> None:
-    for _ in range(5):
-        log.add(b"nothing")
-    worker.drain()
-    keep(cache, id, 7)
-    clock.advance(60)
-    anew = Log(2)
-    anew.add(heartbeat(clock.ms))
-    # What a consumer does that was reset to the log's start without a word.
-    assert worker.applier.handle(Batch(2, 4, anew.records)) == Handled()
-    assert offset_in_redis(cache) == 0
-    assert cache.read(id).state is State.STALE
+def test_a_batch_of_heartbeats_is_routine_and_one_that_evicts_is_not(cache: FencedCache, log: Log, id: str) -> None:
+    applier = CacheApplier(cache, decode)
+    for value, routine in ((heartbeat(NOW_MS), True), (b"nothing", True), (event(id, 8), False), (b"{", False)):
+        log.add(value)
+        assert applier.handle(log.batch(log.end - 1)) == Handled(routine)
 
 
 def test_each_batch_is_one_line_in_the_log(
