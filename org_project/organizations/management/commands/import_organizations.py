@@ -2,7 +2,6 @@
 
 import argparse
 import io
-import os
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -60,7 +59,7 @@ none. Exit code: 0 all lines are in, {EXIT_BAD_LINES} some were bad, {EXIT_UNREA
 
 
 def _import(file: str, format_: str, *, write: bool, atomic: bool) -> Tally:
-    with _opened(file) as binary, progress(_size(binary)) as shown:
+    with _opened(file) as binary, progress(_size(file)) as shown:
         # With or without a byte order mark. Bytes that are no UTF-8 are kept, and refused with their line.
         stream = io.TextIOWrapper(binary, encoding="utf-8-sig", errors="surrogateescape", newline="")
         load = Load(
@@ -76,8 +75,8 @@ def _opened(file: str) -> AbstractContextManager[BinaryIO]:
     return nullcontext(sys.stdin.buffer) if file == "-" else Path(file).open("rb")
 
 
-def _size(binary: BinaryIO) -> int | None:
-    return os.fstat(binary.fileno()).st_size if binary.seekable() else None
+def _size(file: str) -> int | None:
+    return None if file == "-" else Path(file).stat().st_size
 
 
 def _format_of(file: str) -> str:

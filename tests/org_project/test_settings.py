@@ -1,0 +1,59 @@
+"""A setting that is missing or wrong stops the start, and is named."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from django.conf import settings
+
+RIGHT = {
+    "SECRET_KEY": "for-tests-only",
+    "DATABASE_URL": "postgresql://somebody:hush@127.0.0.1:1/none",
+    "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
+}
+
+
+def start(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """From another folder, in an environment with nothing else in it."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    argv = [sys.executable, str(settings.BASE_DIR / "manage.py"), "check"]
+    return subprocess.run(argv, env=kept | environment, cwd="/", capture_output=True, text=True, check=False)
+
+
+def test_starts() -> None:
+    done = start(RIGHT)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_developers_machine_needs_no_key() -> None:
+    done = start({name: value for name, value in RIGHT.items() if name != "SECRET_KEY"} | {"DEBUG": "true"})
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "should_be"),
+    [
+        ("SECRET_KEY", None, "long random text"),
+        ("SECRET_KEY", "", "long random text"),
+        ("DATABASE_URL", None, "postgresql://"),
+        ("DATABASE_URL", "sqlite:///hush.db", "postgresql://"),
+        ("DATABASE_URL", "postgresql://somebody:hush@127.0.0.1:port/none", "postgresql://"),
+        ("KAFKA_BOOTSTRAP_SERVERS", None, "host:port"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1", "host:port"),
+        ("KAFKA_BOOTSTRAP_SERVERS", ",", "host:port"),
+        ("DEBUG", "perhaps", "true or false"),
+        ("LOG_LEVEL", "LOUD", "DEBUG, INFO"),
+        ("LOG_FORMAT", "xml", "json, plain"),
+        ("ORG_CHANGE_TOPIC", "", "name of the topic"),
+        ("OUTBOX_EMBEDDED", "1.5", "true or false"),
+    ],
+)
+def test_a_wrong_setting_is_named(name: str, value: str | None, should_be: str) -> None:
+    environment = {key: given for key, given in (RIGHT | {name: value}).items() if given is not None}
+    done = start(environment)
+    assert done.returncode != 0
+    last = done.stderr.strip().splitlines()[-1]
+    assert f"{name} should be" in last
+    assert should_be in last
+    assert "hush" not in done.stderr
