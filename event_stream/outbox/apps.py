@@ -1,6 +1,7 @@
 """The Django app of the outbox."""
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
+from django.core.exceptions import ImproperlyConfigured
 
 
 class OutboxConfig(AppConfig):
@@ -8,6 +9,12 @@ class OutboxConfig(AppConfig):
     label = "event_stream_outbox"
     verbose_name = "Outbox"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def import_models(self) -> None:
+        # Too early for a system check: without it, Django does not know of `Meta.triggers`.
+        if "pgtrigger" not in apps.app_configs:
+            raise ImproperlyConfigured("INSTALLED_APPS should have 'pgtrigger', which installs the outbox' triggers.")
+        super().import_models()
 
     def ready(self) -> None:
         from event_stream.outbox import checks  # noqa: F401, PLC0415  (registers them)

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.apps import apps
 from django.core.checks import CheckMessage, Error, register
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
@@ -12,7 +11,7 @@ from event_stream.outbox.settings import outbox_settings
 
 @register()
 def check_outbox(**kwargs: Any) -> list[CheckMessage]:
-    """The settings are right, the database is PostgreSQL, the app that installs the triggers is there."""
+    """The settings are right, and the database is PostgreSQL."""
     try:
         database = outbox_settings().database
     except ImproperlyConfigured as error:
@@ -26,9 +25,5 @@ def check_outbox(**kwargs: Any) -> list[CheckMessage]:
                 hint="Its triggers, LISTEN/NOTIFY and advisory locks have no equal elsewhere.",
                 id="event_stream_outbox.E002",
             )
-        )
-    if not apps.is_installed("pgtrigger"):
-        found.append(
-            Error("INSTALLED_APPS must have 'pgtrigger', which installs triggers.", id="event_stream_outbox.E003")
         )
     return found

@@ -18,6 +18,7 @@ from event_stream.outbox.store import Store
 logger = logging.getLogger("event_stream.outbox")
 
 _RETRY_MIN_S, _RETRY_MAX_S = 0.1, 1.0
+_RECONNECT_S = 0.2
 _NAP_MIN_S, _NAP_MAX_S = 0.001, 0.02
 
 
@@ -48,23 +49,21 @@ class Relay:
         return self._stop.wait(timeout_s)
 
     def run(self) -> None:
-        retry_s = _RETRY_MIN_S
         while not self._stop.is_set() and not self._is_done:
             try:
                 with connect(self._settings.database) as connection:
-                    self._database.over()
-                    retry_s = _RETRY_MIN_S
                     self._serve(connection)
-            # Not only a lost connection: a table that is yet to be migrated comes, too.
             except psycopg.Error as error:
                 self._database.met(error)
-                self._stop.wait(retry_s)
-                retry_s = min(retry_s * 2, _RETRY_MAX_S)
+                self._stop.wait(_RECONNECT_S)
             finally:
                 self.is_leader = False
 
     def _serve(self, connection: psycopg.Connection[tuple[object, ...]]) -> None:
         seat, store = Seat(connection), Store(connection)
+        # A server that answers may lack the table yet: nobody should lead before it is migrated.
+        store.is_drained()
+        self._database.over()
         while not seat.take():
             if self._stop.wait(self._settings.election_interval_s) or self._drained(store):
                 return
@@ -110,5 +109,6 @@ class Relay:
                 was_busy = False
 
     def _drained(self, store: Store) -> bool:
+        """Whether there is nothing left to wait for."""
         self._is_done = self._until_drained and store.is_drained()
         return self._is_done

@@ -35,8 +35,8 @@ def literal(value: str) -> str:
 
 def by_operation(*, insert: str, update: str, delete: str) -> str:
     """SQL for a text that tells what was done."""
-    cases = {"INSERT": insert, "UPDATE": update, "DELETE": delete}
-    return "CASE TG_OP " + " ".join(f"WHEN '{name}' THEN {literal(text)}" for name, text in cases.items()) + " END"
+    created, changed, deleted = literal(insert), literal(update), literal(delete)
+    return f"CASE TG_OP WHEN 'INSERT' THEN {created} WHEN 'UPDATE' THEN {changed} ELSE {deleted} END"
 
 
 def column(name: str) -> str:
@@ -70,21 +70,8 @@ class Versioned(UnconditionalTrigger):
         """
 
 
-class OutboxGuard(UnconditionalTrigger):
-    """At commit, adds to the outbox the message of each version that has none.
-
-    `key` and `version` are fields of the model; `payload_sql` maps the payload's keys to SQL, best put together from
-    the constants and functions of this module. The correlation id is what `share_correlation_id` told the transaction;
-    one is minted for it otherwise.
-
-    A deletion has no version of its own in the table: any message of its key above the row's last version tells of it,
-    save the one of the row's own re-creation. A message added late goes before those of later versions that the same
-    transaction wrote already, so that a key's messages are in the order of its versions.
-    """
-
-    when = pgtrigger.After
-    operation = pgtrigger.Insert | pgtrigger.Update | pgtrigger.Delete
-    timing = pgtrigger.Deferred
+class _Guard(UnconditionalTrigger):
+    """What both guards share: the variables that `payload_sql` may name, and the writing of an entry."""
 
     def __init__(
         self,
@@ -93,7 +80,7 @@ class OutboxGuard(UnconditionalTrigger):
         payload_sql: Mapping[str, str],
         key: str = "id",
         version: str = "version",
-        name: str = "outbox_guard",
+        name: str | None = None,
     ) -> None:
         self.binding = binding
         self.payload_sql = dict(payload_sql)
@@ -112,19 +99,49 @@ class OutboxGuard(UnconditionalTrigger):
             ("recreated", "bigint"),
         ]
 
+    def _insert(self) -> str:
+        payload = ", ".join(f"{literal(name)}, {sql}" for name, sql in self.payload_sql.items())
+        return f"""
+            the_correlation_id := COALESCE(
+                NULLIF(current_setting('event_stream.correlation_id', true), ''),
+                set_config('event_stream.correlation_id', gen_random_uuid()::text, true)
+            );
+            INSERT INTO event_stream_outbox
+                (event_id, binding, key, payload, headers, version, correlation_id, by_trigger)
+            VALUES
+                (the_event_id, {literal(self.binding)}, the_key, jsonb_build_object({payload}), '{{}}', the_version,
+                 the_correlation_id, true);
+        """  # noqa: S608  (made of what the model's author wrote)
+
+
+class OutboxGuard(_Guard):
+    """At commit, adds to the outbox the message of each version that has none.
+
+    `key` and `version` are fields of the model; `payload_sql` maps the payload's keys to SQL, best put together from
+    the constants and functions of this module. The correlation id is what `share_correlation_id` told the transaction;
+    one is minted for it otherwise.
+
+    A deletion has no version of its own in the table: any message of its key above the row's last version tells of it,
+    save the one of the row's own re-creation. A message added late goes before those of later versions that the same
+    transaction wrote already, so that a key's messages are in the order of its versions.
+    """
+
+    name = "outbox_guard"
+    when = pgtrigger.After
+    operation = pgtrigger.Insert | pgtrigger.Update | pgtrigger.Delete
+    timing = pgtrigger.Deferred
+
     def get_func(self, model: type[models.Model]) -> str:  # type: ignore[override]
         key, version = _column(model, self.key), _column(model, self.version)
-        binding = literal(self.binding)
-        payload = ", ".join(f"{literal(name)}, {sql}" for name, sql in self.payload_sql.items())
+        of_the_key = f"event_stream_outbox WHERE binding = {literal(self.binding)} AND key = the_key"
         return f"""
             IF TG_OP = 'DELETE' THEN
                 the_row := OLD;
                 the_key := OLD.{key}::text;
-                SELECT max(version) INTO newest FROM event_stream_outbox WHERE binding = {binding} AND key = the_key;
+                SELECT max(version) INTO newest FROM {of_the_key};
                 SELECT {version} INTO recreated FROM {_quoted(model._meta.db_table)} WHERE {key} = OLD.{key};
                 IF newest > OLD.{version} AND EXISTS (
-                    SELECT FROM event_stream_outbox WHERE binding = {binding} AND key = the_key
-                    AND version > OLD.{version} AND version IS DISTINCT FROM recreated
+                    SELECT FROM {of_the_key} AND version > OLD.{version} AND version IS DISTINCT FROM recreated
                 ) THEN
                     RETURN NULL;
                 END IF;
@@ -141,32 +158,42 @@ class OutboxGuard(UnconditionalTrigger):
                         TG_TABLE_NAME, OLD.{key}, NEW.{key}
                         USING HINT = 'Delete the row and insert it under its new key.';
                 END IF;
-                SELECT max(version) INTO newest FROM event_stream_outbox WHERE binding = {binding} AND key = the_key;
-                IF newest = the_version OR newest > the_version AND EXISTS (
-                    SELECT FROM event_stream_outbox WHERE binding = {binding} AND key = the_key
-                    AND version = the_version
-                ) THEN
+                SELECT max(version) INTO newest FROM {of_the_key};
+                IF newest = the_version
+                    OR newest > the_version AND EXISTS (SELECT FROM {of_the_key} AND version = the_version)
+                THEN
                     RETURN NULL;
                 END IF;
             END IF;
-
-            the_correlation_id := COALESCE(
-                NULLIF(current_setting('event_stream.correlation_id', true), ''),
-                set_config('event_stream.correlation_id', gen_random_uuid()::text, true)
-            );
-            INSERT INTO event_stream_outbox
-                (event_id, binding, key, payload, headers, version, correlation_id, by_trigger)
-            VALUES
-                (the_event_id, {binding}, the_key, jsonb_build_object({payload}), '{{}}', the_version,
-                 the_correlation_id, true);
+            {self._insert()}
             IF newest > the_version THEN
                 UPDATE event_stream_outbox SET id = later.new_id FROM (
                     SELECT id, nextval(pg_get_serial_sequence('event_stream_outbox', 'id')) AS new_id FROM (
-                        SELECT id FROM event_stream_outbox WHERE binding = {binding} AND key = the_key
-                        AND version > the_version AND published_at IS NULL ORDER BY version
+                        SELECT id FROM {of_the_key} AND version > the_version AND published_at IS NULL ORDER BY version
                     ) AS in_order
                 ) AS later WHERE event_stream_outbox.id = later.id;
             END IF;
+            RETURN NULL;
+        """  # noqa: S608  (made of the model's own names, quoted, and of what its author wrote)
+
+
+class TruncateGuard(_Guard):
+    """Tells of each row that a TRUNCATE deletes; to stand beside `OutboxGuard`, with the same arguments."""
+
+    name = "truncate_guard"
+    level = pgtrigger.Statement
+    when = pgtrigger.Before
+    operation = pgtrigger.Truncate
+
+    def get_func(self, model: type[models.Model]) -> str:  # type: ignore[override]
+        key, version = _column(model, self.key), _column(model, self.version)
+        return f"""
+            FOR the_row IN SELECT * FROM {_quoted(model._meta.db_table)} LOOP
+                the_key := the_row.{key}::text;
+                the_version := GREATEST(the_row.{version} + 1, {_CLOCK_US});
+                the_event_id := gen_random_uuid();
+                {self._insert()}
+            END LOOP;
             RETURN NULL;
         """  # noqa: S608  (made of the model's own names, quoted, and of what its author wrote)
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
+import pytest
 from django.db import connection
 from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import KafkaAdminClient
@@ -170,6 +171,18 @@ def until(condition: Callable[[], Any], within_s: float = 30.0) -> Any:
 
 def published() -> int:
     return OutboxEntry.objects.filter(published_at__isnull=False).count()
+
+
+def offsets(*keys: str) -> list[int]:
+    """Where the messages of these keys lie, in the order they were written in; all must have been published."""
+    found = OutboxEntry.objects.filter(key__in=keys).order_by("id").values_list("offset", flat=True)
+    return [offset for offset in found if offset is not None or pytest.fail("not published")]
+
+
+def versions_in_log(key: str) -> list[int]:
+    """Of one key's messages, in the order of the log."""
+    found = OutboxEntry.objects.filter(key=key).order_by("offset").values_list("version", flat=True)
+    return [version for version in found if version is not None]
 
 
 def sql(statement: str, *parameters: Any) -> list[tuple[Any, ...]]:

@@ -3,7 +3,6 @@
 import itertools
 import logging
 import threading
-from collections import defaultdict
 from typing import Any
 
 import pytest
@@ -28,12 +27,14 @@ from tests.event_stream.outbox_world import (
     drain,
     event_stream,
     flaky,
+    offsets,
     published,
     refused,
     relaying,
     sql,
     unsendable,
     until,
+    versions_in_log,
 )
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -86,14 +87,10 @@ def test_what_a_trigger_had_to_add_is_told(caplog: pytest.LogCaptureFixture) -> 
 def test_a_backlog_larger_than_a_batch_goes_in_order() -> None:
     write(*[f"k{n % 7}" for n in range(250)])
     drain(batch_size=20)
-    by_key: dict[bytes | None, list[int]] = defaultdict(list)
-    offsets = OutboxEntry.objects.order_by("id").values_list("key", "version", "partition", "offset")
-    for key, version, partition, offset in offsets:
-        by_key[key].append(version)
-        assert offset is not None and partition == partition_for(key.encode(), 3)
-    for key in {f"k{n}" for n in range(7)}:
-        placed = list(OutboxEntry.objects.filter(key=key).order_by("offset").values_list("version", flat=True))
-        assert placed == by_key[key] == sorted(placed)
+    for n in range(7):
+        assert versions_in_log(f"k{n}") == list(range(n, 250, 7))
+    placed = OutboxEntry.objects.values_list("key", "partition")
+    assert all(partition == partition_for(key.encode(), 3) for key, partition in placed)
 
 
 def test_an_id_that_was_given_out_first_and_committed_last_is_sent() -> None:
@@ -142,7 +139,7 @@ def test_concurrent_writers_of_a_key_are_told_in_the_order_of_their_versions() -
             thread.join()
         until(lambda: published() == len(keys) + writers * updates)
     for key in keys:
-        versions = list(OutboxEntry.objects.filter(key=key).order_by("offset").values_list("version", flat=True))
+        versions = versions_in_log(key)
         assert versions == sorted(set(versions))
         assert versions[-1] == Widget.objects.get(id=key).version
 
@@ -205,8 +202,7 @@ def test_after_a_failure_nothing_later_of_its_partition_is_marked_before_it(held
     last = {key: place for place, key in enumerate(log)}
     assert last[same[0]] < last[failing]
     assert log.index(failing) < last[then]
-    offsets = list(OutboxEntry.objects.exclude(key=other).order_by("id").values_list("offset", flat=True))
-    assert offsets == sorted(offsets)
+    assert offsets(*same) == sorted(offsets(*same))
 
 
 def test_an_outage_is_told_once_and_the_backlog_drains_in_order(caplog: pytest.LogCaptureFixture) -> None:
@@ -224,8 +220,7 @@ def test_an_outage_is_told_once_and_the_backlog_drains_in_order(caplog: pytest.L
     assert len(events(caplog, "outbox.unreachable")) == 1
     assert len(events(caplog, "outbox.reachable")) == 1
     for number in range(5):
-        offsets = list(OutboxEntry.objects.filter(key=f"k{number}").order_by("id").values_list("offset", flat=True))
-        assert offsets == sorted(offsets)
+        assert offsets(f"k{number}") == sorted(offsets(f"k{number}"))
 
 
 def test_an_outage_holds_no_more_than_a_batch() -> None:

@@ -73,6 +73,20 @@ def test_rows_that_change_round_the_orm(write: Callable[[], object], action: str
     assert sorted(told()) == [("a", action, True), ("b", action, True)]
 
 
+def test_rows_that_are_truncated() -> None:
+    sql("INSERT INTO demo_widget (id) VALUES ('a'), ('b')")
+    versions = dict(Widget.objects.values_list("id", "version"))
+    OutboxEntry.objects.all().delete()
+    sql("TRUNCATE demo_widget")
+    entries = OutboxEntry.objects.all()
+    assert {(entry.key, entry.payload["action"], entry.payload["widgetId"]) for entry in entries} == {
+        ("a", "DELETED", "a"),
+        ("b", "DELETED", "b"),
+    }
+    assert all((entry.version or 0) > versions[entry.key] for entry in entries)
+    assert len({entry.event_id for entry in entries}) == 2
+
+
 def test_what_the_guard_writes() -> None:
     with correlation.use(correlation.UserContext("trace-1")), transaction.atomic():
         share_correlation_id()

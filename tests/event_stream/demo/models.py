@@ -13,6 +13,7 @@ from event_stream.outbox.triggers import (
     OCCURRED_AT,
     VERSION,
     OutboxGuard,
+    TruncateGuard,
     Versioned,
     by_operation,
     column,
@@ -20,6 +21,16 @@ from event_stream.outbox.triggers import (
 )
 
 BINDING = "outboundWidgets"
+PAYLOAD_SQL = {
+    "type": literal("demo.Widget's change"),
+    "action": by_operation(insert="CREATED", update="UPDATED", delete="DELETED"),
+    "widgetId": KEY,
+    "name": column("name"),
+    "correlationId": CORRELATION_ID,
+    "version": VERSION,
+    "eventId": EVENT_ID,
+    "occurredAt": OCCURRED_AT,
+}
 
 
 class Widget(models.Model):
@@ -32,19 +43,8 @@ class Widget(models.Model):
     class Meta:
         triggers = [
             Versioned(),
-            OutboxGuard(
-                binding=BINDING,
-                payload_sql={
-                    "type": literal("demo.Widget's change"),
-                    "action": by_operation(insert="CREATED", update="UPDATED", delete="DELETED"),
-                    "widgetId": KEY,
-                    "name": column("name"),
-                    "correlationId": CORRELATION_ID,
-                    "version": VERSION,
-                    "eventId": EVENT_ID,
-                    "occurredAt": OCCURRED_AT,
-                },
-            ),
+            OutboxGuard(binding=BINDING, payload_sql=PAYLOAD_SQL),
+            TruncateGuard(binding=BINDING, payload_sql=PAYLOAD_SQL),
         ]
 
     def __str__(self) -> str:

@@ -1,0 +1,150 @@
+"""The setting EVENT_STREAM_OUTBOX, the system checks, the relay inside of a web process, and the admin."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import call_command
+from django.db import transaction
+from django.test import RequestFactory
+from pytest_django.fixtures import Settings
+
+from event_stream.message import Message
+from event_stream.outbox import embedded, emit
+from event_stream.outbox.checks import check_outbox
+from event_stream.outbox.models import OutboxEntry
+from event_stream.outbox.settings import outbox_settings
+from tests.event_stream.demo.models import BINDING
+from tests.event_stream.outbox_world import event_stream, published, sql, until
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"batch_size": "many"}, r"\['batch_size'\] should be of type int, not 'many'"),
+        ({"batch_size": True}, r"\['batch_size'\] should be of type int, not True"),
+        ({"batch_size": 0}, r"\['batch_size'\] should be above 0, not 0"),
+        ({"heartbeat_interval_s": "1"}, r"\['heartbeat_interval_s'\] should be of type float, not '1'"),
+        ({"embedded": 1}, r"\['embedded'\] should be of type bool, not 1"),
+        ({"database": "other"}, r"\['database'\] should be an alias of DATABASES, not 'other'"),
+        ({"batchsize": 1}, r"has no key 'batchsize'; there are batch_size, "),
+        ([], r"should be a dict, not \[\]"),
+    ],
+)
+def test_a_wrong_setting_is_named(settings: Settings, wrong: Any, sentence: str) -> None:
+    settings.EVENT_STREAM_OUTBOX = wrong
+    with pytest.raises(ImproperlyConfigured, match=f"EVENT_STREAM_OUTBOX{sentence}|EVENT_STREAM_OUTBOX {sentence}"):
+        outbox_settings()
+    assert [found.id for found in check_outbox()] == ["event_stream_outbox.E001"]
+
+
+def test_whole_numbers_will_do_for_seconds(settings: Settings) -> None:
+    settings.EVENT_STREAM_OUTBOX = {"heartbeat_interval_s": 2}
+    assert outbox_settings().heartbeat_interval_s == 2
+    assert check_outbox() == []
+
+
+def checked(*apps: str) -> str:
+    """What a project with these apps on SQLite is told."""
+    code = f"""
+from django.conf import settings
+sqlite = {{"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
+settings.configure(DATABASES={{"default": sqlite}}, INSTALLED_APPS={apps!r})
+import django
+django.setup()
+from django.core.management import call_command
+call_command("check")
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    return done.stderr
+
+
+def test_another_database_than_postgresql_is_refused() -> None:
+    said = "(event_stream_outbox.E002) The outbox needs PostgreSQL; the database 'default' is sqlite."
+    assert said in checked("pgtrigger", "event_stream.outbox")
+
+
+def test_a_project_without_pgtrigger_is_told_so() -> None:
+    assert "INSTALLED_APPS should have 'pgtrigger'" in checked("event_stream.outbox")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_web_process_has_one_relay_however_often_it_is_started(settings: Settings) -> None:
+    settings.EVENT_STREAM = event_stream("memory")
+    try:
+        embedded.start()
+        first = embedded._thread
+        embedded.start()
+        assert embedded._thread is first
+        with transaction.atomic():
+            emit(BINDING, Message({}, key="a"), version=None)
+        until(lambda: published() == 1)
+        embedded.stop()
+        assert not embedded.is_running()
+        embedded.start()
+        assert embedded.is_running()
+    finally:
+        embedded.stop()
+    until(lambda: sql("SELECT FROM pg_stat_activity WHERE application_name = 'outbox relay'") == [])
+
+
+def test_no_relay_is_started_where_the_setting_says_so(settings: Settings) -> None:
+    settings.EVENT_STREAM_OUTBOX = {"embedded": False}
+    embedded.start()
+    assert not embedded.is_running()
+
+
+def test_a_process_with_a_relay_ends_by_itself() -> None:
+    """Neither its thread nor a broker that is not there holds it; and it says goodbye to the database."""
+    code = "import django; django.setup(); from event_stream.outbox import embedded; embedded.start(); print('end')"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (0, "end\n"), done.stderr
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_admin_shows_each_state_and_changes_nothing(rf: RequestFactory, settings: Settings) -> None:
+    settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "django.contrib.admin"]
+    # It can't be imported where there is no admin.
+    from event_stream.outbox.admin import STATES, OutboxEntryAdmin, StateFilter  # noqa: PLC0415
+
+    with transaction.atomic():
+        for key in STATES:
+            emit(BINDING, Message({}, key=key), version=None)
+    sql("UPDATE event_stream_outbox SET published_at = now() WHERE key = 'published'")
+    sql("UPDATE event_stream_outbox SET parked_at = now() WHERE key = 'parked'")
+    own = OutboxEntryAdmin(OutboxEntry, admin.site)
+    request = rf.get("/")
+    for state in STATES:
+        chosen = StateFilter(request, {"state": [state]}, OutboxEntry, own)
+        (entry,) = chosen.queryset(request, OutboxEntry.objects.all())
+        assert entry.key == own.state(entry) == state
+    assert not own.has_add_permission(request)
+    assert not own.has_change_permission(request)
+    assert not own.has_delete_permission(request)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_status_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    call_command("outbox_status")
+    with transaction.atomic():
+        emit(BINDING, Message({}), version=None)
+    sql("UPDATE event_stream_outbox SET written_at = now() - interval '90 s'")
+    call_command("outbox_status")
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "0 unsent, 0 parked"
+    assert second.startswith("1 unsent (the oldest for 90.")
