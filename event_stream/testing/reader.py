@@ -38,7 +38,12 @@ class Reader:
         self._new -= set(partitions)
 
     def turn(self, max_records: int = 500) -> Sequence[Record]:
-        """Poll once; what came is remembered and returned."""
+        """Poll once; what came is remembered and returned. Nothing, while the platform is away."""
+        with suppress(UnavailableError):
+            return self._turn(max_records)
+        return []
+
+    def _turn(self, max_records: int) -> Sequence[Record]:
         polled = self.consumer.poll(0.1, max_records)
         fresh = [each for partition, records in polled.items() if partition not in self._new for each in records]
         for partition in sorted(self._new):
@@ -56,9 +61,7 @@ class Reader:
         while not condition(self):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{what}: not after {timeout_s:g} s; {len(self.records)} records, {self.events}")
-            # Anything may be away for a moment, at the start most of all.
-            with suppress(UnavailableError):
-                self.turn()
+            self.turn()
 
     def read(self, count: int) -> list[Record]:
         """Poll until so many records have come in all."""

@@ -18,11 +18,11 @@ def admin(servers: str) -> Iterator[KafkaAdminClient]:
         client.close()
 
 
-def new_topic(servers: str, partitions: int) -> str:
+def new_topic(servers: str, partitions: int, configs: dict[str, str] | None = None) -> str:
     """The name of a topic that is there from now on."""
     name = f"test-{uuid.uuid4()}"
     with admin(servers) as client:
-        client.create_topics([NewTopic(name, partitions, 1)])
+        client.create_topics([NewTopic(name, partitions, 1, topic_configs=configs or {})])
     return name
 
 

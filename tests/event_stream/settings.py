@@ -30,7 +30,7 @@ CACHES = {
     }
 }
 
-KAFKA_BOOTSTRAP_SERVERS = env.list("KAFKA_BOOTSTRAP_SERVERS")
+KAFKA_BOOTSTRAP_SERVERS: list[str] = env.list("KAFKA_BOOTSTRAP_SERVERS")
 
 EVENT_STREAM = {
     "default_binder": "memory",

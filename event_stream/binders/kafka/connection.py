@@ -46,19 +46,24 @@ class Connection(Generic[C]):
             attempt = self._attempt
         return attempt.result() if attempt is not None and _succeeded(attempt) else None
 
-    def forget(self, client: C | None = None) -> None:
-        """Connect anew the next time and discard what there is. With a client, only if that one is still in use."""
+    def forget(self, client: C | None = None) -> bool:
+        """Connect anew the next time and discard what there is. With a client, only if that one is still in use.
+
+        Whether there was anything to forget.
+        """
         with self._lock:
             attempt = self._attempt
-        if attempt is not None and (client is None or (_succeeded(attempt) and attempt.result() is client)):
-            self._forget(attempt)
+        if attempt is None or (client is not None and not (_succeeded(attempt) and attempt.result() is client)):
+            return False
+        return self._forget(attempt)
 
-    def _forget(self, attempt: "Future[C]") -> None:
+    def _forget(self, attempt: "Future[C]") -> bool:
         with self._lock:
             if self._attempt is not attempt:
-                return
+                return False
             self._attempt = None
         attempt.add_done_callback(lambda made: self._discard(made.result()) if _succeeded(made) else None)
+        return True
 
     def _current_attempt(self) -> "Future[C]":
         with self._lock:

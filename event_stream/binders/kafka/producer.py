@@ -19,6 +19,7 @@ from event_stream.errors import PublishError, UnavailableError, UnsendableError
 from event_stream.message import OutboundRecord, Receipt
 
 _NEVER = (InvalidRecordError, MessageSizeTooLargeError, RecordListTooLargeError)
+"""What no broker takes, however often it is sent. When sending, a ValueError says that there is no such partition."""
 
 
 class KafkaProducer:
@@ -48,14 +49,14 @@ class KafkaProducer:
                 partition=record.partition,
             )
         except (KafkaError, UnavailableError, ValueError) as error:
-            result.set_exception(_publish_error(record, error))
+            result.set_exception(_publish_error(record, error, for_good=isinstance(error, (*_NEVER, ValueError))))
             return result
 
         def failed(error: Exception) -> None:
-            mapped = _publish_error(record, error)
-            if not isinstance(mapped, UnsendableError):
-                self._connection.forget(client)
-            result.set_exception(mapped)
+            # A message that the broker refuses is the first to fail; kafka-python then fails every other one under way
+            # with the same error, and those have done nothing wrong.
+            is_first = self._connection.forget(client)
+            result.set_exception(_publish_error(record, error, for_good=is_first and isinstance(error, _NEVER)))
 
         sent.add_callback(lambda at: result.set_result(Receipt(at.topic, at.partition, at.offset)))
         sent.add_errback(failed)
@@ -78,10 +79,9 @@ class KafkaProducer:
             self._connection.forget()
 
 
-def _publish_error(record: OutboundRecord, error: Exception) -> PublishError:
+def _publish_error(record: OutboundRecord, error: Exception, *, for_good: bool) -> PublishError:
     where = record.destination if record.partition is None else f"{record.destination}[{record.partition}]"
-    # A ValueError is kafka-python's word for a partition that the topic does not have.
-    kind = UnsendableError if isinstance(error, (*_NEVER, ValueError)) else PublishError
+    kind = UnsendableError if for_good else PublishError
     result = kind(f"{where} did not take a message of {len(record.value)} bytes: {error}")
     result.__cause__ = error
     return result

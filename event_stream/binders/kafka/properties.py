@@ -55,6 +55,7 @@ _OURS = {
     ),
 }
 _OWN = {"commit_interval_ms"}
+_PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 _TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 
 
@@ -62,6 +63,11 @@ def binder_properties(properties: Mapping[str, Any]) -> dict[str, Any]:
     """What both clients share. Raises ConfigurationError."""
     shared = set(kafka.KafkaProducer.DEFAULT_CONFIG) & set(kafka.KafkaConsumer.DEFAULT_CONFIG)
     _check_names(properties, shared, "")
+    protocol = properties.get("security_protocol", _PROTOCOLS[0])
+    if protocol not in _PROTOCOLS:
+        # kafka-python would speak plain text without a word.
+        should_be = f"it should be one of {', '.join(map(repr, _PROTOCOLS))}"
+        raise ConfigurationError(f"['security_protocol'] is {protocol!r}; {should_be}")
     servers = properties.get("bootstrap_servers")
     if isinstance(servers, str):
         servers = [server.strip() for server in servers.split(",")]
