@@ -40,6 +40,7 @@ class Organization(models.Model):
         triggers: ClassVar[list[pgtrigger.Trigger]] = [
             triggers.Versioned(),
             triggers.OutboxGuard(binding=events.BINDING, payload_sql=events.PAYLOAD_SQL),
+            triggers.TruncateGuard(binding=events.BINDING, payload_sql=events.PAYLOAD_SQL),
         ]
 
     def __str__(self) -> str:
