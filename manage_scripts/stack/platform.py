@@ -22,8 +22,9 @@ class Platform:
     """One organization service, `licensing` licensing services and `workers` workers, on 127.0.0.1.
 
     Several of them share `servers` without meeting if each has its own `databases` (of the two services, made when
-    missing), Redis database (in `redis_url`) and `topic`. `settings` go into every process's environment. Logs go to
-    `folder`, a file a process.
+    missing), Redis database (in `redis_url`) and `topic`. `settings` go into every process's environment. `asked_at` is
+    where licensing asks for organizations, if not at the service itself: a gateway. Logs go to `folder`, a file a
+    process.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Platform:
         redis_url: str | None = None,
         secret_key: str | None = None,
         settings: Mapping[str, str] | None = None,
+        asked_at: str | None = None,
     ) -> None:
         self.servers = servers
         self.topic = topic
@@ -65,7 +67,7 @@ class Platform:
         self.licensing_settings = {
             **shared,
             "DATABASE_URL": servers.database_url(databases[1]),
-            "ORGANIZATION_SERVICE_URL": self.organization_url,
+            "ORGANIZATION_SERVICE_URL": asked_at or self.organization_url,
         }
         self.organization = services.web(
             ORGANIZATION, "organization", self.organization_settings, port=org_port, folder=folder

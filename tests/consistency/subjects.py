@@ -1,0 +1,94 @@
+"""What is put to the race: the licensing service, and plain cache-aside as the control."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol, cast
+
+import httpx
+import redis
+
+from manage_scripts.stack.paths import ROOT
+from manage_scripts.stack.ports import accepts, free_port
+from manage_scripts.stack.process import SupervisedProcess
+from tests.consistency.gate import Gate
+from tests.e2e.world import Customer, World
+
+
+class Subject(Protocol):
+    """Something that answers with an organization's version and is told of changes."""
+
+    instances: int
+
+    def version(self, customer: Customer, instance: int) -> int:
+        """What a lookup answers."""
+
+    def applied(self, partition: int) -> int:
+        """The offset up to which the log has been applied to the cache; -1 for nothing yet."""
+
+
+class Licensing:
+    """The product."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._redis = redis.Redis.from_url(world.platform.licensing_settings["REDIS_URL"])
+        self.instances = len(world.platform.licensing_urls)
+
+    def version(self, customer: Customer, instance: int) -> int:
+        return self._world.lookup(customer, instance).version
+
+    def applied(self, partition: int) -> int:
+        watermark = cast("bytes | None", self._redis.get(f"{{o{partition}}}:wm"))
+        return int(watermark.split(b"|")[1]) if watermark else -1
+
+
+class CacheAside:
+    """The control, on the same servers, topic and organization service."""
+
+    def __init__(self, url: str, redis_url: str) -> None:
+        self._http = httpx.Client(base_url=url, timeout=60)
+        self._redis = redis.Redis.from_url(redis_url)
+        self.instances = 1
+
+    def version(self, customer: Customer, instance: int) -> int:
+        return int(self._http.get(f"/{customer.id}").raise_for_status().text)
+
+    def applied(self, partition: int) -> int:
+        return int(cast("bytes | None", self._redis.get(f"applied:{partition}")) or -1)
+
+
+@contextmanager
+def cache_aside(world: World, gate: Gate, redis_url: str, folder: Path) -> Iterator[CacheAside]:
+    """The control as real processes: a gunicorn and a consumer."""
+    port = free_port()
+    cache = redis.Redis.from_url(redis_url)
+    env = {
+        **os.environ,
+        "REDIS_URL": redis_url,
+        "ORGANIZATION_SERVICE_URL": gate.url,
+        "KAFKA_BOOTSTRAP_SERVERS": world.platform.servers.kafka_bootstrap_servers,
+        "ORG_CHANGE_TOPIC": world.platform.topic,
+    }
+    argv = [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "--threads", "16"]
+    web = SupervisedProcess(
+        "cache-aside-web",
+        [*argv, "tests.consistency.cache_aside_web:application"],
+        log=folder / "cache-aside-web.log",
+        ready=lambda: accepts(port),
+        env=env,
+        cwd=ROOT,
+    )
+    worker = SupervisedProcess(
+        "cache-aside-worker",
+        [sys.executable, "-m", "tests.consistency.cache_aside_worker"],
+        log=folder / "cache-aside-worker.log",
+        # Heartbeats come every second, so that it soon has something to say.
+        ready=lambda: bool(cache.keys("applied:*")),
+        env=env,
+        cwd=ROOT,
+    )
+    with web, worker:
+        yield CacheAside(f"http://127.0.0.1:{port}", redis_url)
