@@ -151,5 +151,7 @@ STORAGES = {
 }
 # Straight from the packages: there is nothing to collect before the first start.
 WHITENOISE_USE_FINDERS = True
+# Their names do not change with their content.
+WHITENOISE_MAX_AGE = 600
 
 LOGGING = logging_config(choice("LOG_LEVEL", "INFO", LEVELS), choice("LOG_FORMAT", "json", FORMATS), "organization")

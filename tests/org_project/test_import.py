@@ -212,7 +212,7 @@ def lines(count: int) -> Iterator[str]:
 
 
 def peak_of(file: Iterable[str], *, write: bool) -> int:
-    load = Load(write=write, atomic=False, on_bad=pytest.fail, on_chunk=lambda tally: None)
+    load = Load(write=write, atomic=False, on_bad=lambda bad: pytest.fail(bad.reason), on_chunk=lambda tally: None)
     tracemalloc.start()
     try:
         load.run(reading.read_csv(file))

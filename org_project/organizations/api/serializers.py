@@ -25,6 +25,16 @@ class OrganizationSerializer(serializers.Serializer[Organization]):
         source="contact_phone", max_length=PHONE_LENGTH, allow_blank=True, default="", validators=[validate_phone]
     )
 
+    def to_representation(self, instance: Organization) -> dict[str, str]:
+        # By hand: copying and asking the fields took a tenth of the time of a read.
+        return {
+            "id": str(instance.pk),
+            "name": instance.name,
+            "contactName": instance.contact_name,
+            "contactEmail": instance.contact_email,
+            "contactPhone": instance.contact_phone,
+        }
+
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """The id is in the path; a body that has another one was meant for another organization."""
         given = self.initial_data.get("id")
