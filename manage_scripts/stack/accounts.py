@@ -13,8 +13,8 @@ from typing import TypedDict
 from manage_scripts.stack.errors import StackError
 
 _NAME = "nobody"
-# The one capability that lets `nobody` through a checkout below a folder that only root may enter (a home with mode
-# 0700). Widening the mode of somebody's home folder would be the alternative; and rude.
+# The one capability that lets `nobody` through to data below a folder that only root may enter (a home with mode 0700).
+# Widening the mode of somebody's home folder would be the alternative; and rude. Programs need more: `public_copy`.
 _CAPABILITY = "dac_override"
 
 
@@ -52,17 +52,16 @@ def lowered(argv: Sequence[str], account: Account | None) -> tuple[list[str], Cr
     return account.lower(argv) if account is not None else (list(argv), {})
 
 
-def unprivileged_account(*needs: Path) -> Account | None:
-    """Whom to run a server as that refuses root, and that has to read all of `needs`; None if we aren't root."""
+def unprivileged_account(data: Path) -> Account | None:
+    """Whom to run a server as that refuses root, with its data in the folder `data`; None if we aren't root."""
     if os.geteuid() != 0:
         _require_name(os.geteuid())
         return None
     entry = pwd.getpwnam(_NAME)
-    blocked = next((path for path in needs if not _open_to_all(path)), None)
-    account = Account(entry.pw_uid, entry.pw_gid, through_walls=blocked is not None)
-    if blocked is not None and not _can_lower(account):
+    account = Account(entry.pw_uid, entry.pw_gid, through_walls=not open_to_all(data))
+    if account.through_walls and not _can_lower(account):
         raise StackError(
-            f"PostgreSQL refuses to run as root, and the account '{_NAME}' may not enter {blocked}: "
+            f"PostgreSQL refuses to run as root, and the account '{_NAME}' may not enter {data}: "
             "run this as another user, or from a folder that others may enter."
         )
     return account
@@ -78,12 +77,14 @@ def _require_name(uid: int) -> None:
         ) from None
 
 
-def _open_to_all(path: Path) -> bool:
-    """Whether everybody may reach and read `path` (and run it, if it is a program)."""
+def open_to_all(path: Path) -> bool:
+    """Whether everybody may enter `path` if it is a folder; read it, and run it if it is a program, otherwise."""
     for folder in path.resolve().parents:
         if not folder.stat().st_mode & stat.S_IXOTH:
             return False
     mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        return bool(mode & stat.S_IXOTH)
     wanted = stat.S_IROTH | (stat.S_IXOTH if mode & stat.S_IXUSR else 0)
     return mode & wanted == wanted
 

@@ -6,11 +6,12 @@ import subprocess
 from pathlib import Path
 
 from manage_scripts.stack import databases
-from manage_scripts.stack.accounts import Account, lowered, unprivileged_account
+from manage_scripts.stack.accounts import Account, lowered, open_to_all, unprivileged_account
 from manage_scripts.stack.environment import server_environment
 from manage_scripts.stack.errors import StackError
 from manage_scripts.stack.ports import free_port
 from manage_scripts.stack.process import SupervisedProcess
+from manage_scripts.stack.public_copy import public_copy
 from manage_scripts.stack.wheels import postgres_program
 
 _USER = "postgres"
@@ -41,12 +42,10 @@ class Postgres(SupervisedProcess):
         }
         if not durable:
             settings |= _CARELESS
-        argv = [str(postgres_program("postgres")), "-D", str(data_dir)]
-        for key, value in settings.items():
-            argv += ["-c", f"{key}={value}"]
+        self._options = ["-D", str(data_dir), *(f"--{key}={value}" for key, value in settings.items())]
         super().__init__(
             name,
-            argv,
+            [],
             log=data_dir.with_name(f"{data_dir.name}.log"),
             ready=lambda: databases.answers(self.url()),
             env=server_environment(),
@@ -56,9 +55,11 @@ class Postgres(SupervisedProcess):
 
     def spawn(self) -> "Postgres":
         self.data_dir.mkdir(parents=True, exist_ok=True)
-        self._account = unprivileged_account(self.data_dir.parent, postgres_program("postgres"))
+        self._account = unprivileged_account(self.data_dir.parent)
+        programs = _programs(self._account)
         if not (self.data_dir / "PG_VERSION").exists():
-            self._initialise(self._account)
+            self._initialise(programs, self._account)
+        self.argv = [str(programs / "postgres"), *self._options]
         return super().spawn()
 
     def url(self, database: str = "postgres") -> str:
@@ -69,14 +70,14 @@ class Postgres(SupervisedProcess):
         """Create `name` unless it is there; returns whether it was created."""
         return databases.create_database(self.url(), name)
 
-    def _initialise(self, account: Account | None) -> None:
+    def _initialise(self, programs: Path, account: Account | None) -> None:
         self._password_file.touch(mode=0o600)
         self._password_file.write_text(secrets.token_hex(16))
         self.data_dir.chmod(0o700)
         if account is not None:
             account.own(self._password_file)
             account.own(self.data_dir)
-        argv = [str(postgres_program("initdb")), "-D", str(self.data_dir), "-U", _USER]
+        argv = [str(programs / "initdb"), "-D", str(self.data_dir), "-U", _USER]
         argv += ["--auth=scram-sha-256", f"--pwfile={self._password_file}", "--no-instructions"]
         # PostgreSQL's own collation: the same on every machine, and none of the machine's locales is needed.
         argv += ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
@@ -90,3 +91,14 @@ class Postgres(SupervisedProcess):
             raise StackError(
                 f"PostgreSQL could not set up {self.data_dir}: {done.stderr.strip() or done.stdout.strip()}"
             )
+
+
+def _programs(account: Account | None) -> Path:
+    """The folder of PostgreSQL's programs, where `account` may run them.
+
+    A capability doesn't help here: PostgreSQL asks by access(2) whether it may run itself, which counts none.
+    """
+    installed = postgres_program("postgres").parent
+    if account is None or open_to_all(installed / "postgres"):
+        return installed
+    return public_copy(installed.parent) / installed.name
