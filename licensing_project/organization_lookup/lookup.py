@@ -1,7 +1,9 @@
-"""Finds an organization: in the cache if that vouches for it, else at its own service. One set-up per process."""
+"""Finds an organization: in the cache if that vouches for it, else at its own service."""
 
 import functools
 import os
+import threading
+from dataclasses import dataclass
 
 from django.conf import settings
 
@@ -12,41 +14,50 @@ from organization_lookup.circuit import Circuit
 from organization_lookup.client import OrganizationClient
 from organization_lookup.errors import Refused
 from organization_lookup.guarded import GuardedClient
+from organization_lookup.settings import LookupSettings
 
 NAMESPACE = "o"
 
 _CLOCK = SystemClock()
 
 
-def find(organization_id: str, demand: Demand) -> Found:
-    """The organization's members with their version, as fresh as demanded; `value` is None for one that isn't there.
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """One for all threads of a process, `current()`: they share its connections, its circuit and each other's answers."""
 
-    `organization_id` is a UUID in lower case. Raises FetchFailed (nothing known and nobody to ask), VersionNotReached
-    (the demand's is a version that the organization service has not), or Refused.
-    """
-    try:
-        return read_through().find(organization_id, demand)
-    except Refused as refused:
-        if refused.authorization == correlation.current_or_new().authorization:
-            raise
-    # Several requests had waited for one answer, and it was another caller who was refused.
-    asked_ms = _CLOCK.now_ms()
-    fetched = fetch()(organization_id, Budget(_CLOCK, settings.ORGANIZATION_LOOKUP.budget_s))
-    return Found(fetched.value, fetched.version, asked_ms, Source.BYPASS)
-
-
-def retry_after_s() -> float:
-    """When to try again after FetchFailed, in seconds."""
-    return max(1.0, fetch().circuit.retry_after_s())
-
-
-@functools.cache
-def cache() -> FencedCache:
+    cache: FencedCache
     """What lookups read, the worker applies changes to, and `cache_inspect` explains."""
-    options = settings.ORGANIZATION_LOOKUP
-    return FencedCache(
-        namespace=NAMESPACE,
-        partitions=settings.ORG_CHANGE_PARTITIONS,
+    client: OrganizationClient
+    fetch: GuardedClient
+    read_through: ReadThrough
+    budget_s: float
+
+    def find(self, organization_id: str, demand: Demand) -> Found:
+        """The organization's members with their version, as fresh as demanded; `value` is None for one that isn't there.
+
+        `organization_id` is a UUID in lower case. Raises FetchFailed (nothing known and nobody to ask),
+        VersionNotReached (the demand's is a version that the organization service has not), or Refused.
+        """
+        try:
+            return self.read_through.find(organization_id, demand)
+        except Refused as refused:
+            if refused.authorization == correlation.current_or_new().authorization:
+                raise
+        # Several requests had waited for one answer, and it was another caller who was refused.
+        asked_ms = _CLOCK.now_ms()
+        fetched = self.fetch(organization_id, Budget(_CLOCK, self.budget_s))
+        return Found(fetched.value, fetched.version, asked_ms, Source.BYPASS)
+
+    def retry_after_s(self) -> float:
+        """When to try again after FetchFailed, in seconds."""
+        return max(1.0, self.fetch.circuit.retry_after_s())
+
+
+def make(options: LookupSettings, *, partitions: int, namespace: str = NAMESPACE) -> Lookup:
+    """Opens no connection yet."""
+    cache = FencedCache(
+        namespace=namespace,
+        partitions=partitions,
         settings=CacheSettings(
             bound_s=options.bound_s,
             hard_ttl_s=options.hard_ttl_s,
@@ -54,43 +65,42 @@ def cache() -> FencedCache:
             lease_ms=int(options.budget_s * 1000) + 500,
         ),
     )
-
-
-@functools.cache
-def client() -> OrganizationClient:
-    options = settings.ORGANIZATION_LOOKUP
-    return OrganizationClient(
+    client = OrganizationClient(
         options.base_url,
         connect_timeout_s=options.connect_timeout_s,
         read_timeout_s=options.read_timeout_s,
         max_connections=options.max_calls,
         clock=_CLOCK,
     )
-
-
-@functools.cache
-def fetch() -> GuardedClient:
-    """Asks the organization service, past the cache."""
-    options = settings.ORGANIZATION_LOOKUP
-    return GuardedClient(
-        call=client().get,
+    fetch = GuardedClient(
+        call=client.get,
         circuit=Circuit(failures=options.circuit_failures, reset_s=options.circuit_reset_s),
         attempts=options.attempts,
         max_calls=options.max_calls,
     )
+    read_through = ReadThrough(cache, fetch, budget_s=options.budget_s, patience_s=options.budget_s / 2)
+    return Lookup(cache, client, fetch, read_through, options.budget_s)
+
+
+_making = threading.Lock()
 
 
 @functools.cache
-def read_through() -> ReadThrough:
-    budget_s = settings.ORGANIZATION_LOOKUP.budget_s
-    return ReadThrough(cache(), fetch(), budget_s=budget_s, patience_s=budget_s / 2)
+def _made() -> Lookup:
+    return make(settings.ORGANIZATION_LOOKUP, partitions=settings.ORG_CHANGE_PARTITIONS)
 
 
-def forget() -> None:
-    """The next lookup makes everything anew."""
-    for made in (cache, client, fetch, read_through):
-        made.cache_clear()
+def current() -> Lookup:
+    """This process's lookup, made when it is first asked for."""
+    # The cache alone would let several threads that come first make one each.
+    with _making:
+        return _made()
+
+
+def _begin_anew() -> None:
+    _made.cache_clear()
+    _making.release()
 
 
 # Sockets and locks of the parent are not the child's to use.
-os.register_at_fork(after_in_child=forget)
+os.register_at_fork(before=_making.acquire, after_in_parent=_making.release, after_in_child=_begin_anew)

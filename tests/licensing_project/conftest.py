@@ -8,37 +8,41 @@ from uuid import uuid4
 import pytest
 from django.test import Client
 from django_redis import get_redis_connection
-from organization_lookup import lookup
 
 from licenses.models import License
+from organization_lookup import lookup
+from organization_lookup.settings import LookupSettings
 from tests.licensing_project.organization_service import NASA, OrganizationService, running
 
 
 @pytest.fixture
 def organization_service(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[OrganizationService]:
     """It has NASA. The cache begins empty, under keys of this test's own."""
+    redis = get_redis_connection()
+    namespace = f"test-{uuid4().hex}-"
     with running() as service:
         service.put(NASA)
-        namespace = f"test-{uuid4().hex}-"
-        monkeypatch.setattr(lookup, "NAMESPACE", namespace)
-        settings.ORGANIZATION_LOOKUP = dataclasses.replace(settings.ORGANIZATION_LOOKUP, base_url=service.url)
-        lookup.forget()
+        use_lookup(monkeypatch, dataclasses.replace(settings.ORGANIZATION_LOOKUP, base_url=service.url), namespace)
         yield service
-        lookup.client().close()
-        lookup.forget()
-        redis = get_redis_connection()
-        for key in redis.scan_iter(match=f"{{{namespace}*", count=1000):
-            redis.delete(key)
+        lookup.current().client.close()
+    for key in redis.scan_iter(match=f"{{{namespace}*", count=1000):
+        redis.delete(key)
+
+
+def use_lookup(monkeypatch: pytest.MonkeyPatch, options: LookupSettings, namespace: str) -> None:
+    made = lookup.make(options, partitions=6, namespace=namespace)
+    monkeypatch.setattr(lookup, "current", lambda: made)
 
 
 @pytest.fixture
-def tuned(settings: Any, organization_service: OrganizationService) -> Any:
-    """A function that changes settings of the lookup, and begins anew with them."""
+def tuned(settings: Any, organization_service: OrganizationService, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A function that begins anew with other settings of the lookup, on the same keys."""
 
     def tune(**changes: Any) -> None:
-        settings.ORGANIZATION_LOOKUP = dataclasses.replace(settings.ORGANIZATION_LOOKUP, **changes)
-        lookup.client().close()
-        lookup.forget()
+        before = lookup.current()
+        before.client.close()
+        options = dataclasses.replace(settings.ORGANIZATION_LOOKUP, base_url=organization_service.url)
+        use_lookup(monkeypatch, dataclasses.replace(options, **changes), before.cache.keys.namespace)
 
     return tune
 

@@ -58,9 +58,7 @@ def test_a_change_of_the_organization_is_no_lost_update(
 ) -> None:
     read = api.get(license_url)["ETag"]
     organization_service.put(NASA, contactName="Another")
-    answer = api.patch(
-        license_url, {"comment": "mine"}, content_type="application/json", headers={"if-match": read}
-    )
+    answer = api.patch(license_url, {"comment": "mine"}, content_type="application/json", headers={"if-match": read})
     assert answer.status_code == 200
 
 

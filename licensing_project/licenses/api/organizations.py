@@ -50,7 +50,7 @@ def absent(organization_id: UUID) -> Problem:
 
 def _found(organization_id: UUID, wanted: Demand) -> Found:
     try:
-        return lookup.find(str(organization_id), wanted)
+        return lookup.current().find(str(organization_id), wanted)
     except Refused as refused:
         challenge = {"WWW-Authenticate": refused.challenge} if refused.challenge else {}
         raise Problem(refused.status, headers=challenge) from refused
@@ -63,5 +63,5 @@ def _found(organization_id: UUID, wanted: Demand) -> Found:
         ) from not_reached
     except FetchFailed as failed:
         raise unavailable(
-            _("The organization of the license can't be asked for now."), retry_after_s=lookup.retry_after_s()
+            _("The organization of the license can't be asked for now."), retry_after_s=lookup.current().retry_after_s()
         ) from failed

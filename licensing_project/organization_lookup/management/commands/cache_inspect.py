@@ -18,7 +18,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            inspection = inspect(lookup.cache(), canonical_id(options["id"]))
+            inspection = inspect(lookup.current().cache, canonical_id(options["id"]))
         except ConversionError as error:
             raise CommandError(str(error)) from error
         except UnavailableError as error:

@@ -50,7 +50,7 @@ class Command(BaseCommand):
         stop = _stop_flag()
         if not _partitions_agree(stop):
             return
-        applier = CacheApplier(lookup.cache(), OrganizationChanges(configuration().binding(BINDING)))
+        applier = CacheApplier(lookup.current().cache, OrganizationChanges(configuration().binding(BINDING)))
         try:
             Worker(BINDING, applier).run(stop.is_set, options["until"] or Until.STOPPED)
         except ConfigurationError as error:
