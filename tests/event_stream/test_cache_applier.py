@@ -115,6 +115,15 @@ def test_a_batch_far_larger_than_a_script_takes_is_applied_whole(cache: FencedCa
     assert (watermark.offset, watermark.as_of_ms) == (len(ids), NOW_MS)
 
 
+def test_a_large_batch_is_not_routine_if_any_of_it_is_not(
+    cache: FencedCache, log: Log, worker: Reader, id: str
+) -> None:
+    log.add(event(id, 8))
+    for _ in range(MAX_RECORDS):
+        log.add(b"nothing")
+    assert worker.applier.handle(log.batch(0, len(log.records))) == Handled(routine=False)
+
+
 def test_a_worker_takes_up_where_redis_stands_and_not_where_the_group_does(
     cache: FencedCache, log: Log, worker: Reader, id: str
 ) -> None:

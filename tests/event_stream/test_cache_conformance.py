@@ -80,6 +80,7 @@ class Conformance(RuleBasedStateMachine):
         self.seen: dict[int, int] = {}
         """How many commits an answer with this version knew of; answers of "absent" have versions of their own."""
         self.absences: set[int] = set()
+        self.epochs: set[str] = set()
         self.position = 0
         self.ghost: Batch | None = None
         self.backup: tuple[dict[str, tuple[bytes, int]], list[model.Cache]] | None = None
@@ -336,6 +337,11 @@ class Conformance(RuleBasedStateMachine):
         watermark = self.cache.watermark(PARTITION)
         return watermark.epoch.decode() if watermark else "none"
 
+    def _begin_epoch(self, epoch: str) -> None:
+        """The model asks for one that was never there."""
+        assert epoch not in self.epochs
+        self.epochs.add(epoch)
+
     def _handle(self, batch: Batch) -> int:
         """Both apply the batch; where to read on."""
         outcome = self.applier.handle(batch)
@@ -352,6 +358,8 @@ class Conformance(RuleBasedStateMachine):
                 )
                 if result is not model.Applied.NEW:
                     break
+                if which == 0:
+                    self._begin_epoch(epoch)
                 self.models[which] = model.begin_epoch(self.models[which], batch.predecessor, epoch)
             if result is model.Applied.OK:
                 self.models[which] = after
@@ -376,6 +384,7 @@ class Conformance(RuleBasedStateMachine):
         mark = self.models[0].watermark
         if mark is None:
             epoch = self._epoch()
+            self._begin_epoch(epoch)
             self.models = [model.begin_epoch(cache, self.position - 1, epoch) for cache in self.models]
             assert self.position == (position or 0)
         else:

@@ -15,6 +15,7 @@ from event_stream.cache import (
     Fetched,
     FetchFailed,
     Found,
+    Lease,
     ReadThrough,
     Source,
     State,
@@ -144,6 +145,21 @@ def test_who_finds_a_lease_takes_it_when_it_is_given_up(cache: FencedCache, orig
     found = ReadThrough(cache, origin, sleep=lambda _: cache.release(lease)).find(ID)
     assert (found.version, found.source) == (7, Source.MISS)
     assert cache.read(ID).state is State.HIT
+
+
+def test_who_gets_the_lease_after_somebody_elses_fill_gives_it_up(cache: FencedCache, origin: Origin) -> None:
+    """It missed, then another filled and was done, then it got the lease: there is nothing left to ask."""
+
+    class Late(FencedCache):
+        def lease(self, id: str) -> Lease | None:
+            keep(cache, ID, 9)
+            return super().lease(id)
+
+    late = Late(namespace=cache.keys.namespace, clock=cache.clock)
+    found = ReadThrough(late, origin).find(ID)
+    assert (found.version, found.source) == (9, Source.HIT)
+    assert origin.asked == []
+    assert cache.lease(ID) is not None
 
 
 def test_patience_ends_and_then_one_asks_past_the_cache_with_what_is_left_of_the_time(

@@ -319,9 +319,11 @@ def test_a_new_epoch_takes_the_place_of_one_watermark_only(cache: FencedCache) -
     assert not cache.begin_epoch(2, 5, instead_of=seen)
     moved = cache.watermark(2)
     assert moved is not None
-    assert cache.begin_epoch(2, 5, instead_of=moved)
-    assert cache.watermark(2) == Watermark(_epoch(cache), 5, 0)
+    assert cache.begin_epoch(2, 6, instead_of=moved)
+    assert cache.watermark(2) == Watermark(_epoch(cache), 6, 0)
     assert _epoch(cache) != moved.epoch
+    # The same offset, but in another epoch.
+    assert not cache.begin_epoch(2, 6, instead_of=moved)
 
 
 def test_evictions_elsewhere_move_no_watermark(cache: FencedCache) -> None:
