@@ -15,7 +15,7 @@ from uuid import UUID
 from event_stream.bindable import decode
 from event_stream.binding import Binding
 from event_stream.cache import Change, Heartbeat
-from event_stream.correlation import CORRELATION_ID
+from event_stream.correlation import CORRELATION_ID, is_acceptable
 from event_stream.errors import ConversionError
 from event_stream.message import Record
 
@@ -57,7 +57,7 @@ class OrganizationChanges:
         return Change(
             id=canonical_id(organization_id),
             version=_version(payload.get("version"), record),
-            correlation_id=payload.get("correlationId") or message.headers.get(CORRELATION_ID),
+            correlation_id=_correlation_id(payload.get("correlationId"), message.headers.get(CORRELATION_ID)),
             occurred_at_ms=_instant_ms(payload.get("occurredAt")) or record.timestamp_ms,
         )
 
@@ -72,6 +72,11 @@ def canonical_id(value: object) -> str:
 def _heartbeat(payload: Mapping[str, Any]) -> Heartbeat | None:
     as_of_ms = _instant_ms(payload.get("asOf"))
     return None if as_of_ms is None else Heartbeat(as_of_ms)
+
+
+def _correlation_id(*candidates: object) -> str | None:
+    """The first that may be kept as one: it goes into every log line of the batch."""
+    return next((each for each in candidates if isinstance(each, str) and is_acceptable(each)), None)
 
 
 def _version(value: object, record: Record) -> int | None:

@@ -23,7 +23,7 @@ _CLOCK = SystemClock()
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """One for all threads of a process, `current()`: they share its connections, its circuit and each other's answers."""
+    """`current()`, for all threads of a process: they share its connections, its circuit, each other's answers."""
 
     cache: FencedCache
     """What lookups read, the worker applies changes to, and `cache_inspect` explains."""
@@ -33,7 +33,7 @@ class Lookup:
     budget_s: float
 
     def find(self, organization_id: str, demand: Demand) -> Found:
-        """The organization's members with their version, as fresh as demanded; `value` is None for one that isn't there.
+        """An organization's members with their version, as fresh as demanded; `value` is None where there is none.
 
         `organization_id` is a UUID in lower case. Raises FetchFailed (nothing known and nobody to ask),
         VersionNotReached (the demand's is a version that the organization service has not), or Refused.

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import OperationalError, connection
 from django.test import Client
@@ -115,8 +116,6 @@ def test_an_error_on_a_living_connection_is_not_repeated() -> None:
 
 def _kill(backend: int) -> None:
     """As a restart of the server would: from another connection, and seen to be gone."""
-    import psycopg
-
     parameters = connection.get_connection_params()
     wanted = {name: parameters[name] for name in ("host", "port", "user", "password", "dbname") if parameters.get(name)}
     with psycopg.connect(**wanted, autocommit=True) as other:

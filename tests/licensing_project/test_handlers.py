@@ -1,0 +1,135 @@
+"""Organization change messages: ours, those recorded from the book's own service, and those that are none."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from event_stream import Binding, ConversionError, Record
+from event_stream.cache import Change, Heartbeat
+from organization_lookup.handlers import OrganizationChanges
+
+DATA = Path(__file__).parent / "data" / "spring_cloud_stream_messages.json"
+ID = "1bcb5aa0-69a5-478e-9064-aca2d67601a6"
+decode = OrganizationChanges(Binding("inboundOrgChanges", "orgChangeTopic", "kafka", group="licensingGroup"))
+
+
+def record(value: bytes | None, key: bytes | None = ID.encode(), headers: Any = ()) -> Record:
+    return Record("orgChangeTopic", 0, 7, key, value, tuple(headers), timestamp_ms=1_700_000_000_000)
+
+
+def message(**fields: Any) -> Record:
+    return record(json.dumps({"action": "UPDATED", "organizationId": ID, "correlationId": "c", **fields}).encode())
+
+
+def recorded() -> list[Record]:
+    return [
+        record(
+            each["value"].encode("latin-1"),
+            None if each["key"] is None else each["key"].encode("latin-1"),
+            [(name, value.encode("latin-1")) for name, value in each["headers"]],
+        )
+        for each in json.loads(DATA.read_text())["messages"]
+    ]
+
+
+def test_the_recorded_messages_of_a_spring_cloud_stream_service() -> None:
+    at = {"occurred_at_ms": 1_700_000_000_000}
+    assert [decode(each) for each in recorded()] == [
+        Change(ID, None, "corr-fixture-1", **at),
+        Change(ID, None, "corr-fixture-2", **at),
+        None,
+        Change(ID, None, None, **at),
+    ]
+
+
+@pytest.mark.parametrize("action", ["CREATED", "UPDATED", "DELETED", "SAVE", "UPDATE", "DELETE"])
+def test_our_own_messages_bring_the_version_and_the_time(action: str) -> None:
+    version = time.time_ns() // 1000
+    told = decode(message(action=action, version=version, occurredAt="2026-11-23T18:00:00.123999Z", type="x"))
+    assert told == Change(ID, version, "c", 1_795_456_800_123)
+
+
+def test_an_id_in_upper_case_is_the_same_organization() -> None:
+    told = decode(message(organizationId=ID.upper()))
+    assert isinstance(told, Change)
+    assert told.id == ID
+
+
+def test_without_a_correlation_id_in_the_body_the_header_counts() -> None:
+    body = json.dumps({"action": "UPDATED", "organizationId": ID, "correlationId": None}).encode()
+    told = decode(record(body, headers=[("tmx-correlation-id", b'"from-header"')]))
+    assert isinstance(told, Change)
+    assert told.correlation_id == "from-header"
+
+
+def test_a_heartbeat_is_a_get_that_names_no_organization() -> None:
+    beat = {"type": "x", "action": "GET", "correlationId": "", "asOf": "2026-11-23T18:00:00.123999Z"}
+    assert decode(record(json.dumps(beat).encode(), key=None)) == Heartbeat(1_795_456_800_123)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"action": "GET"},
+        {"action": "GET", "asOf": "2026-11-23T18:00:00Z"},
+        {"action": "GET", "organizationId": None},
+        {"action": "GET", "organizationId": None, "asOf": "yesterday"},
+        {"action": "GET", "organizationId": None, "asOf": "2026-11-23T18:00:00"},
+        {"action": "GET", "organizationId": None, "asOf": 5},
+        {"action": "ARCHIVED"},
+        {"action": "updated"},
+        {"action": "ARCHIVED", "organizationId": 5},
+    ],
+)
+def test_what_changes_nothing_is_passed_over(fields: dict[str, Any]) -> None:
+    assert decode(message(**fields)) is None
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        record(None),
+        record(b""),
+        record(b"\xff\xfe"),
+        record(b"not json"),
+        record(b"[]"),
+        record(b'"UPDATED"'),
+        record(b"{}"),
+        message(action=None),
+        message(action=["UPDATED"]),
+        message(organizationId=None),
+        message(organizationId=5),
+        message(organizationId="../../etc/passwd"),
+        message(organizationId=ID + "\n"),
+        message(organizationId="{" + ID + "}"),
+        message(organizationId=ID.replace("-", "")),
+        record(b"[" * 100_000),
+        record(b"{}", headers=[("contentType", b'"application/x-java-object"')]),
+    ],
+)
+def test_what_is_no_message_is_a_conversion_error(broken: Record) -> None:
+    with pytest.raises(ConversionError):
+        decode(broken)
+
+
+@pytest.mark.parametrize("version", ["7", 7.5, True, -1, 2**60, (time.time_ns() // 1000) + 2 * 3_600_000_000, [], {}])
+def test_a_version_that_can_not_be_one_still_evicts(version: Any) -> None:
+    told = decode(message(version=version))
+    assert isinstance(told, Change)
+    assert (told.id, told.version) == (ID, None)
+
+
+def test_an_unusable_time_is_replaced_by_the_records() -> None:
+    told = decode(message(occurredAt="soon"))
+    assert isinstance(told, Change)
+    assert told.occurred_at_ms == 1_700_000_000_000
+
+
+@pytest.mark.parametrize("correlation_id", [5, {"a": 1}, ["x"], "x" * 100_000, "a\nb", ""])
+def test_a_correlation_id_that_is_none_is_not_handed_on(correlation_id: Any) -> None:
+    told = decode(message(correlationId=correlation_id))
+    assert isinstance(told, Change)
+    assert told.correlation_id is None
