@@ -101,4 +101,7 @@ def _programs(account: Account | None) -> Path:
     installed = postgres_program("postgres").parent
     if account is None or open_to_all(installed / "postgres"):
         return installed
-    return public_copy(installed.parent) / installed.name
+    package = installed.parents[1]
+    # The wheel's own libraries are beside the package, and are found from the programs' place.
+    libraries = [folder for folder in [package.with_name(f"{package.name}.libs")] if folder.exists()]
+    return public_copy(package, *libraries) / installed.relative_to(package.parent)

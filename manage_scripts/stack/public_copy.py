@@ -1,7 +1,7 @@
-"""A copy of a folder of programs where every account of the machine may run it.
+"""Copies of programs where every account of the machine may run them.
 
-Needed by root alone, whose programs may be in a home that nobody else may enter (see `accounts`). It is made once and
-kept: it is as good for the next start.
+Needed by root alone, whose programs may be in a home that nobody else may enter (see `accounts`). They are made once
+and kept: they are as good for the next start.
 """
 
 import hashlib
@@ -17,14 +17,14 @@ from manage_scripts.stack.errors import StackError
 _SHARED = Path("/var/tmp")  # noqa: S108 - what is found there is checked before it is trusted
 
 
-def public_copy(folder: Path) -> Path:
-    """Where the copy of `folder` is; it is made if it isn't there."""
-    status = folder.stat()
-    fingerprint = hashlib.sha256(f"{folder} {status.st_mtime_ns} {status.st_ino}".encode()).hexdigest()[:12]
-    copy = _SHARED / f"{folder.name}-{fingerprint}"
+def public_copy(*folders: Path) -> Path:
+    """The folder that holds the copies of `folders`, which lie side by side; they are made if they aren't there."""
+    described = " ".join(f"{folder} {folder.stat().st_mtime_ns} {folder.stat().st_ino}" for folder in folders)
+    copy = _SHARED / f"{folders[0].name}-{hashlib.sha256(described.encode()).hexdigest()[:12]}"
     if not copy.exists():
         making = Path(tempfile.mkdtemp(prefix=f"{copy.name}.", dir=_SHARED))
-        shutil.copytree(folder, making, dirs_exist_ok=True, symlinks=True)
+        for folder in folders:
+            shutil.copytree(folder, making / folder.name, symlinks=True)
         for path in [making, *making.rglob("*")]:
             if not path.is_symlink():
                 _open(path)

@@ -30,7 +30,7 @@ def copy(programs: Path) -> Iterator[Path]:
 
 
 def test_the_copy_of_a_closed_folder_is_open_to_all_and_works(programs: Path, copy: Path) -> None:
-    program = copy / "bin" / "greet"
+    program = copy / programs.name / "bin" / "greet"
     assert not open_to_all(programs / "bin" / "greet")
     assert open_to_all(program)
     assert subprocess.run([program], check=True, capture_output=True, text=True).stdout == "hello\n"
