@@ -32,9 +32,9 @@ class Subject(Protocol):
 class Licensing:
     """The product."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, cache: redis.Redis) -> None:
         self._world = world
-        self._redis = redis.Redis.from_url(world.platform.licensing_settings["REDIS_URL"])
+        self._redis = cache
         self.instances = len(world.platform.licensing_urls)
 
     def version(self, customer: Customer, instance: int) -> int:
@@ -48,9 +48,9 @@ class Licensing:
 class CacheAside:
     """The control, on the same servers, topic and organization service."""
 
-    def __init__(self, url: str, redis_url: str) -> None:
-        self._http = httpx.Client(base_url=url, timeout=60)
-        self._redis = redis.Redis.from_url(redis_url)
+    def __init__(self, http: httpx.Client, cache: redis.Redis) -> None:
+        self._http = http
+        self._redis = cache
         self.instances = 1
 
     def version(self, customer: Customer, instance: int) -> int:
@@ -61,10 +61,16 @@ class CacheAside:
 
 
 @contextmanager
+def licensing(world: World) -> Iterator[Licensing]:
+    with redis.Redis.from_url(world.platform.licensing_settings["REDIS_URL"]) as cache:
+        yield Licensing(world, cache)
+
+
+@contextmanager
 def cache_aside(world: World, gate: Gate, redis_url: str, folder: Path) -> Iterator[CacheAside]:
     """The control as real processes: a gunicorn and a consumer."""
     port = free_port()
-    cache = redis.Redis.from_url(redis_url)
+    url = f"http://127.0.0.1:{port}"
     env = {
         **os.environ,
         "REDIS_URL": redis_url,
@@ -73,22 +79,23 @@ def cache_aside(world: World, gate: Gate, redis_url: str, folder: Path) -> Itera
         "ORG_CHANGE_TOPIC": world.platform.topic,
     }
     argv = [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "--threads", "16"]
-    web = SupervisedProcess(
-        "cache-aside-web",
-        [*argv, "tests.consistency.cache_aside_web:application"],
-        log=folder / "cache-aside-web.log",
-        ready=lambda: accepts(port),
-        env=env,
-        cwd=ROOT,
-    )
-    worker = SupervisedProcess(
-        "cache-aside-worker",
-        [sys.executable, "-m", "tests.consistency.cache_aside_worker"],
-        log=folder / "cache-aside-worker.log",
-        # Heartbeats come every second, so that it soon has something to say.
-        ready=lambda: bool(cache.keys("applied:*")),
-        env=env,
-        cwd=ROOT,
-    )
-    with web, worker:
-        yield CacheAside(f"http://127.0.0.1:{port}", redis_url)
+    with redis.Redis.from_url(redis_url) as cache, httpx.Client(base_url=url, timeout=60) as http:
+        web = SupervisedProcess(
+            "cache-aside-web",
+            [*argv, "tests.consistency.cache_aside_web:application"],
+            log=folder / "cache-aside-web.log",
+            ready=lambda: accepts(port),
+            env=env,
+            cwd=ROOT,
+        )
+        worker = SupervisedProcess(
+            "cache-aside-worker",
+            [sys.executable, "-m", "tests.consistency.cache_aside_worker"],
+            log=folder / "cache-aside-worker.log",
+            # Heartbeats come every second, so that it soon has something to say.
+            ready=lambda: bool(cache.keys("applied:*")),
+            env=env,
+            cwd=ROOT,
+        )
+        with web, worker:
+            yield CacheAside(http, cache)

@@ -8,7 +8,10 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
 
+import psycopg
 import pytest
 
 from manage_scripts.stack.platform import Platform
@@ -16,7 +19,7 @@ from manage_scripts.stack.ports import free_port
 from manage_scripts.stack.servers import Servers
 from manage_scripts.stack.waiting import wait_until
 from tests.consistency.gate import Gate
-from tests.consistency.subjects import Licensing, Subject, cache_aside
+from tests.consistency.subjects import Subject, cache_aside, licensing
 from tests.e2e.world import DEADLINE_S, Customer, World, fresh, redis_database
 
 RACES = 1_000
@@ -40,6 +43,15 @@ class Track:
         self._world = world
         self._gate = gate
         self._subject = subject
+        self._outbox = psycopg.connect(world.platform.organization_settings["DATABASE_URL"], autocommit=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._outbox.close()
 
     def run(self, races: int) -> list[Race]:
         customers = [self._world.customer() for _ in range(AT_ONCE)]
@@ -65,12 +77,15 @@ class Track:
     def _change(self, customer: Customer) -> int:
         """Returns the new version once its event has been applied to the cache."""
         version = int(self._world.change(customer, fresh("contact")).headers["Organization-Version"])
-        event = self._world.published(customer.id)
-        partition, offset = event.partition, event.offset
-        assert partition is not None
-        assert offset is not None
-        assert wait_until(lambda: self._subject.applied(partition) >= offset, within_s=DEADLINE_S, every_s=0.002)
+        assert wait_until(lambda: self._is_applied(customer, version), within_s=DEADLINE_S, every_s=0.005)
         return version
+
+    def _is_applied(self, customer: Customer, version: int) -> bool:
+        statement = 'SELECT partition, "offset" FROM event_stream_outbox WHERE key = %s AND version = %s'
+        row = self._outbox.execute(statement, [customer.id, version]).fetchone()
+        assert row is not None, "a committed change without its event"
+        partition, offset = row
+        return offset is not None and self._subject.applied(partition) >= offset
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +118,9 @@ def raced(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 def test_a_fill_that_an_eviction_overtook_is_never_kept(raced: tuple[World, Gate]) -> None:
-    races = Track(*raced, Licensing(raced[0])).run(RACES)
+    world, gate = raced
+    with licensing(world) as subject, Track(world, gate, subject) as track:
+        races = track.run(RACES)
     assert all(race.overtaken for race in races), "a race that was not forced proves nothing"
     assert sum(race.stale for race in races) == 0
 
@@ -113,7 +130,8 @@ def test_plain_cache_aside_keeps_it(
 ) -> None:
     world, gate = raced
     redis_url = redis_database(servers.redis_url, 13)
-    with cache_aside(world, gate, redis_url, tmp_path_factory.mktemp("control")) as control:
-        races = Track(world, gate, control).run(CONTROL_RACES)
+    folder = tmp_path_factory.mktemp("control")
+    with cache_aside(world, gate, redis_url, folder) as control, Track(world, gate, control) as track:
+        races = track.run(CONTROL_RACES)
     assert all(race.overtaken for race in races)
     assert sum(race.stale for race in races) == CONTROL_RACES
