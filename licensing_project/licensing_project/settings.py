@@ -130,6 +130,8 @@ EVENT_STREAM = {
             "content_type": "application/json",
             "binder": "kafka",
             "consumer": {"batch_size": 500},
+            # The worker asks how many partitions there are, and hears of SIGTERM after the answer.
+            "producer": {"properties": {"max_block_ms": 500}},
         },
     },
 }
