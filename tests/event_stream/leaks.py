@@ -1,0 +1,29 @@
+"""kafka-python leaves the socket of a connection that failed to the garbage collector, which warns of it."""
+
+import gc
+import logging
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from event_stream.testing.waiting import wait_until
+
+
+@contextmanager
+def failed_connections() -> Iterator[None]:
+    """Around a test whose broker is away: waits for the attempts to end, and collects what they left."""
+    logger = logging.getLogger("kafka")
+    level = logger.level
+    # A record that pytest has captured holds the error, and with it the socket.
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+        wait_until(lambda: not any(it.name == "kafka-connect" for it in threading.enumerate()), "attempts ended")
+    finally:
+        logger.setLevel(level)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        # What one round finalizes may be what kept more from being found.
+        while gc.collect():
+            pass
