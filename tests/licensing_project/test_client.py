@@ -138,7 +138,11 @@ def test_a_body_that_trickles_in_ends_with_the_budget(service: OrganizationServi
 
 def test_no_answer_in_time_is_a_fault_that_is_not_tried_again(service: OrganizationService) -> None:
     over = threading.Event()
-    service.behaviour = lambda _: over.wait(30) and None
+
+    def wait(_: BaseHTTPRequestHandler) -> None:
+        over.wait(30)
+
+    service.behaviour = wait
     with client_of(service.url, read_timeout_s=0.1) as client, pytest.raises(PeerFault) as raised:
         guarded(client.get)(NASA, Budget(CLOCK, 5))
     over.set()

@@ -92,7 +92,7 @@ def test_a_connection_that_has_died_costs_no_read(license: License) -> None:
     before = selectors.read_license(**ids)
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
-        (old,) = cursor.fetchone() or (None,)
+        (old,) = cursor.fetchone() or (0,)
     _kill(old)
     assert selectors.read_license(**ids) == before
     with connection.cursor() as cursor:

@@ -15,7 +15,7 @@ HTML = {"accept": "text/html"}
 
 @pytest.fixture
 def admin(api: Client) -> Client:
-    api.force_login(User.objects.create_superuser("admin", "admin@example.org", "x"))
+    api.force_login(User.objects.create_superuser("admin", "admin@example.org"))
     return api
 
 

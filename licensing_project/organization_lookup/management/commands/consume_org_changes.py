@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from event_stream.cache import CacheApplier
-from event_stream.conf import configuration
+from event_stream.channel import Channel
 from event_stream.errors import ConfigurationError, UnavailableError
 from event_stream.registry import registry
 from event_stream.worker import Until, Worker
@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 BINDING = "inboundOrgChanges"
 _ASK_AGAIN_S = 1.0
+_CLOSE_TIMEOUT_S = 1.0
 
 
 class Command(BaseCommand):
@@ -48,15 +49,18 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         stop = _stop_flag()
-        if not _partitions_agree(stop):
-            return
-        applier = CacheApplier(lookup.current().cache, OrganizationChanges(configuration().binding(BINDING)))
+        channel = registry().channel(BINDING)
+        try:
+            if not _partitions_agree(channel, stop):
+                return
+        finally:
+            # It was connected for this question only: a worker sends nothing.
+            channel.close(_CLOSE_TIMEOUT_S)
+        applier = CacheApplier(lookup.current().cache, OrganizationChanges(channel.binding))
         try:
             Worker(BINDING, applier).run(stop.is_set, options["until"] or Until.STOPPED)
         except ConfigurationError as error:
             raise CommandError(str(error)) from error
-        finally:
-            registry().close()
 
 
 def _stop_flag() -> threading.Event:
@@ -71,9 +75,8 @@ def _stop_flag() -> threading.Event:
     return stop
 
 
-def _partitions_agree(stop: threading.Event) -> bool:
+def _partitions_agree(channel: Channel, stop: threading.Event) -> bool:
     """False when told to stop before Kafka could be asked. The cache's keys are made with the number of partitions."""
-    channel = registry().channel(BINDING)
     expected = settings.ORG_CHANGE_PARTITIONS
     waiting = False
     while not stop.is_set():

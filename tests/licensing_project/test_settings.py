@@ -1,0 +1,92 @@
+"""Configuration from the environment: what is wrong is named, with what it should be."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from licensing_project import environment as read
+from organization_lookup.settings import LookupSettings
+
+READERS: dict[str, Any] = {
+    "flag": lambda: read.flag("X", default=False),
+    "number": lambda: read.number("X", 1, "seconds"),
+    "count": lambda: read.count("X", 1, "calls"),
+    "choice": lambda: read.choice("X", "a", ("a", "b")),
+    "text": lambda: read.text("X", "a text"),
+    "addresses": lambda: read.addresses("X", "host:port"),
+    "postgresql": lambda: read.postgresql("X", "a PostgreSQL URL"),
+    "redis_url": lambda: read.redis_url("X", "a Redis URL"),
+    "base_url": lambda: read.base_url("X", "a URL"),
+}
+
+
+@pytest.mark.parametrize(
+    ("reader", "value"),
+    [
+        ("flag", "maybe"),
+        ("number", "0"),
+        ("number", "-1"),
+        ("number", "nan"),
+        ("number", "ten"),
+        ("count", "0"),
+        ("count", "1.5"),
+        ("choice", "c"),
+        ("text", ""),
+        ("addresses", ""),
+        ("addresses", "kafka"),
+        ("addresses", "kafka:99999"),
+        ("addresses", "kafka:9092,other"),
+        ("postgresql", "mysql://user:secret@host/x"),
+        ("redis_url", "http://user:secret@host/x"),
+        ("base_url", "gateway:8072/organization"),
+        ("base_url", "ftp://gateway"),
+        ("base_url", "http://"),
+        ("base_url", "http://gateway:port"),
+        ("base_url", "http://user:secret@gateway"),
+        ("base_url", "http://gateway/?a=1"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, reader: str, value: str) -> None:
+    monkeypatch.setenv("X", value)
+    with pytest.raises(ImproperlyConfigured, match=r"^X should be ") as raised:
+        READERS[reader]()
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("reader", ["text", "addresses", "postgresql", "redis_url", "base_url"])
+def test_what_has_no_default_must_be_there(monkeypatch: pytest.MonkeyPatch, reader: str) -> None:
+    monkeypatch.delenv("X", raising=False)
+    with pytest.raises(ImproperlyConfigured, match=r"^X should be .*not set"):
+        READERS[reader]()
+
+
+@pytest.mark.parametrize(
+    ("reader", "value", "meant"),
+    [
+        ("flag", "true", True),
+        ("number", "0.5", 0.5),
+        ("count", "3", 3),
+        ("choice", "b", "b"),
+        ("addresses", " a:1 , [::1]:2 ,", ["a:1", "[::1]:2"]),
+        ("redis_url", "rediss://h:1/0", "rediss://h:1/0"),
+        ("base_url", "http://gateway:8072/organization/", "http://gateway:8072/organization"),
+    ],
+)
+def test_a_right_value_is_taken(monkeypatch: pytest.MonkeyPatch, reader: str, value: str, meant: Any) -> None:
+    monkeypatch.setenv("X", value)
+    assert READERS[reader]() == meant
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"bound_s": 60.0, "hard_ttl_s": 30.0}, "ORGANIZATION_HARD_TTL_S"),
+        ({"budget_s": 0.1, "connect_timeout_s": 0.5}, "ORGANIZATION_LOOKUP_BUDGET_S"),
+    ],
+)
+def test_times_that_contradict_each_other_are_refused(settings: Any, changes: dict[str, Any], named: str) -> None:
+    options: LookupSettings = settings.ORGANIZATION_LOOKUP
+    with pytest.raises(ImproperlyConfigured, match=named):
+        dataclasses.replace(options, **changes)

@@ -1,0 +1,143 @@
+"""`manage.py consume_org_changes` on the binder in memory; its life as a process is shown in tests/e2e."""
+
+import json
+import signal
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from event_stream import OutboundRecord
+from event_stream.binders.memory import MemoryBinder
+from event_stream.cache import Demand, Heartbeat, Source
+from event_stream.registry import registry
+from organization_lookup import lookup
+from tests.licensing_project.organization_service import NASA, OrganizationService
+
+# The worker renews its database connections, so they must not be in a test's transaction.
+pytestmark = pytest.mark.django_db(transaction=True)
+TOPIC = "orgChangeTopic"
+RECORDED = json.loads((Path(__file__).parent / "data" / "spring_cloud_stream_messages.json").read_text())["messages"]
+
+
+@pytest.fixture
+def platform(settings: Any, organization_service: OrganizationService) -> Iterator[MemoryBinder]:
+    """Kafka's place, empty. What the command does to the signals of the process is undone."""
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.getsignal(number) for number in numbers]
+    settings.EVENT_STREAM = {**settings.EVENT_STREAM, "binders": {"kafka": {"type": "memory"}}}
+    binder = registry().binder("kafka")
+    assert isinstance(binder, MemoryBinder)
+    yield binder
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+    registry().close()
+
+
+def send(platform: MemoryBinder, key: str | None, headers: Any = (), **fields: Any) -> None:
+    value = json.dumps(fields).encode()
+    platform.append(OutboundRecord(TOPIC, None if key is None else key.encode(), value, tuple(headers)))
+
+
+def consume() -> None:
+    call_command("consume_org_changes", "--until-caught-up")
+
+
+def source() -> Source:
+    return lookup.current().find(NASA, Demand()).source
+
+
+@pytest.fixture
+def cached(platform: MemoryBinder) -> None:
+    """NASA is cached, and the worker has been at work before."""
+    consume()
+    assert source() is Source.MISS
+    assert source() is Source.HIT
+
+
+@pytest.mark.usefixtures("cached")
+@pytest.mark.parametrize("key", [NASA, None, "another"])
+def test_a_change_evicts_and_the_next_lookup_is_current(
+    platform: MemoryBinder, organization_service: OrganizationService, key: str | None
+) -> None:
+    version = organization_service.put(NASA, name="New")
+    send(platform, key, action="UPDATED", organizationId=NASA, correlationId="c", version=version)
+    assert source() is Source.HIT
+    consume()
+    found = lookup.current().find(NASA, Demand())
+    assert (found.source, found.version) == (Source.MISS, version)
+    assert b'"New"' in (found.value or b"")
+
+
+@pytest.mark.usefixtures("cached")
+@pytest.mark.parametrize("number", range(len(RECORDED)))
+def test_what_a_spring_cloud_stream_service_sends_evicts_by_four_keys_alone(
+    platform: MemoryBinder, number: int
+) -> None:
+    message = RECORDED[number]
+    value = json.loads(message["value"]) | {"organizationId": NASA}
+    headers = tuple((name, text.encode()) for name, text in message["headers"])
+    send(platform, message["key"], headers, **value)
+    consume()
+    assert source() is (Source.HIT if value["action"] == "GET" else Source.MISS)
+
+
+@pytest.mark.usefixtures("cached")
+def test_what_can_not_be_read_evicts_by_its_key_and_holds_nothing_up(
+    platform: MemoryBinder, organization_service: OrganizationService
+) -> None:
+    platform.append(OutboundRecord(TOPIC, NASA.encode(), b"\xff no message"))
+    consume()
+    assert source() is Source.MISS
+    send(platform, NASA, action="UPDATED", organizationId=NASA, correlationId="c")
+    consume()
+    assert source() is Source.MISS
+
+
+@pytest.mark.usefixtures("cached")
+def test_a_heartbeat_vouches_for_what_is_cached(platform: MemoryBinder, tuned: Any) -> None:
+    tuned(bound_s=0.2)
+    deadline = time.monotonic() + 10
+    while lookup.current().cache.read(NASA).state.value == "hit" and time.monotonic() < deadline:
+        time.sleep(0.01)
+    lookup.current().find(NASA, Demand())
+    home = lookup.current().cache.keys.home(NASA)
+    before = lookup.current().cache.watermark(home)
+    now_ms = time.time_ns() // 1_000_000
+    as_of = f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(now_ms // 1000))}.{now_ms % 1000:03d}000Z"
+    beat = json.dumps({"action": "GET", "correlationId": "", "asOf": as_of}).encode()
+    platform.append(OutboundRecord(TOPIC, None, beat, partition=home))
+    consume()
+    after = lookup.current().cache.watermark(home)
+    assert before is not None
+    assert after is not None
+    assert (after.as_of_ms, after.offset) == (Heartbeat(now_ms).as_of_ms, before.offset + 1)
+    assert lookup.current().cache.read(NASA).fresh_at_ms == now_ms
+
+
+@pytest.mark.usefixtures("cached", "platform")
+def test_the_cache_is_explained_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    call_command("cache_inspect", NASA.upper())
+    text = capsys.readouterr().out
+    assert f"{NASA} belongs to partition" in text
+    assert "a hit" in text
+    call_command("cache_inspect", str(uuid.uuid4()))
+    assert "no entry" in capsys.readouterr().out
+    with pytest.raises(CommandError, match="should be a UUID"):
+        call_command("cache_inspect", "nasa")
+
+
+def test_another_number_of_partitions_stops_the_start(platform: MemoryBinder, settings: Any) -> None:
+    settings.ORG_CHANGE_PARTITIONS = 5
+    with pytest.raises(CommandError, match="ORG_CHANGE_PARTITIONS is 5, but the topic orgChangeTopic has 6"):
+        consume()
+
+
+@pytest.mark.usefixtures("platform")
+def test_only_one_way_to_end_can_be_asked_for() -> None:
+    with pytest.raises(CommandError, match="not allowed with"):
+        call_command("consume_org_changes", "--once", "--until-caught-up")
