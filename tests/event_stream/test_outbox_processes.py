@@ -166,7 +166,7 @@ def test_writers_do_not_wait_for_kafka_and_its_return_drains_the_backlog(tmp_pat
             write(300, start=50)
             until(lambda: relay.logged("outbox.unreachable"))
             kafka.start()
-            until(lambda: published() == 350, within_s=60)
+            until(lambda: published() == 350, within_s=120)
             until(lambda: relay.logged("outbox.reachable"))
             assert relay.logged("outbox.unreachable") == 1
         assert_complete_and_in_order(kafka.bootstrap_servers, "widgets", 350)
