@@ -7,7 +7,12 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from event_stream.testing.waiting import wait_until
+
+# For a test in the course of which the collector may run.
+lets_sockets_leak = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from event_stream.message import OutboundRecord
 from event_stream.testing.reader import Reader
 from event_stream.testing.waiting import wait_until
 from tests.event_stream.kafka_topics import admin, new_binding, new_topic
-from tests.event_stream.leaks import failed_connections
+from tests.event_stream.leaks import failed_connections, lets_sockets_leak
 
 ACK_TIMEOUT_S = 20
 
@@ -47,6 +47,7 @@ def away() -> Iterator[KafkaBinder]:
         yield KafkaBinder("kafka", {"bootstrap_servers": [f"127.0.0.1:{port}"], "bootstrap_timeout_ms": 1000})
 
 
+@lets_sockets_leak
 def test_a_broker_that_is_away_fails_the_message_and_hangs_nobody(away: KafkaBinder) -> None:
     producer = away.producer(Binding("b", "t", "k", producer=ProducerSettings(properties={"max_block_ms": 100})))
     with pytest.raises(PublishError, match=r"t did not take a message of 1 bytes: no Kafka broker of .* has answered"):
@@ -56,6 +57,7 @@ def test_a_broker_that_is_away_fails_the_message_and_hangs_nobody(away: KafkaBin
     producer.close(5)
 
 
+@lets_sockets_leak
 def test_a_broker_that_is_away_is_no_error_of_a_consumer(away: KafkaBinder) -> None:
     reader = Reader(away, Binding("b", "t", "k", group="g"))
     with pytest.raises(UnavailableError, match=r"no Kafka broker of .* has answered yet"):

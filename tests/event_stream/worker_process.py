@@ -1,0 +1,75 @@
+"""A process with one worker, as a service's command would run it.
+
+    python -m tests.event_stream.worker_process TOPIC
+
+Writes a line for each thing it does: "ready", "handled VALUE". The value "fail" raises, "hang" is handled for ever.
+"""
+
+import logging
+import signal
+import sys
+import threading
+from types import FrameType
+
+import django
+
+from event_stream.binder import LogBounds
+from event_stream.binders.kafka import KafkaBinder
+from event_stream.binding import Binding, ConsumerSettings
+from event_stream.channel import Channel
+from event_stream.handler import Batch, Handled
+from event_stream.worker import Worker
+
+
+def say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+class Printer:
+    def start(self, partition: int, log: LogBounds, committed: int | None) -> int | None:
+        return None
+
+    def handle(self, batch: Batch) -> Handled:
+        for record in batch.records:
+            value = (record.value or b"").decode()
+            if value == "fail":
+                raise ZeroDivisionError("told to fail")
+            say(f"handled {value}")
+            if value == "hang":
+                threading.Event().wait()
+        return Handled()
+
+    def idle(self, partition: int, position: int, log: LogBounds) -> int | None:
+        return None
+
+    def stop(self, partition: int) -> None: ...
+
+
+class Ready(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.getMessage() == "worker.ready":
+            say("ready")
+
+
+def main(topic: str) -> None:
+    django.setup()
+    logger = logging.getLogger("event_stream.worker")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(Ready())
+    stop = threading.Event()
+
+    def told(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, told)
+    from django.conf import settings  # noqa: PLC0415 - after setup
+
+    binder = KafkaBinder("kafka", {"bootstrap_servers": settings.KAFKA_BOOTSTRAP_SERVERS})
+    consumer = ConsumerSettings(batch_size=1, properties={"session_timeout_ms": 6000})
+    binding = Binding("in", topic, "kafka", group=f"group-of-{topic}", consumer=consumer)
+    Worker("in", Printer(), channel=Channel(binding, binder)).run(stop.is_set)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
