@@ -1,10 +1,12 @@
 """The reads."""
 
 import uuid
+from datetime import UTC, datetime, timedelta
 
 from django.db.models import Exists, Max, Q, QuerySet
 
 from event_stream.outbox.models import OutboxEntry
+from event_stream.outbox.settings import outbox_settings
 from organizations import events
 from organizations.models import Organization
 
@@ -25,13 +27,15 @@ def organization(organization_id: uuid.UUID) -> Organization:
 
 
 def absence_version(organization_id: uuid.UUID) -> int:
-    """The version of there being no such organization: that of its deletion, 0 if the outbox remembers none.
+    """The version of there being no such organization: above all that it ever had, below those of any later creation.
 
     Not the clock: a creation that is under way has a version from before now, and a reader that kept our "absent"
-    under a later one would take the event of that creation for old news. The events are read in the same snapshot in
-    which the organization is absent, so that none of a later creation is among them.
+    under a later one would take the event of that creation for old news. It is the deletion's version while the outbox
+    remembers it, read in the same snapshot in which the organization is absent, and so not a later creation's. Beyond
+    the outbox' retention it is the latest that a forgotten version can have been.
     """
     there = Organization.objects.filter(pk=organization_id)
     told = OutboxEntry.objects.filter(~Exists(there), binding=events.BINDING, key=str(organization_id))
     last: int | None = told.aggregate(last=Max("version"))["last"]
-    return last or 0
+    remembered = timedelta(hours=outbox_settings().retention_hours)
+    return last or int((datetime.now(UTC) - remembered).timestamp() * 1_000_000)

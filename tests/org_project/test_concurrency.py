@@ -158,6 +158,15 @@ def test_an_absence_has_the_version_of_the_deletion(organization: Organization, 
     assert int(found.headers["Organization-Version"]) > int(deleted)
 
 
+def test_an_absence_that_the_outbox_has_forgotten_is_not_older_than_what_was(
+    organization: Organization, api: Client, told: Tell, settings: Any
+) -> None:
+    deleted = int(api.delete(url_of(organization)).headers["Organization-Version"])
+    told()  # empties the outbox, as its purge does after the retention
+    settings.EVENT_STREAM_OUTBOX = {"retention_hours": 1e-9}
+    assert int(api.get(url_of(organization)).headers["Organization-Version"]) >= deleted
+
+
 def test_a_reader_does_not_wait_for_a_writer(organization: Organization, api: Client) -> None:
     with uncommitted(lambda: Organization.objects.update(name="Not yet")):
         assert api.get(url_of(organization)).json()["name"] == "Observatory"

@@ -86,7 +86,7 @@ TAGS = [
     _answer_header(
         VERSION_HEADER,
         [200, 201, 204, 304, 404],
-        "The version; it rises with every change, a deletion included. With a 404: that of the deletion, or 0.",
+        "The version; it rises with every change, a deletion included. With a 404: that of the absence.",
     ),
 ]
 LOCATION = _answer_header("Location", [201], "The URL of the new organization.")
