@@ -73,10 +73,10 @@ class Event:
 
 
 class Watch:
-    """What is logged from now on by any of these processes."""
+    """What any of these processes logs from now on; or since its last start, with `from_start`."""
 
-    def __init__(self, processes: Sequence[SupervisedProcess]) -> None:
-        self._from = {process.log: _size(process.log) for process in processes}
+    def __init__(self, processes: Sequence[SupervisedProcess], *, from_start: bool = False) -> None:
+        self._from = {each.log: each.log_start if from_start else _size(each.log) for each in processes}
 
     def seen(self, event: str, **values: Any) -> list[Entry]:
         """Each line with that event and these values so far."""
