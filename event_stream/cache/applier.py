@@ -16,7 +16,7 @@ from event_stream.message import Record
 
 logger = logging.getLogger("event_stream.cache")
 
-MAX_RECORDS = 1000
+MAX_RECORDS = 500
 """In one script, beside which Redis does nothing else: a few milliseconds."""
 
 Decode: TypeAlias = Callable[[Record], Change | Heartbeat | None]
