@@ -115,6 +115,8 @@ CACHES = {
 }
 
 ORG_CHANGE_PARTITIONS = count("ORG_CHANGE_PARTITIONS", 6, "partitions of the topic")
+ORG_CHANGE_TOPIC = text("ORG_CHANGE_TOPIC", "the name of the topic", default="orgChangeTopic")
+LICENSING_GROUP = text("LICENSING_GROUP", "the name of the consumer group", default="licensingGroup")
 EVENT_STREAM = {
     "default_binder": "kafka",
     "binders": {
@@ -125,13 +127,21 @@ EVENT_STREAM = {
     },
     "bindings": {
         "inboundOrgChanges": {
-            "destination": text("ORG_CHANGE_TOPIC", "the name of the topic", default="orgChangeTopic"),
-            "group": text("LICENSING_GROUP", "the name of the consumer group", default="licensingGroup"),
+            "destination": ORG_CHANGE_TOPIC,
+            "group": LICENSING_GROUP,
             "content_type": "application/json",
             "binder": "kafka",
             "consumer": {"batch_size": 500},
             # The worker asks how many partitions there are, and hears of SIGTERM after the answer.
             "producer": {"properties": {"max_block_ms": 500}},
+        },
+        # `cache_audit` gets a copy of each message for itself.
+        "auditOrgChanges": {
+            "destination": ORG_CHANGE_TOPIC,
+            "group": f"{LICENSING_GROUP}.audit",
+            "content_type": "application/json",
+            "binder": "kafka",
+            "consumer": {"batch_size": 500},
         },
     },
 }

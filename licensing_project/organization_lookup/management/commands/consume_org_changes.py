@@ -2,9 +2,7 @@
 
 import gc
 import logging
-import signal
 import threading
-from types import FrameType
 from typing import Any
 
 from django.conf import settings
@@ -14,6 +12,7 @@ from event_stream.cache import CacheApplier
 from event_stream.channel import Channel
 from event_stream.errors import ConfigurationError, UnavailableError
 from event_stream.registry import registry
+from event_stream.stopping import stop_on_signals
 from event_stream.worker import Until, Worker
 from organization_lookup import lookup
 from organization_lookup.handlers import OrganizationChanges
@@ -49,7 +48,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        stop = _stop_flag()
+        stop = stop_on_signals()
         # What is loaded by now stays to the end. To look through it once more then would be a fifth of a second of work
         # of the two seconds in which a stopped worker has to be gone.
         gc.freeze()
@@ -65,18 +64,6 @@ class Command(BaseCommand):
             Worker(BINDING, applier).run(stop.is_set, options["until"] or Until.STOPPED)
         except ConfigurationError as error:
             raise CommandError(str(error)) from error
-
-
-def _stop_flag() -> threading.Event:
-    """Set by SIGTERM and SIGINT. Nothing else happens in their handler: what it interrupts may hold any lock."""
-    stop = threading.Event()
-
-    def handler(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, handler)
-    return stop
 
 
 def _partitions_agree(channel: Channel, stop: threading.Event) -> bool:
