@@ -51,7 +51,7 @@ def repeatable(read: Callable[P, T]) -> Callable[P, T]:
 
 
 _ROW = """
-    SELECT license_id, organization_id, description, product_name, license_type, comment, version
+    SELECT description, product_name, license_type, comment, version
     FROM licenses_license WHERE license_id = %s AND organization_id = %s
 """
 
@@ -62,7 +62,7 @@ def read_license(*, organization_id: UUID, license_id: UUID) -> LicenseRow | Non
     with connection.cursor() as cursor:
         cursor.execute(_ROW, (license_id, organization_id))
         row = cursor.fetchone()
-    return None if row is None else LicenseRow(*row)
+    return None if row is None else LicenseRow(license_id, organization_id, *row)
 
 
 def licenses_of(organization_id: UUID) -> QuerySet[License]:
