@@ -68,6 +68,8 @@ def test_a_put_empties_what_it_leaves_out(api: Client, license_url: str) -> None
         ({**NEW, "productName": ""}, "productName"),
         ({**NEW, "licenseType": "x" * 101}, "licenseType"),
         ({**NEW, "comment": "a\x00b"}, "comment"),
+        ({**NEW, "comment": "\ud800"}, "comment"),
+        ({**NEW, "comment": None}, "comment"),
         ({**NEW, "description": {"a": 1}}, "description"),
     ],
 )
