@@ -46,7 +46,7 @@ class Heartbeats:
         self._store = store
         self._outage = outage
         self._interval_s = interval_s
-        self._due_s = time.monotonic()
+        self._due_s = self._begun_s = time.monotonic()
         self._under_way: list[Future[Receipt]] = []
         self._makers = {
             name: _maker(name, binding.producer.heartbeat)
@@ -67,10 +67,11 @@ class Heartbeats:
             return
         failures = [error for future in self._under_way if (error := future.exception())]
         if failures:
-            self._outage.met(failures[0])
+            self._outage.met(failures[0], begun_s=self._begun_s)
         elif self._under_way:
-            self._outage.over()
+            self._outage.over(begun_s=self._begun_s)
         self._under_way = []
+        self._begun_s = time.monotonic()
         for binding, make in self._makers.items():
             self._send(binding, make)
 

@@ -54,7 +54,8 @@ class Publisher:
                 if not blocked.has(entry):
                     receipts[entry.id] = receipt
         if receipts:
-            self._outage.over()
+            if complete and not blocked:
+                self._outage.over()
             self._report(entries, receipts, self._store.mark_published(receipts))
         return complete and not blocked
 
