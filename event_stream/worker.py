@@ -18,11 +18,10 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
-from event_stream import headers
+from event_stream import worker_log
 from event_stream.binder import Consumer, LogBounds
 from event_stream.channel import Channel
 from event_stream.clock import Clock, SystemClock
-from event_stream.correlation import CORRELATION_ID
 from event_stream.errors import UnavailableError
 from event_stream.handler import Batch, BatchHandler, Handled, Rewind
 from event_stream.message import Record
@@ -34,7 +33,7 @@ from event_stream.unit_of_work import unit_of_work
 logger = logging.getLogger("event_stream.worker")
 T = TypeVar("T")
 
-ASK_AGAIN_S = 0.5
+ASK_AGAIN_S = 1.0
 """After the platform has not answered, questions wait for this long: one that hangs would hold up the stop flag."""
 
 
@@ -157,10 +156,7 @@ class Worker:
             partition.handled = True
             partition.idle_at = self._next_idle()
             self._consumer.commit({partition.number: partition.position})
-            level = logging.DEBUG if outcome.routine else logging.INFO
-            if logger.isEnabledFor(level):
-                extra = _describe(batch) | {"ms": round((time.perf_counter() - began) * 1000, 3)}
-                logger.log(level, "worker.batch", extra=extra)
+            worker_log.batch_handled(batch, outcome, time.perf_counter() - began)
 
     def _attend(self) -> None:
         """Start the partitions that have not been started, and tell the idle ones."""
@@ -187,7 +183,7 @@ class Worker:
             return
         offset = next(offset for offset in (*wanted, committed, log.start) if offset is not None)
         if not log.start <= offset <= log.end:
-            self._log_restart(partition, offset, log)
+            worker_log.restarted(partition, offset, log)
             offset = log.start
         partition.begin(offset, log)
         self._seek(partition, offset)
@@ -212,7 +208,7 @@ class Worker:
 
     def _restart(self, partition: Partition, log: LogBounds) -> None:
         # Cut off before we came to it, or the topic was made anew: the handler hears of it as of an assignment.
-        self._log_restart(partition, partition.position, log)
+        worker_log.restarted(partition, partition.position, log)
         partition.started = False
         self._start(partition, log)
 
@@ -251,10 +247,7 @@ class Worker:
         self._consumer.pause([partition.number])
         if partition.started:
             self._consumer.seek(partition.number, partition.position)
-        # Once an outage is worth a warning, each attempt is not.
-        level = logging.WARNING if partition.attempts == 1 else logging.DEBUG
-        extra = {"partition": partition.number, "attempt": partition.attempts, "pause_ms": round(pause_s * 1000)}
-        logger.log(level, "worker.paused", extra=extra | {"reason": str(error)})
+        worker_log.paused(partition, pause_s, error)
 
     def _patience_s(self) -> float:
         """How long the next poll may wait: neither past the stop flag nor past a partition to be tried again."""
@@ -271,23 +264,3 @@ class Worker:
         if until is Until.ONCE:
             return all(p.handled or p.at_end for p in self._partitions.values())
         return all(p.caught_up for p in self._partitions.values())
-
-    def _log_restart(self, partition: Partition, offset: int, log: LogBounds) -> None:
-        extra = {"partition": partition.number, "offset": offset, "log_start": log.start, "log_end": log.end}
-        logger.warning("worker.restarted", extra=extra)
-
-
-def _describe(batch: Batch) -> dict[str, object]:
-    given = [
-        headers.decode([header])[CORRELATION_ID]
-        for record in batch.records
-        for header in record.headers
-        if header[0] == CORRELATION_ID
-    ]
-    return {
-        "partition": batch.partition,
-        "first_offset": batch.records[0].offset,
-        "last_offset": batch.records[-1].offset,
-        "count": len(batch.records),
-        "correlation_ids": list(dict.fromkeys(given)),
-    }

@@ -145,9 +145,7 @@ def test_tells_all_mistakes_at_once() -> None:
         ),
     ],
 )
-def test_is_checked_by_django(
-    settings: Settings, path: tuple[str, ...], value: Any, told: str, number: str
-) -> None:
+def test_is_checked_by_django(settings: Settings, path: tuple[str, ...], value: Any, told: str, number: str) -> None:
     settings.EVENT_STREAM = with_change(path, value)
     errors = [error for error in checks.run_checks() if (error.id or "").startswith("event_stream.E")]
     assert [error.id for error in errors] == [f"event_stream.{number}"]

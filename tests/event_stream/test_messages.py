@@ -126,7 +126,9 @@ def test_refuses_what_is_no_json(value: bytes | None) -> None:
 
 
 def test_refuses_a_content_type_it_does_not_know() -> None:
-    with pytest.raises(ConversionError, match=r"no converter for content type 'text/xml'; known are .*application/json"):
+    with pytest.raises(
+        ConversionError, match=r"no converter for content type 'text/xml'; known are .*application/json"
+    ):
         decode(BINDING, record(b"<a/>", ("contentType", b"text/xml")))
 
 

@@ -18,6 +18,8 @@ from event_stream.message import Record
 
 _ASK_TIMEOUT_MS = 500
 """For a question that the loop waits for: it has to see its stop flag, so it rather asks again later."""
+_LEAVE_TIMEOUT_MS = 300
+"""Leaving is a courtesy: who can't is found missing when the session is over."""
 _KNOW_TOPIC_S = 2.0
 """A topic that is not there by then may be made later."""
 
@@ -91,7 +93,7 @@ class KafkaConsumer:
             return
         self._commits.send_now(client, self._ask_timeout_ms)
         try:
-            client.close(autocommit=False, timeout_ms=self._ask_timeout_ms)
+            client.close(autocommit=False, timeout_ms=_LEAVE_TIMEOUT_MS)
         finally:
             self._hand_on()
 
