@@ -57,9 +57,10 @@ def logging_config(level: str, fmt: str, service: str = "") -> dict[str, Any]:
             "django.server": {"handlers": [], "level": "NOTSET", "propagate": True},
             # A status alone is the access log's affair; what remains is a crash with its traceback.
             "django.request": {"level": "ERROR", "filters": ["crashes"]},
-            # One line per call, or per poll, at INFO.
+            # One line per call at INFO.
             "httpx": {"level": "WARNING"},
-            "kafka": {"level": "WARNING"},
+            # Several a second while a broker is away; the event layer says it once. At DEBUG a person wants to see.
+            "kafka": {"level": "DEBUG" if level == "DEBUG" else "CRITICAL"},
         },
     }
 

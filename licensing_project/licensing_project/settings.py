@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
-from event_stream.web.logging import FORMATS, LEVELS, logging_config
-from licensing_project.environment import (
+from event_stream.web.environment import (
     addresses,
     base_url,
     choice,
@@ -18,6 +18,7 @@ from licensing_project.environment import (
     text,
     texts,
 )
+from event_stream.web.logging import FORMATS, LEVELS, logging_config
 from organization_lookup.settings import LookupSettings
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -107,8 +108,9 @@ CACHES = {
             "SOCKET_TIMEOUT": REDIS_TIMEOUT_S,
             "CONNECTION_POOL_KWARGS": {
                 "max_connections": count("REDIS_MAX_CONNECTIONS", 100, "connections"),
-                # One more try at once, for a pooled connection that the server has closed meanwhile.
-                "retry": Retry(NoBackoff(), 1),
+                # One more try at once, for a pooled connection that the server has closed meanwhile. Not for a server
+                # that hangs: it would cost its timeout twice.
+                "retry": Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
             },
         },
     }

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from event_stream.web.environment import addresses, choice, flag, postgresql, text, texts
 from event_stream.web.logging import FORMATS, LEVELS, logging_config
-from org_project.environment import addresses, choice, flag, postgresql, text, texts
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 

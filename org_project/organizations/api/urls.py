@@ -1,25 +1,11 @@
 """The paths of the REST API, each with and without a slash at its end."""
 
-import uuid
+from django.urls import path
 
-from django.urls import path, register_converter
-
+from event_stream.web import paths
 from organizations.api.views import OrganizationDetail, OrganizationList
 
-
-class AnyCaseUUID:
-    """Like Django's own, which takes lower case only."""
-
-    regex = "[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
-
-    def to_python(self, value: str) -> uuid.UUID:
-        return uuid.UUID(value)
-
-    def to_url(self, value: object) -> str:
-        return str(value)
-
-
-register_converter(AnyCaseUUID, "any_case_uuid")
+paths.register()
 
 LIST = "v1/organization"
 DETAIL = "v1/organization/<any_case_uuid:organization_id>"
