@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import redis
@@ -14,7 +14,7 @@ _origin = httpx.Client(base_url=os.environ["ORGANIZATION_SERVICE_URL"], timeout=
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     """Answers `GET /{id}` with the version."""
     organization_id = environ["PATH_INFO"].strip("/")
-    version = _cache.get(f"organization:{organization_id}")
+    version = cast("bytes | None", _cache.get(f"organization:{organization_id}"))
     if version is None:
         version = _origin.get(f"/v1/organization/{organization_id}").headers["Organization-Version"].encode()
         _cache.set(f"organization:{organization_id}", version)

@@ -3,6 +3,7 @@
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 import redis
@@ -12,7 +13,7 @@ from manage_scripts.stack.servers import Servers
 from manage_scripts.stack.waiting import wait_until
 from tests.consistency.history import History, Read, Write
 from tests.consistency.load import Load, read
-from tests.e2e.world import DEADLINE_S, World, redis_database
+from tests.e2e.world import DEADLINE_S, Customer, World, redis_database
 
 BOUND_S = 1.0
 CLOCK_ERROR_S = 0.01
@@ -108,11 +109,10 @@ def test_after_quiescence_every_instance_is_current(world: World) -> None:
         assert wait_until(load.after(READS_A_PHASE // 5), within_s=120)
     history = History(load.writes)
     for customer in customers:
-        world.published(customer.id)
         for instance in (0, 1):
-            newest = history.newest(customer.id)
+            catches_up = partial(_is_current, world, history, customer, instance)
+            assert wait_until(catches_up, within_s=DEADLINE_S)
 
-            def current(customer=customer, instance=instance, newest=newest) -> bool:  # type: ignore[no-untyped-def]
-                return read(world, customer, instance).version == newest
 
-            assert wait_until(current, within_s=DEADLINE_S)
+def _is_current(world: World, history: History, customer: Customer, instance: int) -> bool:
+    return read(world, customer, instance).version == history.newest(customer.id)

@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from typing import Any
+from typing import Any, cast
 
 import redis
 
@@ -32,8 +32,9 @@ def report(done: "subprocess.CompletedProcess[str]") -> Any:
 def plant(world: World, customer: Customer, older: int) -> None:
     """What the protocol does not let come about: a vouched entry below the true version."""
     with redis.Redis.from_url(world.platform.licensing_settings["REDIS_URL"]) as cache:
-        [key] = cache.keys(f"*:o:{customer.id}")
-        kind, _, rest = cache.get(key).split(b"|", 2)  # type: ignore[union-attr]
+        [key] = cast("list[bytes]", cache.keys(f"*:o:{customer.id}"))
+        entry = cast("bytes", cache.get(key))
+        kind, _, rest = entry.split(b"|", 2)
         cache.set(key, b"|".join([kind, str(older).encode(), rest.replace(b"Ann", b"Bob")]), keepttl=True)
 
 

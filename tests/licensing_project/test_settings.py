@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from licensing_project import environment as read
+from event_stream.web import environment as read
 from organization_lookup.settings import LookupSettings
 
 READERS: dict[str, Any] = {
