@@ -4,19 +4,21 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
 _EVERY = 10
+_PICTURE_WIDTH = 160
 
 
 class Screen:
     """Prints steps as they happen. Safe to use from several threads."""
 
-    def __init__(self) -> None:
-        self._out = Console(highlight=False, soft_wrap=True)
+    def __init__(self, *, record: bool = False) -> None:
+        self._out = Console(highlight=False, soft_wrap=True, record=record, width=_PICTURE_WIDTH if record else None)
         self._err = Console(stderr=True, highlight=False, soft_wrap=True)
         self._lock = threading.Lock()
         self._status: Status | None = None
@@ -68,6 +70,10 @@ class Screen:
             self._err.print(Text(sentence, style="bold red"))
             if detail:
                 self._err.print(Text(detail, style="dim"))
+
+    def save_picture(self, path: Path, title: str) -> None:
+        """What was shown so far, as an SVG; only of a screen that records."""
+        self._out.save_svg(str(path), title=title)
 
     def _print(self, text: Text) -> None:
         with self._lock:

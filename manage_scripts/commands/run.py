@@ -30,7 +30,7 @@ _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def main(arguments: Sequence[str]) -> int:
     options = _options(arguments)
-    screen = Screen()
+    screen = Screen(record=options.picture is not None)
     for number in _STOP_SIGNALS:
         signal.signal(number, _interrupt)
     with ExitStack() as cleanup:
@@ -63,6 +63,9 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         metavar="DIR",
         default=DEFAULT_DATA,
         help="where data and logs are kept (default: .local/run)",
+    )
+    parser.add_argument(
+        "--picture", type=Path, metavar="FILE", help="also write what was shown, up to the main job, as an SVG"
     )
     return parser.parse_args(arguments)
 
@@ -105,6 +108,8 @@ def _run(options: argparse.Namespace, screen: Screen, cleanup: ExitStack) -> int
     screen.heading("The main job: one change, from the lookup to the evicted copy")
     organization_id = MainJob(platform, screen).do()
     screen.line(f"Every step was seen, {time.monotonic() - started:.1f} s after the start.", mark="✓")
+    if options.picture:
+        screen.save_picture(options.picture, "./manage_scripts/run")
     if options.once:
         return 0
     _show_doors(screen, platform, organization_id)
