@@ -1,6 +1,7 @@
 """Where everything is."""
 
 from django.contrib import admin
+from django.http import HttpResponse
 from django.urls import include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
@@ -17,4 +18,6 @@ urlpatterns = [
     path("openapi.json", SpectacularJSONAPIView.as_view(), name="openapi"),
     path("docs", SpectacularSwaggerView.as_view(url_name="openapi"), name="docs"),
     path("admin/", admin.site.urls),
+    # Browsers ask for one by themselves, and would show an error for each page.
+    path("favicon.ico", lambda _request: HttpResponse(status=204)),
 ]

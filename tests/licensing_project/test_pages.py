@@ -75,8 +75,8 @@ def test_whatever_wrote_a_row_it_has_a_new_version(license: License) -> None:
 def test_the_openapi_document_has_each_operation_once(api: Client) -> None:
     document = api.get("/openapi.json").json()
     assert list(document["paths"]) == [
-        "/v1/organization/{organization_id}/license",
-        "/v1/organization/{organization_id}/license/{license_id}",
+        "/v1/organization/{organizationId}/license",
+        "/v1/organization/{organizationId}/license/{licenseId}",
     ]
     operations: dict[str, Any] = {
         operation["operationId"]: operation for path in document["paths"].values() for operation in path.values()

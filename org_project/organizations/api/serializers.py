@@ -16,13 +16,28 @@ class OrganizationSerializer(serializers.Serializer[Organization]):
     id = serializers.UUIDField(read_only=True, help_text=_("Made by the service."))
     name = serializers.CharField(max_length=NAME_LENGTH, validators=[validate_one_line])
     contactName = serializers.CharField(
-        source="contact_name", max_length=NAME_LENGTH, allow_blank=True, default="", validators=[validate_one_line]
+        source="contact_name",
+        label=_("Contact name"),
+        max_length=NAME_LENGTH,
+        allow_blank=True,
+        default="",
+        validators=[validate_one_line],
     )
     contactEmail = serializers.EmailField(
-        source="contact_email", max_length=EMAIL_LENGTH, allow_blank=True, default="", validators=[validate_one_line]
+        source="contact_email",
+        label=_("Contact e-mail"),
+        max_length=EMAIL_LENGTH,
+        allow_blank=True,
+        default="",
+        validators=[validate_one_line],
     )
     contactPhone = serializers.CharField(
-        source="contact_phone", max_length=PHONE_LENGTH, allow_blank=True, default="", validators=[validate_phone]
+        source="contact_phone",
+        label=_("Contact phone"),
+        max_length=PHONE_LENGTH,
+        allow_blank=True,
+        default="",
+        validators=[validate_phone],
     )
 
     def to_representation(self, instance: Organization) -> dict[str, str]:
