@@ -59,6 +59,9 @@ class MainJob:
         """Returns the id of the organization that was looked up and changed."""
         with self._http:
             organization_id, license_id = self._choose()
+            path = f"/v1/organization/{organization_id}"
+            self._screen.fact("organization", self._platform.organization_url + path)
+            self._screen.fact("one of its licenses", f"{self._platform.licensing_urls[0]}{path}/license/{license_id}")
             first = self._look_up(organization_id, license_id, "lookup")
             if first.cache != "miss":
                 self._screen.line("  It was cached already: the data of an earlier run was kept. A change evicts it.")
@@ -91,12 +94,12 @@ class MainJob:
         _require(answer.status_code == httpx.codes.OK, f"GET {path} was answered {answer.status_code}: {answer.text}")
         cache = answer.headers.get(_CACHE_HEADER, "(no header)").split(";")[0]
         lookup = Lookup(cache, took_ms, answer.json()["contactName"])
-        self._screen.fact(label, f"{took_ms:5.1f} ms  contact {lookup.contact}  GET {path}", lookup.cache)
+        self._screen.fact(label, f"{took_ms:5.1f} ms  contact {lookup.contact}", lookup.cache)
         return lookup
 
     def _change_and_watch(self, organization_id: str) -> str:
         """Change the contact and see event and eviction; returns the new contact's name."""
-        correlation_id = f"run-{uuid.uuid4()}"
+        correlation_id = f"run-{uuid.uuid4().hex[:12]}"
         [worker] = self._platform.workers
         log_start = worker.log.stat().st_size
         with closing(_reader(self._platform)) as reader:
@@ -137,7 +140,7 @@ class MainJob:
         )
         _require(answer.status_code == httpx.codes.OK, f"PUT {path} was answered {answer.status_code}: {answer.text}")
         _require(answer.json()["contactName"] == name, f"PUT {path} did not change the contact")
-        self._screen.fact("change", f"contact {organization['contactName']} -> {name}  PUT {path}")
+        self._screen.fact("change", f"contact {organization['contactName']} -> {name}")
         return name
 
 

@@ -1,17 +1,21 @@
 """What the person at the terminal sees: a spinner and ticks on a terminal, plain lines elsewhere."""
 
+import re
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
 _EVERY = 10
-_PICTURE_WIDTH = 160
+_PICTURE_WIDTH = 150
+# Without the web fonts that rich names: a picture should ask nobody for anything.
+_PICTURE_FORMAT = re.sub(r"@font-face {{.*?}}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
 
 
 class Screen:
@@ -73,7 +77,7 @@ class Screen:
 
     def save_picture(self, path: Path, title: str) -> None:
         """What was shown so far, as an SVG; only of a screen that records."""
-        self._out.save_svg(str(path), title=title)
+        self._out.save_svg(str(path), title=title, code_format=_PICTURE_FORMAT)
 
     def _print(self, text: Text) -> None:
         with self._lock:

@@ -36,6 +36,9 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     signal.signal(signal.SIGTERM, _interrupt)
     selections, options = split_arguments(arguments)
+    if missing := [option for option in options if option.startswith("tests/") or "::" in option]:
+        print(f"No such path: {', '.join(missing)}.", file=sys.stderr)
+        return int(pytest.ExitCode.USAGE_ERROR)
     sessions = concerned(selections)
     with tempfile.TemporaryDirectory(prefix="test-") as temporary:
         folder = Path(temporary)
