@@ -2,6 +2,9 @@
 
 Each search is complete. The number of its states is recorded: where it changes, the model has changed, and what it
 proves with it. The seconds are those of one core of a small machine (CPython 3.11, about 150,000 steps/s).
+
+Searched once and too long for every run, with nothing found: 1 version, 2 readers, one each of duplicate, crash,
+failover, flush and lost watermark: 14,055,906 states, 134,427,353 transitions, 18 minutes, 3.8 GB.
 """
 
 import sys
