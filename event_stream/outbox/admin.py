@@ -1,10 +1,11 @@
 """The outbox in the admin: to be read, not edited."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.utils.timezone import localtime
 
 from event_stream.outbox.models import UNSENT, OutboxEntry
 
@@ -37,15 +38,30 @@ class StateFilter(admin.SimpleListFilter):
         return queryset.filter(STATES[state]) if state in STATES else queryset
 
 
+class TriggerFilter(admin.BooleanFieldListFilter):
+    """By whether a trigger had to add the entry."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # The page puts "By" before it.
+        self.title = "trigger"
+
+
 @admin.register(OutboxEntry)
 class OutboxEntryAdmin(ModelAdmin):
-    list_display = ["id", "binding", "key", "version", "written_at", "state", "partition", "offset"]
-    list_filter = [StateFilter, "by_trigger"]
+    list_display = ["id", "key", "version", "written", "state", "partition", "offset"]
+    list_filter = [StateFilter, ("by_trigger", TriggerFilter)]
+    # The form shows no field that is never edited unless it is told to.
+    readonly_fields = ["written_at"]
     # Whole values and exact, so that an index serves: the table may be large.
     search_fields = ["correlation_id__exact", "key__exact"]
     search_help_text = "A correlation id or a key, whole"
     show_full_result_count = False
     ordering = ["-id"]
+
+    @admin.display(description="written at", ordering="written_at")
+    def written(self, entry: OutboxEntry) -> str:
+        return f"{localtime(entry.written_at):%Y-%m-%d %H:%M:%S}"
 
     @admin.display(description="state")
     def state(self, entry: OutboxEntry) -> str:

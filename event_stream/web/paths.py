@@ -1,5 +1,6 @@
 """Parts of URLs that both services have."""
 
+from typing import Any
 from uuid import UUID
 
 from django.urls import register_converter
@@ -15,6 +16,11 @@ class AnyCaseUUID:
 
     def to_url(self, value: UUID | str) -> str:
         return str(value)
+
+
+def one_form_of_each_url(endpoints: list[tuple[str, str, str, Any]], **_: Any) -> list[tuple[str, str, str, Any]]:
+    """A hook of drf-spectacular: the document has each URL once, without the slash that it may end with."""
+    return [endpoint for endpoint in endpoints if not endpoint[0].endswith("/")]
 
 
 def register() -> None:

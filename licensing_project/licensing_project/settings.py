@@ -202,7 +202,7 @@ SPECTACULAR_SETTINGS = {
     # Relative to the document, and so true behind a gateway that serves it under a prefix.
     "SERVERS": [{"url": "."}],
     "SERVE_INCLUDE_SCHEMA": False,
-    "PREPROCESSING_HOOKS": ["licenses.api.schema.one_form_of_each_url"],
+    "PREPROCESSING_HOOKS": ["event_stream.web.paths.one_form_of_each_url"],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,

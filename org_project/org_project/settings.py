@@ -134,6 +134,7 @@ SPECTACULAR_SETTINGS = {
     # Relative to the document, and so true behind a gateway that serves it under a prefix.
     "SERVERS": [{"url": "."}],
     "SERVE_INCLUDE_SCHEMA": False,
+    "PREPROCESSING_HOOKS": ["event_stream.web.paths.one_form_of_each_url"],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,

@@ -112,8 +112,3 @@ delete_license: Callable[[View], View] = extend_schema(
     parameters=[_IF_MATCH],
     responses={204: OpenApiResponse(description="Deleted."), **_NOT_FOUND, **_PRECONDITION},
 )
-
-
-def one_form_of_each_url(endpoints: list[tuple[str, str, str, Any]], **_: Any) -> list[tuple[str, str, str, Any]]:
-    """A hook of drf-spectacular: the document has each URL once, without the slash that it may end with."""
-    return [endpoint for endpoint in endpoints if not endpoint[0].endswith("/")]

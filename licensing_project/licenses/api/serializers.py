@@ -3,6 +3,7 @@
 
 from typing import Any
 
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
@@ -17,10 +18,10 @@ class LicenseSerializer(serializers.ModelSerializer[Any]):
 
     licenseId = serializers.UUIDField(source="license_id", read_only=True)
     organizationId = serializers.UUIDField(source="organization_id", read_only=True)
-    description = serializers.CharField(label=_("description"), max_length=2000, allow_blank=True, default="")
-    productName = serializers.CharField(label=_("product name"), source="product_name", max_length=200)
-    licenseType = serializers.CharField(label=_("license type"), source="license_type", max_length=100)
-    comment = serializers.CharField(label=_("comment"), max_length=2000, allow_blank=True, default="")
+    description = serializers.CharField(label=capfirst(_("description")), max_length=2000, allow_blank=True, default="")
+    productName = serializers.CharField(label=capfirst(_("product name")), source="product_name", max_length=200)
+    licenseType = serializers.CharField(label=capfirst(_("license type")), source="license_type", max_length=100)
+    comment = serializers.CharField(label=capfirst(_("comment")), max_length=2000, allow_blank=True, default="")
     name = serializers.CharField(read_only=True, allow_null=True, help_text="The organization's name.")
     contactName = serializers.CharField(read_only=True, allow_null=True)
     contactEmail = serializers.EmailField(read_only=True, allow_null=True)

@@ -28,6 +28,7 @@ from organizations.validators import validate_one_line
 class OrganizationList(GenericAPIView[Organization]):
     """All organizations, by name, in pages."""
 
+    name = "Organizations"
     serializer_class = OrganizationSerializer
     queryset = selectors.organizations()
 
@@ -64,6 +65,7 @@ class OrganizationList(GenericAPIView[Organization]):
 class OrganizationDetail(GenericAPIView[Organization]):
     """One organization."""
 
+    name = "Organization"
     serializer_class = OrganizationSerializer
     queryset = selectors.organizations()
 

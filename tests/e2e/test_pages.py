@@ -1,0 +1,220 @@
+"""The pages that people use, in a real browser. SCREENSHOTS names a folder to keep pictures of them in."""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, expect, sync_playwright
+
+from tests.e2e.admin import PASSWORD, USER
+from tests.e2e.world import LICENSE, ORGANIZATION, Customer, World, fresh
+
+
+class Screen:
+    """A page, and whatever went wrong on it behind the user's back."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.complaints: list[str] = []
+        self.page.on("console", self._console)
+        self.page.on("pageerror", lambda error: self.complaints.append(f"script: {error}"))
+        self.page.on("requestfailed", self._failed)
+        self.page.on("response", self._response)
+
+    def open(self, url: str) -> Page:
+        self.page.goto(url, wait_until="networkidle")
+        return self.page
+
+    def log_in(self, admin_url: str) -> None:
+        self.open(admin_url)
+        self.page.get_by_label("Username").fill(USER)
+        self.page.get_by_label("Password").fill(PASSWORD)
+        self.page.get_by_role("button", name="Log in").click()
+        expect(self.page.get_by_role("button", name="Log out")).to_be_visible()
+
+    def keep(self, name: str) -> None:
+        """A picture of the whole page."""
+        if folder := os.environ.get("SCREENSHOTS"):
+            self.page.wait_for_load_state("networkidle")
+            self.page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+
+    def _console(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            self.complaints.append(f"console: {message.text}")
+
+    def _failed(self, request: Request) -> None:
+        self.complaints.append(f"no answer: {request.url} ({request.failure})")
+
+    def _response(self, response: Response) -> None:
+        if response.status >= 400:
+            self.complaints.append(f"{response.status}: {response.url}")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("there is no chromium: install one to have the pages tested in a browser")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def screen(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Screen]:
+    """Of a British reader, or of the locale that the test asks for."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, locale=getattr(request, "param", "en-GB"))
+    context.set_default_timeout(20_000)
+    screen = Screen(context.new_page())
+    yield screen
+    context.close()
+    assert screen.complaints == []
+
+
+@pytest.fixture
+def customer(world: World) -> Customer:
+    return world.customer()
+
+
+def test_edit_an_organization_in_the_admin(world: World, screen: Screen, customer: Customer) -> None:
+    world.cached(customer)
+    contact = f"Ada {fresh('contact')[-6:]}"
+    page = screen.page
+    screen.log_in(f"{world.platform.organization_url}/admin/")
+    screen.keep("organization-admin")
+    page.get_by_role("link", name="Organizations", exact=True).last.click()
+    screen.keep("organization-list")
+    page.locator("#searchbar").fill(customer.id)
+    page.get_by_role("button", name="Search").click()
+    page.locator("#result_list").get_by_role("link", name=ORGANIZATION["name"]).click()
+    page.get_by_label("Contact name").fill(contact)
+    watch = world.watch_workers()
+
+    page.get_by_role("button", name="Save and continue editing").click()
+
+    expect(page.get_by_text("was changed successfully")).to_be_visible()
+    event = world.published(customer.id)
+    watch.eviction(customer.id, event.correlation_id)
+    assert {each.contact for each in world.lookups(customer)} == {contact}
+    page.reload()
+    row = page.get_by_role("row").filter(has_text=event.correlation_id)
+    expect(row).to_contain_text(f"published: partition {event.partition}, offset {event.offset}")
+    screen.keep("organization-form")
+    row.get_by_role("link").click()
+    expect(page.get_by_text("1 outbox entry")).to_be_visible()
+    screen.keep("outbox-of-a-transaction")
+    page.get_by_role("row").filter(has_text=customer.id).get_by_role("link").click()
+    expect(page.get_by_text("UPDATED")).to_be_visible()
+    screen.keep("outbox-entry")
+
+
+def test_change_several_organizations_at_once(world: World, screen: Screen, customer: Customer) -> None:
+    contact = f"Grace {fresh('contact')[-6:]}"
+    page = screen.page
+    screen.log_in(f"{world.platform.organization_url}/admin/")
+    screen.open(f"{world.platform.organization_url}/admin/organizations/organization/?q={customer.id}")
+    page.locator("input.action-select").check()
+    page.locator("select[name=action]").select_option("Set the contact of selected organizations")
+    page.get_by_role("button", name=re.compile("^(Go|Run)$")).click()
+    page.get_by_label("Contact name").fill(contact)
+    screen.keep("organization-set-contact")
+
+    page.get_by_role("button", name="Change").click()
+
+    expect(page.get_by_text("1 organization was changed.")).to_be_visible()
+    screen.keep("organization-list-changed")
+    assert world.organization("GET", customer.path, status=200).json()["contactName"] == contact
+
+
+def test_a_form_that_is_not_valid_says_so(world: World, screen: Screen, customer: Customer) -> None:
+    page = screen.page
+    screen.log_in(f"{world.platform.organization_url}/admin/")
+    screen.open(f"{world.platform.organization_url}/admin/organizations/organization/{customer.id}/change/")
+    page.get_by_label("Contact phone").fill("call me")
+
+    page.get_by_role("button", name="Save", exact=True).click()
+
+    expect(page.get_by_text("Enter a phone number of 3 to 15 digits")).to_be_visible()
+    screen.keep("organization-form-refused")
+
+
+def test_licenses_in_the_admin(world: World, screen: Screen, customer: Customer) -> None:
+    page = screen.page
+    screen.log_in(f"{world.platform.licensing_urls[0]}/admin/")
+    screen.keep("license-admin")
+    screen.open(f"{world.platform.licensing_urls[0]}/admin/licenses/license/?q={customer.id}")
+    screen.keep("license-list")
+    page.locator("#result_list").get_by_role("link", name=LICENSE["productName"]).click()
+    page.get_by_label("Comment").fill("seen in the admin")
+    screen.keep("license-form")
+
+    page.get_by_role("button", name="Save and continue editing").click()
+
+    expect(page.get_by_text("was changed successfully")).to_be_visible()
+    assert world.ask(customer, 0).json()["comment"] == "seen in the admin"
+
+
+def test_the_organizations_browsable_api(world: World, screen: Screen, customer: Customer) -> None:
+    page = screen.open(f"{world.platform.organization_url}/v1/organization")
+    expect(page.get_by_role("heading", name="Organizations")).to_be_visible()
+    screen.keep("organization-api-list")
+    screen.open(world.platform.organization_url + customer.path)
+    expect(page.get_by_text(ORGANIZATION["contactEmail"]).first).to_be_visible()
+    contact = fresh("contact")
+    page.locator("input[name=contactName]").fill(contact)
+
+    page.get_by_role("button", name="PUT").click()
+
+    expect(page.get_by_text("HTTP 200 OK")).to_be_visible()
+    screen.keep("organization-api")
+    assert world.organization("GET", customer.path, status=200).json()["contactName"] == contact
+
+
+def test_the_licenses_browsable_api(world: World, screen: Screen, customer: Customer) -> None:
+    licenses = world.platform.licensing_urls[0] + customer.license.rpartition("/")[0]
+    page = screen.open(licenses)
+    page.locator("input[name=productName]").fill("Ostock Mobile")
+    page.locator("input[name=licenseType]").fill("per-seat")
+
+    page.get_by_role("button", name="POST").click()
+
+    expect(page.get_by_text("HTTP 201 Created")).to_be_visible()
+    screen.keep("license-api-created")
+    screen.open(licenses)
+    expect(page.get_by_text("Ostock Mobile")).to_be_visible()
+    screen.keep("license-api-list")
+    screen.open(world.platform.licensing_urls[0] + customer.license)
+    expect(page.get_by_text(ORGANIZATION["contactEmail"]).first).to_be_visible()
+    screen.keep("license-api")
+
+
+@pytest.mark.parametrize("service", ["organization", "licensing"])
+def test_the_documentation(world: World, screen: Screen, customer: Customer, service: str) -> None:
+    urls = {"organization": world.platform.organization_url, "licensing": world.platform.licensing_urls[0]}
+
+    page = screen.open(f"{urls[service]}/docs")
+
+    expect(page.get_by_role("heading", name=f"{service.capitalize()} service")).to_be_visible()
+    screen.keep(f"{service}-docs")
+    page.locator(".opblock-get").last.click()
+    page.get_by_role("button", name="Try it out").click()
+    page.get_by_placeholder("organizationId").fill(customer.id)
+    if service == "licensing":
+        page.get_by_placeholder("licenseId").fill(customer.license.rpartition("/")[2])
+    page.get_by_role("button", name="Execute").click()
+    expect(page.locator(".live-responses-table .response .response-col_status")).to_contain_text("200")
+    screen.keep(f"{service}-docs-tried")
+
+
+@pytest.mark.parametrize("screen", ["ko-KR"], indirect=True)
+def test_a_korean_reader_is_answered_in_korean(world: World, screen: Screen, customer: Customer) -> None:
+    page = screen.open(f"{world.platform.licensing_urls[0]}/admin/")
+
+    expect(page.locator("html")).to_have_attribute("lang", "ko")
+    screen.keep("license-admin-korean")
