@@ -3,6 +3,7 @@
 import dataclasses
 import uuid
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -89,6 +90,10 @@ def becomes(world: World, customer: Customer, instance: int, **wanted: Any) -> b
     return wait_until(look, within_s=DEADLINE_S)
 
 
+def is_answered(world: World, customer: Customer, instance: int) -> bool:
+    return world.ask(customer, instance).status_code == 200
+
+
 def test_the_cache_is_in_no_process(fragile: Fragile) -> None:
     customer = fragile.cached()
 
@@ -122,7 +127,7 @@ def test_the_organization_service_is_away(fragile: Fragile) -> None:
 
     # Those who had been turned away are let in again by themselves.
     for instance in (PATIENT, STRICT):
-        assert wait_until(lambda at=instance: world.ask(unknown, at).status_code == 200, within_s=DEADLINE_S)
+        assert wait_until(partial(is_answered, world, unknown, instance), within_s=DEADLINE_S)
         assert becomes(world, known, instance, cache="hit")
 
 

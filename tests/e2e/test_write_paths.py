@@ -45,18 +45,20 @@ class Write:
     def manage(self, *command: str) -> str:
         return manage(ORGANIZATION, self.world.platform.organization_settings, command)
 
-    def shell(self, code: str) -> None:
+    def shell(self, code: str) -> "Made":
         self.manage("shell", "-c", f"from organizations.models import Organization\n{code}")
+        return None
 
-    def psql(self, sql: str) -> None:
+    def psql(self, sql: str) -> "Made":
         url = self.world.platform.organization_settings["DATABASE_URL"]
-        argv = [postgres_program("psql"), url, "--no-psqlrc", "-v", "ON_ERROR_STOP=1", "-c", sql]
+        argv = [str(postgres_program("psql")), url, "--no-psqlrc", "-v", "ON_ERROR_STOP=1", "-c", sql]
         done = subprocess.run(argv, check=False, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
+        return None
 
     def act(self, action: str, **values: str) -> str:
         """A bulk action of the admin: choose the organization in the list, then answer the page that asks for more."""
-        chosen = {"action": action, "_selected_action": [self.id]}
+        chosen = {"action": action, "_selected_action": self.id}
         asked = self.admin.submit(self.admin.get(f"{LIST}?q={self.id}"), chosen)
         self.admin.submit(asked, values, correlation_id=self.correlation_id)
         return self.correlation_id
@@ -88,11 +90,11 @@ def admin_bulk_action(write: Write) -> Made:
 
 
 def queryset_update(write: Write) -> Made:
-    write.shell(f"Organization.objects.filter(pk={write.id!r}).update(contact_name={write.contact!r})")
+    return write.shell(f"Organization.objects.filter(pk={write.id!r}).update(contact_name={write.contact!r})")
 
 
 def queryset_bulk_update(write: Write) -> Made:
-    write.shell(
+    return write.shell(
         f"it = Organization.objects.get(pk={write.id!r})\n"
         f"it.contact_name = {write.contact!r}\n"
         "Organization.objects.bulk_update([it], ['contact_name'])"
@@ -100,17 +102,17 @@ def queryset_bulk_update(write: Write) -> Made:
 
 
 def model_save(write: Write) -> Made:
-    write.shell(
-        f"it = Organization.objects.get(pk={write.id!r})\nit.contact_name = {write.contact!r}\nit.save()",
+    return write.shell(
+        f"it = Organization.objects.get(pk={write.id!r})\nit.contact_name = {write.contact!r}\nit.save()"
     )
 
 
 def sql_update(write: Write) -> Made:
-    write.psql(f"UPDATE organizations_organization SET contact_name = '{write.contact}' WHERE id = '{write.id}'")
+    return write.psql(f"UPDATE organizations_organization SET contact_name = '{write.contact}' WHERE id = '{write.id}'")
 
 
 def sql_delete_and_insert(write: Write) -> Made:
-    write.psql(f"BEGIN; {_deletion(write)}; {_insertion(write)}; COMMIT")
+    return write.psql(f"BEGIN; {_deletion(write)}; {_insertion(write)}; COMMIT")
 
 
 def import_file(write: Write) -> Made:
@@ -131,16 +133,16 @@ def admin_delete_selected(write: Write) -> Made:
 
 
 def sql_delete(write: Write) -> Made:
-    write.psql(_deletion(write))
+    return write.psql(_deletion(write))
 
 
 def bulk_create(write: Write) -> Made:
     values = f"pk={write.id!r}, name='Acme', contact_name={write.contact!r}"
-    write.shell(f"Organization.objects.bulk_create([Organization({values})])")
+    return write.shell(f"Organization.objects.bulk_create([Organization({values})])")
 
 
 def sql_insert(write: Write) -> Made:
-    write.psql(_insertion(write))
+    return write.psql(_insertion(write))
 
 
 def _deletion(write: Write) -> str:

@@ -161,7 +161,7 @@ class World:
 
     def organization_sql(self, statement: str, *values: Any) -> None:
         with psycopg.connect(self.platform.organization_settings["DATABASE_URL"]) as connection:
-            connection.execute(statement, values)  # type: ignore[call-overload]  # wants a literal
+            connection.execute(statement, values)
 
     def _events(self, where: str, value: str) -> list[Event]:
         statement = f"""
@@ -172,7 +172,7 @@ class World:
         with psycopg.connect(
             self.platform.organization_settings["DATABASE_URL"], row_factory=class_row(Event)
         ) as connection:
-            return connection.execute(statement, [value]).fetchall()  # type: ignore[call-overload,no-any-return]
+            return connection.execute(statement, [value]).fetchall()
 
     # The licensing service.
 
@@ -219,9 +219,12 @@ class World:
             reader.assign([at])
             reader.seek(at, event.offset)
             found: list[Any] = []
-            assert wait_until(
-                lambda: bool(found.extend(reader.poll(200, max_records=1).get(at, [])) or found), within_s=DEADLINE_S
-            )
+
+            def look() -> bool:
+                found.extend(reader.poll(200, max_records=1).get(at, []))
+                return bool(found)
+
+            assert wait_until(look, within_s=DEADLINE_S), f"no record at {at}, {event.offset}"
         return found[0]
 
     def _reader(self) -> KafkaConsumer:
