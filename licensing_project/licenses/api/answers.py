@@ -37,7 +37,7 @@ def json_answer(body: bytes) -> HttpResponse:
     return HttpResponse(body, content_type="application/json")
 
 
-def tell_organization(response: HttpResponseBase, found: Found | None) -> None:
+def tell_organization(response: HttpResponseBase, request: Request, found: Found | None) -> None:
     """How the organization was found and how fresh it is proven to be; None: it could not be asked for."""
     headers = response.headers
     headers["Vary"] = "Accept, Accept-Language, Authorization, Cookie"
@@ -52,7 +52,11 @@ def tell_organization(response: HttpResponseBase, found: Found | None) -> None:
         datetime.fromtimestamp(fresh_at_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     )
     headers["Age"] = str(max(0, int(time.time() - fresh_at_s)))
-    headers["Cache-Control"] = f"private, max-age={int(settings.ORGANIZATION_LOOKUP.bound_s)}, must-revalidate"
+    if request.accepted_renderer.format == "api":
+        # A page is for a person, who may have changed the organization in the next tab.
+        headers["Cache-Control"] = "private, no-cache"
+    else:
+        headers["Cache-Control"] = f"private, max-age={int(settings.ORGANIZATION_LOOKUP.bound_s)}, must-revalidate"
     if found.value is None:
         headers["Organization-Absent"] = "?1"
     if found.source is Source.STALE:

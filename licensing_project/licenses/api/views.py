@@ -42,7 +42,7 @@ class LicenseView(GenericAPIView[License]):
         """One license by the long way, which every media type and every write can go."""
         context = {**self.get_serializer_context(), "organization": organization.fields(found.value if found else None)}
         response = Response(LicenseSerializer(license, context=context).data, status=status)
-        answers.tell_organization(response, found)
+        answers.tell_organization(response, request, found)
         answers.tell_tag(response, request, license.version, found)
         return response
 
@@ -60,7 +60,7 @@ class Licenses(LicenseView):
             raise organizations.absent(organization_id)
         context = {**self.get_serializer_context(), "organization": organization.fields(found.value)}
         response = self.get_paginated_response(LicenseSerializer(page, many=True, context=context).data)
-        answers.tell_organization(response, found)
+        answers.tell_organization(response, request, found)
         return response
 
     @schema.create_license
@@ -92,7 +92,7 @@ class SingleLicense(LicenseView):
             response = answers.json_answer(answers.spliced(row, found.value))
         else:
             return self.answer(request, row, found)
-        answers.tell_organization(response, found)
+        answers.tell_organization(response, request, found)
         answers.tell_tag(response, request, row.version, found)
         return response
 
