@@ -1,7 +1,6 @@
 """Source and Sink: what application code sends with and receives with. Neither knows a platform."""
 
 import dataclasses
-import logging
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
@@ -11,12 +10,13 @@ from event_stream.binder import LogBounds
 from event_stream.binding import Binding
 from event_stream.channel import Channel
 from event_stream.converter import converter_for
-from event_stream.errors import ConversionError, RejectedError
+from event_stream.dead_letters import is_for_another, rejections_for
+from event_stream.errors import ConversionError, RejectedError, RetryError, UnavailableError
 from event_stream.handler import Batch, Handled
 from event_stream.message import Message, OutboundRecord, Receipt, Record
 from event_stream.registry import registry
-
-logger = logging.getLogger("event_stream.sink")
+from event_stream.rejection import Rejections
+from event_stream.retry import permanent_errors
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -75,17 +75,32 @@ class Sink:
     """Receives the messages of a binding one by one: a BatchHandler around a function of one Message.
 
     The function runs in the user context that the message brought. What it raises decides what becomes of the message:
-    RejectedError passes it over with a log line, UnavailableError keeps the partition waiting and tries it again, and
-    anything else stops the worker. What can't be decoded is passed over like a rejected message.
+
+    RejectedError, `retry_permanent`   it is given up at once, as is what can't be decoded
+    UnavailableError                   the partition waits, and it is tried again for as long as it takes
+    anything else                      the same, `retry_attempts` times in all; then it is given up
+
+    What is given up goes to `rejections`: dead letters, or a log line, as the binding says. A binding without dead
+    letters gives up no message for an error of the last kind: it stops the worker.
     """
 
-    def __init__(self, binding: Binding, function: Callable[[Message[Any]], None]) -> None:
+    def __init__(
+        self, binding: Binding, function: Callable[[Message[Any]], None], *, rejections: Rejections | None = None
+    ) -> None:
         self._binding = binding
         self._function = function
+        self._rejections = rejections or rejections_for(binding)
+        self._given_up_at_once: tuple[type[Exception], ...] = (
+            ConversionError,
+            RejectedError,
+            *permanent_errors(binding),
+        )
         self._done: dict[int, int] = {}
+        self._attempts: dict[int, int] = {}
+        """By partition: how often its next record has failed."""
 
     def start(self, partition: int, log: LogBounds, committed: int | None) -> int | None:
-        self._done.pop(partition, None)
+        self._forget(partition)
         return None
 
     def handle(self, batch: Batch) -> Handled:
@@ -95,6 +110,7 @@ class Sink:
             if record.offset > done:
                 self._receive(record)
                 self._done[batch.partition] = record.offset
+                self._attempts.pop(batch.partition, None)
         self._done.pop(batch.partition, None)
         return Handled()
 
@@ -102,14 +118,32 @@ class Sink:
         return None
 
     def stop(self, partition: int) -> None:
+        self._forget(partition)
+
+    def _forget(self, partition: int) -> None:
         self._done.pop(partition, None)
+        self._attempts.pop(partition, None)
 
     def _receive(self, record: Record) -> None:
+        if is_for_another(record, self._binding.group):
+            return
         try:
             message = decode(self._binding, record)
             context, _ = correlation.from_headers(message.headers)
             with correlation.use(context):
                 self._function(message)
-        except (ConversionError, RejectedError) as error:
-            where = {"destination": record.destination, "partition": record.partition, "offset": record.offset}
-            logger.warning("message.rejected", extra={**where, "reason": str(error)})
+        except UnavailableError:
+            raise
+        except self._given_up_at_once as error:
+            self._rejections.reject(record, error, self._attempts.get(record.partition, 0) + 1)
+        except Exception as error:
+            attempt = self._attempts.get(record.partition, 0) + 1
+            if attempt < self._binding.consumer.retry_attempts:
+                self._attempts[record.partition] = attempt
+                where = f"{record.destination}[{record.partition}] at offset {record.offset}"
+                raise RetryError(f"{where}: {type(error).__name__}: {error}", attempt) from error
+            if not self._binding.consumer.dead_letters:
+                raise
+            self._rejections.reject(record, error, attempt)
+        else:
+            self._rejections.accepted()

@@ -1,6 +1,6 @@
 """What a messaging platform must offer. Binders implement it; nothing else in the package knows a platform."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
@@ -100,3 +100,9 @@ class Binder(Protocol):
     def producer(self, binding: Binding) -> Producer: ...
 
     def consumer(self, binding: Binding, listener: RebalanceListener) -> Consumer: ...
+
+    def read(self, binding: Binding) -> Iterator[Record]:
+        """All that the destination holds when asked, each partition in order, without a group and leaving no trace.
+
+        Raises UnavailableError where the platform, or the destination, is not there.
+        """

@@ -30,6 +30,14 @@ class ConsumerSettings:
     retry_initial_ms: int = 200
     retry_max_ms: int = 10_000
     """A partition whose handler needs a server that is away waits between these two, doubling each time."""
+    retry_attempts: int = 3
+    """How often a sink tries a message that fails otherwise, waiting likewise, before it is given up."""
+    retry_permanent: tuple[str, ...] = ()
+    """Dotted paths of errors that trying again can't mend: a message that they come of is given up at once."""
+    dead_letters: bool = False
+    """Park what is given up on <destination>.<group>.dlq; else it is logged and passed over."""
+    dead_letter_limit: int = 100
+    """That many in a row may be parked; one more stops the worker."""
     properties: Mapping[str, Any] = field(default_factory=dict)
     """The binder's own: see its documentation."""
 

@@ -1,12 +1,13 @@
 """A channel: where a binding leads. Sources and workers meet the platform here and nowhere else."""
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import Future
 
 from event_stream.binder import Binder, Capabilities, Consumer, Producer, RebalanceListener
 from event_stream.binding import Binding
 from event_stream.errors import ConfigurationError
-from event_stream.message import OutboundRecord, Receipt
+from event_stream.message import OutboundRecord, Receipt, Record
 
 
 class Channel:
@@ -29,6 +30,10 @@ class Channel:
     def partition_count(self) -> int:
         """How many partitions the destination has. Raises UnavailableError when the platform can't be asked."""
         return self._connected().partition_count(self.binding.destination)
+
+    def read(self) -> Iterator[Record]:
+        """All that the destination holds by now. Raises UnavailableError where it is not there."""
+        return self._binder.read(self.binding)
 
     def subscribe(self, listener: RebalanceListener) -> Consumer:
         """A consumer of its own for the binding's group."""

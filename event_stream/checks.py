@@ -3,6 +3,7 @@
 event_stream.E001   a key of the setting: missing, unknown, of the wrong type or out of range
 event_stream.E002   a binder that can't be made from its entry
 event_stream.E003   a binding that asks its binder for something it can't do
+event_stream.E004   an error of `retry_permanent` that is none
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from event_stream import conf
 from event_stream.binder import Binder
 from event_stream.errors import ConfigurationError
 from event_stream.registry import make_binder
+from event_stream.retry import permanent_errors
 
 
 def check_setting(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
@@ -33,6 +35,10 @@ def check_setting(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> l
 
 def _check_bindings(configuration: conf.Configuration, binders: Mapping[str, Binder]) -> Iterator[CheckMessage]:
     for binding in configuration.bindings.values():
+        try:
+            permanent_errors(binding)
+        except ConfigurationError as error:
+            yield Error(f"{conf.SETTING}['bindings'][{binding.name!r}]{error}", id="event_stream.E004")
         if binding.binder in binders:
             try:
                 binders[binding.binder].check(binding)

@@ -140,6 +140,10 @@ def _consumer(entry: Table) -> ConsumerSettings:
         idle_interval_ms=entry.integer("idle_interval_ms", 1000, minimum=10, maximum=_HOUR_MS),
         retry_initial_ms=entry.integer("retry_initial_ms", 200, minimum=1, maximum=_HOUR_MS),
         retry_max_ms=entry.integer("retry_max_ms", 10_000, minimum=1, maximum=_HOUR_MS),
+        retry_attempts=entry.integer("retry_attempts", 3, minimum=1, maximum=1000),
+        retry_permanent=entry.texts("retry_permanent"),
+        dead_letters=entry.flag("dead_letters", default=False),
+        dead_letter_limit=entry.integer("dead_letter_limit", 100, minimum=1, maximum=1_000_000),
         properties=entry.table("properties").rest(),
     )
     if result.retry_max_ms < result.retry_initial_ms:

@@ -5,6 +5,8 @@ EventStreamError
 ├── ConversionError      bytes that are no message of their content type: never right later, so never retried
 ├── RejectedError        a handler's word that this message can never be handled: never retried
 ├── UnavailableError     a server needed for the work can't be reached now: the same message is tried again
+│   └── RetryError       a handler failed, and has attempts left for this message
+├── TooManyDeadLettersError   so many in a row that the fault must be elsewhere: the worker stops
 └── PublishError         the platform did not acknowledge a message
     └── UnsendableError  and never will (too large, say): the message is parked
 """
@@ -28,6 +30,18 @@ class RejectedError(EventStreamError):
 
 class UnavailableError(EventStreamError):
     """A server needed to handle a message is away; the message is to be tried again."""
+
+
+class RetryError(UnavailableError):
+    """A handler failed with what may go right later. `attempt` is how often it has tried this message."""
+
+    def __init__(self, text: str, attempt: int) -> None:
+        super().__init__(text)
+        self.attempt = attempt
+
+
+class TooManyDeadLettersError(EventStreamError):
+    """More messages in a row could not be handled than the binding allows."""
 
 
 class PublishError(EventStreamError):

@@ -18,11 +18,14 @@ class Message(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class OutboundRecord:
-    """A serialized message on its way out. Without a partition the platform places it by its key."""
+    """A serialized message on its way out. Without a partition the platform places it by its key.
+
+    `value` is None for a tombstone.
+    """
 
     destination: str
     key: bytes | None
-    value: bytes
+    value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = ()
     partition: int | None = None
 

@@ -1,6 +1,11 @@
-"""How long to wait before the next attempt."""
+"""Which errors are worth another attempt, and how long to wait before it."""
 
 import random
+
+from django.utils.module_loading import import_string
+
+from event_stream.binding import Binding
+from event_stream.errors import ConfigurationError
 
 _random = random.SystemRandom()
 
@@ -13,3 +18,26 @@ def backoff_s(attempt: int, initial_s: float, maximum_s: float) -> float:
     # 2.0 ** 64 is beyond any maximum, and keeps the power finite.
     whole = min(maximum_s, initial_s * 2.0 ** min(attempt - 1, 64))
     return whole * _random.uniform(0.5, 1.0)
+
+
+def permanent_errors(binding: Binding) -> tuple[type[Exception], ...]:
+    """The errors that the binding says can't be mended by trying again. Raises ConfigurationError."""
+    return tuple(_error_class(dotted) for dotted in binding.consumer.retry_permanent)
+
+
+def retry_budget_s(binding: Binding) -> float:
+    """The longest that one message can hold up its partition by failing, without the time that its handler takes."""
+    settings = binding.consumer
+    pauses = (settings.retry_initial_ms * 2.0 ** min(attempt, 64) for attempt in range(settings.retry_attempts - 1))
+    return sum(min(settings.retry_max_ms, pause) for pause in pauses) / 1000
+
+
+def _error_class(dotted: str) -> type[Exception]:
+    should_be = "it should be the dotted path of a class of errors"
+    try:
+        found = import_string(dotted if "." in dotted else f"builtins.{dotted}")
+    except ImportError as error:
+        raise ConfigurationError(f"['consumer']['retry_permanent'] has {dotted!r}; {should_be} ({error})") from error
+    if not isinstance(found, type) or not issubclass(found, Exception):
+        raise ConfigurationError(f"['consumer']['retry_permanent'] has {dotted!r}; {should_be}")
+    return found

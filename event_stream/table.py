@@ -51,6 +51,21 @@ class Table:
             return default
         return value
 
+    def flag(self, key: str, *, default: bool) -> bool:
+        value = self._take(key, default)
+        if not isinstance(value, bool):
+            self.wrong(key, f"is {value!r}; it should be True or False")
+            return default
+        return value
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """A list of non-empty strings; none where it is wrong or absent."""
+        value = self._take(key, ())
+        if not isinstance(value, list | tuple) or not all(isinstance(each, str) and each for each in value):
+            self.wrong(key, f"is {value!r}; it should be a list of non-empty strings")
+            return ()
+        return tuple(value)
+
     def table(self, key: str, *, required: bool = False) -> "Table":
         """A dict with string keys; an empty one where it is wrong or absent."""
         value = self._take(key, {}, required=required, should_be="a dict")

@@ -6,7 +6,8 @@ What it promises a handler, whatever the platform:
 * Nothing sleeps between polls. A handler whose server is away has its partition paused and tried again later, with
   growing pauses, and the other partitions go on.
 * What is committed is what has been handled, and only while the partition is ours.
-* An error that is not UnavailableError is fatal: what is finished is committed, the group is left, the error raised.
+* An error that is not UnavailableError (a RetryError is one) is fatal: what is finished is committed, the group is
+  left, the error raised.
 
 Log events, on logger "event_stream.worker": worker.ready, worker.batch, worker.rewound, worker.restarted,
 worker.paused, worker.resumed, worker.unavailable, worker.available, worker.lost, worker.failed, worker.stopped.
@@ -22,7 +23,7 @@ from event_stream import worker_log
 from event_stream.binder import Consumer, LogBounds
 from event_stream.channel import Channel
 from event_stream.clock import Clock, SystemClock
-from event_stream.errors import UnavailableError
+from event_stream.errors import RetryError, UnavailableError
 from event_stream.handler import Batch, BatchHandler, Handled, Rewind
 from event_stream.message import Record
 from event_stream.partition import Partition
@@ -239,7 +240,7 @@ class Worker:
         return result
 
     def _pause(self, partition: Partition, error: UnavailableError) -> None:
-        partition.attempts += 1
+        partition.attempts = error.attempt if isinstance(error, RetryError) else partition.attempts + 1
         pause_s = backoff_s(
             partition.attempts, self._settings.retry_initial_ms / 1000, self._settings.retry_max_ms / 1000
         )

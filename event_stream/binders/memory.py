@@ -8,7 +8,7 @@ import threading
 import time
 import zlib
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -48,6 +48,9 @@ class MemoryBinder:
     def consumer(self, binding: Binding, listener: RebalanceListener) -> Consumer:
         return _MemoryConsumer(self, binding.destination, binding.group or "", listener)
 
+    def read(self, binding: Binding) -> Iterator[Record]:
+        return iter(self.sent(binding.destination))
+
     def sent(self, destination: str) -> list[Record]:
         """Everything in a destination, by partition and in order."""
         with self._changed:
@@ -70,7 +73,7 @@ class MemoryBinder:
         return at
 
     def _anywhere(self, record: OutboundRecord) -> int:
-        return zlib.crc32(record.value) % self.partitions
+        return zlib.crc32(record.value or b"") % self.partitions
 
     def _log(self, destination: str) -> list[list[Record]]:
         return self._logs.setdefault(destination, [[] for _ in range(self.partitions)])

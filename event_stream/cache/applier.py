@@ -1,6 +1,7 @@
 """Keeps a cache in step with a log: Redis holds a prefix of it, and the watermark says which."""
 
 import logging
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
@@ -13,6 +14,7 @@ from event_stream.cache.protocol import FencedCache
 from event_stream.errors import ConfigurationError, ConversionError
 from event_stream.handler import Batch, Handled, Rewind
 from event_stream.message import Record
+from event_stream.rejection import LoggedRejections, Rejections
 
 logger = logging.getLogger("event_stream.cache")
 
@@ -21,33 +23,18 @@ MAX_RECORDS = 500
 
 Decode: TypeAlias = Callable[[Record], Change | Heartbeat | None]
 """What a record tells; None: nothing that matters here. Raises ConversionError for what can't be read."""
-Reject: TypeAlias = Callable[[Record, ConversionError], None]
-"""Given a record that can't be read, after its eviction and before its offset counts as done; may be given it again."""
-
-
-def log_rejected(record: Record, error: ConversionError) -> None:
-    """The record is passed over; this line is all that is kept of it."""
-    logger.warning(
-        "message.rejected",
-        extra={
-            "destination": record.destination,
-            "partition": record.partition,
-            "offset": record.offset,
-            "error": str(error),
-        },
-    )
 
 
 class CacheApplier:
     """A BatchHandler that evicts what has changed. It keeps nothing itself: any number may run, the watermark decides.
 
-    A record that can't be read evicts by its key (fail-open: what it meant is asked anew) and goes to `reject`.
+    A record that can't be read evicts by its key (fail-open: what it meant is asked anew) and goes to `rejections`.
     """
 
-    def __init__(self, cache: FencedCache, decode: Decode, *, reject: Reject = log_rejected) -> None:
+    def __init__(self, cache: FencedCache, decode: Decode, *, rejections: Rejections | None = None) -> None:
         self._cache = cache
         self._decode = decode
-        self._reject = reject
+        self._rejections = rejections or LoggedRejections()
 
     def start(self, partition: int, log: LogBounds, committed: int | None) -> int:
         """After the watermark; where the log has no such place, at the group's commit or its start, in a new epoch."""
@@ -93,14 +80,13 @@ class CacheApplier:
                 return position
 
     def _apply(self, partition: int, predecessor: int, records: Sequence[Record]) -> Handled | Rewind:
-        digest, unreadable = self._read(records)
+        digest, unreadable, changes = self._read(records)
         suspects = [Eviction(id) for record, _ in unreadable if (id := id_in(record.key))]
         evictions = digest.evictions()
         # A producer that gives no key puts its records anywhere: their ids' homes have watermarks of their own.
         strays = [each for each in evictions if self._cache.keys.home(each.id) != partition]
         self._cache.evict(suspects + strays)
-        for record, error in unreadable:
-            self._reject(record, error)
+        self._give_up(unreadable, changes)
         at_home = [each for each in evictions if self._cache.keys.home(each.id) == partition]
         outcome = self._cache.apply(partition, predecessor, records[-1].offset, at_home, digest.as_of_ms)
         if isinstance(outcome, OutOfStep):
@@ -111,8 +97,22 @@ class CacheApplier:
             self._log_applied(partition, records, digest)
         return Handled(routine=not evictions and not unreadable)
 
-    def _read(self, records: Sequence[Record]) -> tuple[Digest, list[tuple[Record, ConversionError]]]:
+    def _give_up(self, unreadable: Sequence[tuple[Record, ConversionError]], changes: Sequence[int]) -> None:
+        """In the order of the log: a change between two unreadable records parts them."""
+        waiting = deque(changes)
+        for record, error in unreadable:
+            if waiting and waiting[0] < record.offset:
+                self._rejections.accepted()
+                while waiting and waiting[0] < record.offset:
+                    waiting.popleft()
+            self._rejections.reject(record, error)
+        if waiting:
+            self._rejections.accepted()
+
+    def _read(self, records: Sequence[Record]) -> tuple[Digest, list[tuple[Record, ConversionError]], list[int]]:
+        """What they say, those that can't be read, and the offsets of the changes."""
         digest = Digest()
+        changes: list[int] = []
         unreadable: list[tuple[Record, ConversionError]] = []
         # Later than that, a heartbeat would outlive every true one: clocks are not that far apart.
         latest_ms = self._cache.clock.now_ms() + int(self._cache.settings.bound_s * 1000)
@@ -126,7 +126,9 @@ class CacheApplier:
                 unreadable.append((record, ConversionError(f"a heartbeat from the future: {told.as_of_ms} ms")))
             else:
                 digest.add(told)
-        return digest, unreadable
+                if isinstance(told, Change):
+                    changes.append(record.offset)
+        return digest, unreadable, changes
 
     def _log_applied(self, partition: int, records: Sequence[Record], digest: Digest) -> None:
         occurred_at_ms = digest.occurred_at_ms

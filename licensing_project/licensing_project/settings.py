@@ -119,6 +119,7 @@ CACHES = {
 ORG_CHANGE_PARTITIONS = count("ORG_CHANGE_PARTITIONS", 6, "partitions of the topic")
 ORG_CHANGE_TOPIC = text("ORG_CHANGE_TOPIC", "the name of the topic", default="orgChangeTopic")
 LICENSING_GROUP = text("LICENSING_GROUP", "the name of the consumer group", default="licensingGroup")
+DEAD_LETTER_LIMIT = count("DEAD_LETTER_LIMIT", 100, "messages in a row that may be parked before the worker stops")
 EVENT_STREAM = {
     "default_binder": "kafka",
     "binders": {
@@ -133,9 +134,17 @@ EVENT_STREAM = {
             "group": LICENSING_GROUP,
             "content_type": "application/json",
             "binder": "kafka",
-            "consumer": {"batch_size": 500},
-            # The worker asks how many partitions there are, and hears of SIGTERM after the answer.
-            "producer": {"properties": {"max_block_ms": 500}},
+            "consumer": {"batch_size": 500, "dead_letters": True, "dead_letter_limit": DEAD_LETTER_LIMIT},
+            # The worker asks how many partitions there are and parks dead letters, and hears of SIGTERM after that. A
+            # dead letter is larger than its message: headers say what happened.
+            "producer": {
+                "properties": {
+                    "max_block_ms": 500,
+                    "request_timeout_ms": 1_000,
+                    "delivery_timeout_ms": 1_500,
+                    "max_request_size": 2_097_152,
+                }
+            },
         },
         # `cache_audit` gets a copy of each message for itself.
         "auditOrgChanges": {

@@ -1,5 +1,6 @@
 """Both services and their workers as processes on given servers, for `./manage_scripts/run` and the tests alike."""
 
+import dataclasses
 import secrets
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,7 +14,7 @@ from manage_scripts.stack.ports import free_port
 from manage_scripts.stack.process import SupervisedProcess
 from manage_scripts.stack.servers import Servers
 from manage_scripts.stack.together import start_together, stop_together
-from manage_scripts.stack.topics import Topic, create_topics, read_topics
+from manage_scripts.stack.topics import create_topics, read_topics
 
 DEFAULT_TOPIC = "orgChangeTopic"
 
@@ -49,8 +50,12 @@ class Platform:
         ports = [*licensing_ports, *(free_port() for _ in range(licensing - len(licensing_ports)))]
         self.organization_url = f"http://127.0.0.1:{org_port}"
         self.licensing_urls = [f"http://127.0.0.1:{port}" for port in ports]
-        definition = next(each for each in read_topics() if each.name == DEFAULT_TOPIC)
-        self._topic = Topic(topic, definition.partitions, definition.copies, definition.in_sync, definition.settings)
+        definitions = read_topics()
+        definition = next(each for each in definitions if each.name == DEFAULT_TOPIC)
+        # Those of another name have its dead letters beside them, too.
+        self._topics = [
+            dataclasses.replace(each, name=each.name.replace(DEFAULT_TOPIC, topic, 1)) for each in definitions
+        ]
         shared = {
             "REDIS_URL": redis_url or servers.redis_url,
             "KAFKA_BOOTSTRAP_SERVERS": servers.kafka_bootstrap_servers,
@@ -103,7 +108,7 @@ class Platform:
             steps: list[Future[None] | Future[list[str]]] = [
                 pool.submit(prepare, ORGANIZATION, self.organization_settings),
                 pool.submit(prepare, LICENSING, self.licensing_settings),
-                pool.submit(create_topics, self.servers.kafka_bootstrap_servers, [self._topic]),
+                pool.submit(create_topics, self.servers.kafka_bootstrap_servers, self._topics),
             ]
             for step in steps:
                 step.result()

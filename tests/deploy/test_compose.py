@@ -130,9 +130,12 @@ def test_the_settings_accept_the_environment_and_read_all_of_it(
     assert set(given) - set(json.loads(ended.stdout.splitlines()[-1])) == set()
 
 
-def test_the_topic_is_the_one_of_topics_yaml(services: dict[str, dict[str, Any]]) -> None:
-    (topic,) = yaml.safe_load((DEPLOY / "kafka/topics.yaml").read_text())["topics"]
-    options = services["topics"]["command"][1:]
+@pytest.mark.parametrize(("number", "service"), [(0, "topics"), (1, "dead-letter-topic")])
+def test_the_topics_are_those_of_topics_yaml(services: dict[str, dict[str, Any]], number: int, service: str) -> None:
+    topics = yaml.safe_load((DEPLOY / "kafka/topics.yaml").read_text())["topics"]
+    assert len(topics) == 2
+    topic = topics[number]
+    options = services[service]["command"][1:]
 
     assert f"--topic={topic['name']}" in options
     assert f"--partitions={topic['partitions']}" in options

@@ -9,9 +9,10 @@ import pytest
 from event_stream.cache import CacheApplier, Change, FencedCache, FillOutcome, State
 from event_stream.cache.answers import MISS
 from event_stream.cache.applier import MAX_RECORDS
-from event_stream.errors import ConfigurationError, ConversionError, UnavailableError
+from event_stream.errors import ConfigurationError, UnavailableError
 from event_stream.handler import Batch, Handled, Rewind
 from event_stream.message import Record
+from event_stream.rejection import LoggedRejections
 from manage_scripts.stack.ports import free_port
 from tests.event_stream.cache_world import (
     NOW_MS,
@@ -318,10 +319,11 @@ def test_a_record_that_cannot_be_read_evicts_by_its_key_and_is_handed_on(cache: 
     log.add(event(after, 8))
     rejected: list[tuple[int, str, int, bytes | None]] = []
 
-    def reject(record: Record, error: ConversionError) -> None:
-        rejected.append((record.offset, str(error), offset_in_redis(cache), raw(cache, id)))
+    class Kept(LoggedRejections):
+        def reject(self, record: Record, error: Exception, attempts: int = 1) -> None:
+            rejected.append((record.offset, str(error), offset_in_redis(cache), raw(cache, id)))
 
-    worker = Reader(CacheApplier(cache, decode, reject=reject), log)
+    worker = Reader(CacheApplier(cache, decode, rejections=Kept()), log)
     worker.begin()
     worker.drain()
     assert [each[0] for each in rejected] == [record.offset for record in poison]
@@ -342,11 +344,12 @@ def test_without_a_place_for_them_records_that_cannot_be_read_are_logged(
 
 
 def test_where_a_rejected_record_cannot_be_kept_the_batch_is_not_done(cache: FencedCache, log: Log) -> None:
-    def reject(record: Record, error: ConversionError) -> None:
-        raise UnavailableError("no place to keep it")
+    class Full(LoggedRejections):
+        def reject(self, record: Record, error: Exception, attempts: int = 1) -> None:
+            raise UnavailableError("no place to keep it")
 
     log.add(b"{")
-    worker = Reader(CacheApplier(cache, decode, reject=reject), log)
+    worker = Reader(CacheApplier(cache, decode, rejections=Full()), log)
     worker.begin()
     with pytest.raises(UnavailableError):
         worker.step()

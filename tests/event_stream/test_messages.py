@@ -62,7 +62,7 @@ def test_sends_what_the_books_consumer_evicts_on() -> None:
     assert set(sent) == {"contentType", "tmx-correlation-id", "tmx-user-id", "tmx-org-id"}
     assert b"Bearer" not in b"".join(sent.values())
     assert out.key == ID.encode()
-    assert json.loads(out.value) == payload
+    assert json.loads(out.value or b"") == payload
 
 
 def test_headers_of_the_message_take_precedence_over_the_context() -> None:

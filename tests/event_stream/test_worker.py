@@ -296,7 +296,7 @@ class TestSink:
         assert seen == [1, 3]
         rejected = [vars(record) for record in caplog.records if record.message == "message.rejected"]
         assert [(each["offset"], each["partition"]) for each in rejected] == [(1, 0), (2, 0)]
-        assert rejected[1]["reason"] == "two is not for us"
+        assert rejected[1]["error"] == "two is not for us"
 
     def test_goes_on_in_the_middle_of_a_batch(self, binder: MemoryBinder, send: Callable[..., None]) -> None:
         seen: list[int] = []

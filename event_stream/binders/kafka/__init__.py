@@ -6,14 +6,16 @@ take further ones in their "properties". What the guarantees of this package res
 can't be set.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from event_stream.binder import Capabilities, Consumer, Producer, RebalanceListener
 from event_stream.binders.kafka import properties as checked
 from event_stream.binders.kafka.consumer import KafkaConsumer
+from event_stream.binders.kafka.history import history
 from event_stream.binders.kafka.producer import KafkaProducer
 from event_stream.binding import Binding
+from event_stream.message import Record
 
 
 class KafkaBinder:
@@ -35,3 +37,6 @@ class KafkaBinder:
 
     def consumer(self, binding: Binding, listener: RebalanceListener) -> Consumer:
         return KafkaConsumer(checked.consumer_properties(self._properties, binding), binding.destination, listener)
+
+    def read(self, binding: Binding) -> Iterator[Record]:
+        return history(checked.consumer_properties(self._properties, binding), binding.destination)

@@ -13,6 +13,7 @@ from event_stream.binder import LogBounds, RebalanceListener
 from event_stream.binders.kafka.commits import Commits
 from event_stream.binders.kafka.connection import Connection
 from event_stream.binders.kafka.rebalance import Rebalances
+from event_stream.binders.kafka.records import as_record
 from event_stream.errors import UnavailableError
 from event_stream.message import Record
 
@@ -52,7 +53,7 @@ class KafkaConsumer:
                 if remaining_ms == 0:
                     break
         self._hand_on()
-        return {at.partition: [_record(each) for each in records] for at, records in found.items()}
+        return {at.partition: [as_record(each) for each in records] for at, records in found.items()}
 
     def seek(self, partition: int, offset: int) -> None:
         self._client.seek(self._at(partition), offset)
@@ -136,18 +137,6 @@ def _unavailable() -> Iterator[None]:
         yield
     except RetriableError as error:
         raise UnavailableError(f"Kafka does not answer: {error}") from error
-
-
-def _record(each: Any) -> Record:
-    return Record(
-        destination=each.topic,
-        partition=each.partition,
-        offset=each.offset,
-        key=each.key,
-        value=each.value,
-        headers=tuple((name, value or b"") for name, value in each.headers),
-        timestamp_ms=each.timestamp,
-    )
 
 
 def _abandon(client: Any) -> None:

@@ -82,7 +82,7 @@ class KafkaProducer:
 def _publish_error(record: OutboundRecord, error: Exception, *, for_good: bool) -> PublishError:
     where = record.destination if record.partition is None else f"{record.destination}[{record.partition}]"
     kind = UnsendableError if for_good else PublishError
-    result = kind(f"{where} did not take a message of {len(record.value)} bytes: {error}")
+    result = kind(f"{where} did not take a message of {len(record.value or b'')} bytes: {error}")
     result.__cause__ = error
     return result
 

@@ -96,7 +96,20 @@ def consumer_properties(binder: Mapping[str, Any], binding: Binding) -> dict[str
     _check_order(merged, path, "heartbeat_interval_ms", "session_timeout_ms")
     _check_order(merged, path, "session_timeout_ms", "max_poll_interval_ms")
     _check_order(merged, path, "fetch_max_wait_ms", "request_timeout_ms")
+    if binding.consumer.dead_letters:
+        _check_poll_budget(merged, producer_properties(binder, binding.producer.properties), binding)
     return merged
+
+
+def _check_poll_budget(consumer: Mapping[str, Any], producer: Mapping[str, Any], binding: Binding) -> None:
+    """A retry never waits between polls, but parking does: as many as may follow one another have to fit in."""
+    slowest_ms = producer["max_block_ms"] + producer["delivery_timeout_ms"]
+    limit_ms = consumer["max_poll_interval_ms"]
+    if slowest_ms >= limit_ms:
+        raise ConfigurationError(
+            f"['consumer']['properties']['max_poll_interval_ms'] is {limit_ms}; it should be above {slowest_ms}, "
+            f"the max_block_ms and delivery_timeout_ms that parking one dead letter of {binding.name!r} may take"
+        )
 
 
 def check_destination(destination: str) -> None:

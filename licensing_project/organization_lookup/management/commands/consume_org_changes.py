@@ -8,9 +8,11 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from event_stream.binding import Binding
 from event_stream.cache import CacheApplier
 from event_stream.channel import Channel
-from event_stream.errors import ConfigurationError, UnavailableError
+from event_stream.dead_letters import dead_letter_channel, rejections_for
+from event_stream.errors import ConfigurationError, TooManyDeadLettersError, UnavailableError
 from event_stream.registry import registry
 from event_stream.stopping import stop_on_signals
 from event_stream.worker import Until, Worker
@@ -59,10 +61,13 @@ class Command(BaseCommand):
         finally:
             # It was connected for this question only: a worker sends nothing.
             channel.close(_CLOSE_TIMEOUT_S)
-        applier = CacheApplier(lookup.current().cache, OrganizationChanges(channel.binding))
+        _look_for_dead_letter_destination(channel.binding)
+        applier = CacheApplier(
+            lookup.current().cache, OrganizationChanges(channel.binding), rejections=rejections_for(channel.binding)
+        )
         try:
             Worker(BINDING, applier).run(stop.is_set, options["until"] or Until.STOPPED)
-        except ConfigurationError as error:
+        except (ConfigurationError, TooManyDeadLettersError) as error:
             raise CommandError(str(error)) from error
 
 
@@ -86,3 +91,18 @@ def _partitions_agree(channel: Channel, stop: threading.Event) -> bool:
             )
         return True
     return False
+
+
+def _look_for_dead_letter_destination(binding: Binding) -> None:
+    """It is needed only once a message can't be read: evictions do not wait for it, but somebody should be told now."""
+    if not binding.consumer.dead_letters:
+        return
+    channel = dead_letter_channel(binding)
+    try:
+        channel.partition_count()
+    except UnavailableError as error:
+        mend = "./manage_scripts/create_topics makes the topic; until then a message that can't be read waits"
+        extra = {"destination": channel.binding.destination, "error": str(error), "mend": mend}
+        logger.warning("dead_letters.unreachable", extra=extra)
+    finally:
+        channel.close(_CLOSE_TIMEOUT_S)

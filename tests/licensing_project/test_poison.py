@@ -1,0 +1,251 @@
+"""Messages that nobody should ever send: none stops the worker, each evicts by its key and is parked exactly once."""
+
+import contextlib
+import json
+import threading
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+from django.conf import settings as django_settings
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
+from kafka.admin import KafkaAdminClient
+
+from event_stream import Binding, Channel, OutboundRecord
+from event_stream.binders.kafka import KafkaBinder
+from event_stream.cache import CacheApplier, Demand, State
+from event_stream.dead_letters import Letter, Parking, dead_letter_binding
+from event_stream.dead_letters.letter import read
+from event_stream.partitioner import partition_for
+from event_stream.testing.waiting import wait_until
+from event_stream.worker import Until, Worker
+from organization_lookup import lookup
+from organization_lookup.handlers import OrganizationChanges
+from tests.licensing_project.organization_service import NASA
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("organization_service")]
+PARTITIONS = 6
+FUZZED = 500
+
+
+@dataclass(frozen=True)
+class Platform:
+    """A topic and its dead-letter topic, with a worker that has no commits yet."""
+
+    binder: KafkaBinder
+    binding: Binding
+    channel: Channel
+
+    def send(self, value: bytes | None, key: bytes | None, headers: tuple[tuple[str, bytes], ...] = ()) -> int:
+        record = OutboundRecord(self.binding.destination, key, value, headers, None if key else 0)
+        return self.channel.publish(record).result(10).offset
+
+    def applier(self) -> CacheApplier:
+        parking = Parking(Channel(dead_letter_binding(self.binding), self.binder), self.binding)
+        return CacheApplier(lookup.current().cache, OrganizationChanges(self.binding), rejections=parking)
+
+    def consume(self) -> None:
+        """To where the topic ends now. Raises what stops the worker."""
+        Worker(self.binding.name, self.applier(), channel=Channel(self.binding, self.binder)).run(
+            lambda: False, Until.CAUGHT_UP
+        )
+
+    def letters(self) -> list[Letter]:
+        found = [read(record) for record in self.binder.read(dead_letter_binding(self.binding))]
+        return [each for each in found if isinstance(each, Letter)]
+
+
+@pytest.fixture
+def platform(kafka_bootstrap_servers: str) -> Iterator[Platform]:
+    binder = KafkaBinder("kafka", {"bootstrap_servers": kafka_bootstrap_servers.split(",")})
+    topic = f"poison-{uuid.uuid4().hex}"
+    bindings: Any = django_settings.EVENT_STREAM["bindings"]
+    ours = bindings["inboundOrgChanges"]
+    binding = Binding("in", topic, "kafka", group=f"group-of-{topic}")
+    binding = replace(
+        binding,
+        consumer=replace(binding.consumer, dead_letters=True, dead_letter_limit=10_000),
+        producer=replace(binding.producer, properties=ours["producer"]["properties"]),
+    )
+    client = KafkaAdminClient(bootstrap_servers=kafka_bootstrap_servers.split(","))
+    larger = {"max.message.bytes": "2097152"}
+    wanted = {topic: {}, dead_letter_binding(binding).destination: larger}
+    client.create_topics(
+        {name: {"num_partitions": PARTITIONS, "replication_factor": 1, "configs": c} for name, c in wanted.items()}
+    )
+    client.close()
+    channel = Channel(binding, binder)
+    yield Platform(binder, binding, channel)
+    channel.close(5)
+
+
+def change(id: str, **more: Any) -> bytes:
+    return json.dumps({"action": "UPDATED", "organizationId": id, "correlationId": "c", **more}).encode()
+
+
+def cached(id: str) -> bool:
+    return lookup.current().cache.read(id).state is State.HIT
+
+
+REJECTED = {
+    "random bytes": b"\x8f\x00\xff\x13",
+    "cut off": b'{"action": "UPDATED", "organiz',
+    "empty": b"",
+    "null": None,
+    "no object": b"[1, 2]",
+    "a number too long": b'{"action": "UPDATED", "organizationId": ' + b"9" * 5_000 + b"}",
+    "deeper than a stack": b"[" * 100_000,
+    "action of a wrong type": b'{"action": {"a": 1}, "organizationId": "x"}',
+    "id of a wrong type": b'{"action": "UPDATED", "organizationId": 12}',
+    "id is none": change("not-a-uuid"),
+    "huge": b"{" + b"x" * 900_000,
+}
+
+
+@pytest.mark.parametrize("value", REJECTED.values(), ids=REJECTED)
+def test_what_can_not_be_read_evicts_is_parked_once_and_the_next_is_applied(
+    platform: Platform, value: bytes | None
+) -> None:
+    platform.consume()
+    lookup.current().find(NASA, Demand())
+    assert cached(NASA)
+    offset = platform.send(value, NASA.encode(), (("tmx-correlation-id", b"c"),))
+    other = str(uuid.uuid4())
+    platform.send(change(other, version=5), other.encode())
+    platform.consume()
+    assert not cached(NASA)
+    assert lookup.current().cache.lease(other) is not None
+    [letter] = platform.letters()
+    assert (letter.key, letter.value, letter.omitted) == (NASA.encode(), value, False)
+    assert letter.headers == (("tmx-correlation-id", b"c"),)
+    assert (letter.origin.partition, letter.origin.offset) == (partition_for(NASA.encode(), PARTITIONS), offset)
+    assert letter.error == "event_stream.errors.ConversionError"
+    # Whoever takes over begins after it.
+    platform.consume()
+    assert len(platform.letters()) == 1
+
+
+@pytest.mark.parametrize("key", [b"", None, b"\xff\xfe", b"k" * 3_000], ids=["empty", "none", "no text", "long"])
+def test_a_key_that_names_nobody_evicts_nobody_and_is_kept_as_it_was(platform: Platform, key: bytes | None) -> None:
+    platform.send(b"{", key)
+    platform.consume()
+    assert [(letter.key, letter.value) for letter in platform.letters()] == [(key, b"{")]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [change(NASA, version=2**60), change(NASA, version=-1), change(NASA, version="x"), change(NASA, new={"a": [1]})],
+    ids=["future version", "negative version", "version of a wrong type", "keys of a later time"],
+)
+def test_what_is_odd_but_names_an_organization_evicts_and_is_not_parked(platform: Platform, value: bytes) -> None:
+    platform.consume()
+    lookup.current().find(NASA, Demand())
+    platform.send(value, NASA.encode())
+    platform.consume()
+    assert not cached(NASA)
+    assert platform.letters() == []
+
+
+def test_an_unknown_action_is_passed_over(platform: Platform) -> None:
+    platform.send(b'{"action": "MERGED", "organizationId": "x"}', NASA.encode())
+    platform.consume()
+    assert platform.letters() == []
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
+    max_leaves=10,
+)
+ALMOST = st.fixed_dictionaries(
+    {},
+    optional={
+        "action": st.sampled_from(["CREATED", "UPDATED", "DELETED", "SAVE", "GET", "X"]) | JSON,
+        "organizationId": st.uuids().map(str) | JSON,
+        "version": st.integers() | JSON,
+        "occurredAt": st.datetimes().map(str) | JSON,
+        "correlationId": JSON,
+        "asOf": JSON,
+    },
+)
+VALUES = (
+    st.none()
+    | st.binary(max_size=200)
+    | JSON.map(lambda value: json.dumps(value).encode())
+    | ALMOST.map(lambda value: json.dumps(value).encode())
+)
+KEYS = st.none() | st.binary(max_size=40) | st.uuids().map(lambda key: str(key).encode())
+HEADERS = st.lists(
+    st.tuples(
+        st.sampled_from(["contentType", "tmx-correlation-id", "spring_json_header_types", "dead-letter-id", "x"]),
+        st.binary(max_size=40) | st.just(b"application/json"),
+    ),
+    max_size=3,
+).map(tuple)
+
+
+def test_five_hundred_fuzzed_messages_never_stop_a_worker(platform: Platform) -> None:
+    """The oracle asks the decoder alone, without worker, Kafka or Redis, what it refuses."""
+    sent: list[tuple[bytes | None, bytes | None, tuple[tuple[str, bytes], ...]]] = []
+
+    @seed(5)
+    @settings(max_examples=FUZZED, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(value=VALUES, key=KEYS, headers=HEADERS)
+    def fuzz(value: bytes | None, key: bytes | None, headers: tuple[tuple[str, bytes], ...]) -> None:
+        # kafka-python refuses to send nothing at all.
+        sent.append((value if key is not None or value is not None else b"", key, headers))
+
+    fuzz()
+    stop = threading.Event()
+    worker = Worker("in", platform.applier(), channel=Channel(platform.binding, platform.binder))
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            worker.run(stop.is_set)
+        except BaseException as error:  # noqa: BLE001 - looked at below
+            errors.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    with contextlib.ExitStack() as cleanup:
+        cleanup.callback(thread.join, 30)
+        cleanup.callback(stop.set)
+        for value, key, headers in sent:
+            platform.send(value, key, headers)
+        last = str(uuid.uuid4())
+        for partition in range(PARTITIONS):
+            record = OutboundRecord(platform.binding.destination, None, change(last), partition=partition)
+            platform.channel.publish(record).result(10)
+        ends = Counter(record.partition for record in platform.binder.read(platform.binding))
+        cache = lookup.current().cache
+
+        def applied(partition: int) -> int:
+            mark = cache.watermark(partition)
+            return 0 if mark is None else mark.offset + 1
+
+        wait_until(
+            lambda: bool(errors) or all(applied(number) == ends[number] for number in ends),
+            "everything is applied",
+            timeout_s=60,
+        )
+    assert errors == []
+    assert len(sent) >= FUZZED
+    refused = [record for record in platform.binder.read(platform.binding) if _refused(platform.binding, record)]
+    assert len(refused) > FUZZED / 5
+    parked = Counter((letter.origin.partition, letter.origin.offset) for letter in platform.letters())
+    assert parked == Counter((record.partition, record.offset) for record in refused)
+
+
+def _refused(binding: Binding, record: Any) -> bool:
+    try:
+        told = OrganizationChanges(binding)(record)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the worker meets the same
+        assert type(error).__name__ == "ConversionError"
+        return True
+    as_of_ms = getattr(told, "as_of_ms", 0)
+    return bool(as_of_ms > lookup.current().cache.clock.now_ms() + 10_000)
