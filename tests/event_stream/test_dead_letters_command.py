@@ -1,0 +1,285 @@
+"""`manage.py dead_letters`: what failed is listed, shown, and settled once."""
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from pytest_django import Settings
+
+from event_stream import Binding, Channel, Message, OutboundRecord, RejectedError, Sink, UnsendableError
+from event_stream.binders.memory import MemoryBinder
+from event_stream.dead_letters import dead_letter_binding, dead_letter_channel
+from event_stream.dead_letters.journal import journal
+from event_stream.dead_letters.settling import Settling
+from event_stream.registry import registry
+from event_stream.testing.waiting import wait_until
+from event_stream.worker import Until, Worker
+from tests.event_stream.kafka_topics import admin, new_topic
+
+PARKED = "things.readers.dlq"
+
+
+class World:
+    """A worker whose function refuses what `refused` says, and the command."""
+
+    def __init__(self, binding: Binding) -> None:
+        self.binding = binding
+        self.refused: set[object] = set()
+        self.handled: list[object] = []
+
+    def put(self, value: object, key: bytes | None = b"k", partition: int = 1, destination: str | None = None) -> None:
+        record = OutboundRecord(
+            destination or self.binding.destination, key, json.dumps(value).encode(), (("h", b"1"),), partition
+        )
+        registry().channel(self.binding.name).publish(record).result(10)
+
+    def consume(self) -> None:
+        Worker(self.binding.name, Sink(self.binding, self._receive)).run(lambda: False, Until.CAUGHT_UP)
+
+    def _receive(self, message: Message[Any]) -> None:
+        if message.payload in self.refused:
+            raise RejectedError(f"{message.payload} is refused")
+        self.handled.append(message.payload)
+
+    def command(self, *arguments: str) -> str:
+        out = io.StringIO()
+        call_command("dead_letters", *arguments, stdout=out, stderr=out)
+        return out.getvalue()
+
+    def open(self) -> list[Any]:
+        found = [json.loads(line) for line in self.command("list", "--json").splitlines()]
+        return [json.loads(each["body"]) for each in found]
+
+    def ids(self) -> list[str]:
+        return [json.loads(line)["id"] for line in self.command("list", "--json").splitlines()]
+
+
+def configured(settings: Settings, destination: str, binder: dict[str, Any]) -> World:
+    consumer = {"dead_letters": True, "retry_initial_ms": 1, "idle_interval_ms": 20}
+    binding = {"destination": destination, "group": "readers", "consumer": consumer}
+    settings.EVENT_STREAM = {"binders": {"b": binder}, "bindings": {"in": binding, "out": {"destination": "x"}}}
+    return World(registry().channel("in").binding)
+
+
+@pytest.fixture
+def world(settings: Settings) -> Iterator[World]:
+    yield configured(settings, "things", {"type": "memory", "partitions": 2})
+    registry().close()
+
+
+@pytest.fixture
+def platform(world: World) -> MemoryBinder:
+    binder = registry().binder("b")
+    assert isinstance(binder, MemoryBinder)
+    return binder
+
+
+@pytest.fixture
+def failed(world: World) -> World:
+    """Of one to four, two and three are parked."""
+    world.refused = {2, 3}
+    for number in (1, 2, 3, 4):
+        world.put(number)
+    world.consume()
+    assert (world.handled, world.open()) == ([1, 4], [2, 3])
+    return world
+
+
+def test_lists_and_shows_what_is_known(failed: World) -> None:
+    listed = failed.command("list")
+    assert "RejectedError: 2 is refused" in listed
+    assert f"2 dead letters in {PARKED}" in listed
+    [shown] = [json.loads(line) for line in failed.command("show", "--json", failed.ids()[0]).splitlines()]
+    assert (shown["from"], shown["group"], shown["attempts"]) == ("things[1] at offset 1", "readers", 1)
+    assert (shown["key"], shown["body"], shown["headers"]) == ("k", "2", {"h": "1"})
+    assert "in _receive" in shown["traceback"]
+    assert "traceback:\n    Traceback" in failed.command("show", failed.ids()[0])
+
+
+def test_a_replay_is_handled_in_order_and_a_second_one_does_nothing(failed: World, platform: MemoryBinder) -> None:
+    failed.refused = set()
+    assert "2 dead letters replayed" in failed.command("replay", "--all")
+    assert failed.open() == []
+    assert "0 dead letters replayed" in failed.command("replay", "--all")
+    failed.consume()
+    assert failed.handled == [1, 4, 2, 3]
+    assert [record.key for record in platform.sent("things")] == [b"k"] * 6
+    assert ("h", b"1") in platform.sent("things")[-1].headers
+
+
+def test_what_fails_again_is_open_again_under_its_id(failed: World) -> None:
+    before = failed.ids()
+    failed.command("replay", "--all")
+    failed.consume()
+    assert failed.ids() == before
+    failed.refused = {3}
+    failed.command("replay", "--all")
+    failed.consume()
+    assert failed.ids() == before[1:]
+
+
+def test_what_fails_again_before_it_is_marked_is_open_again(failed: World, platform: MemoryBinder) -> None:
+    parked = dead_letter_channel(failed.binding)
+
+    class Fast(Settling):
+        """The worker is faster than the mark."""
+
+        def _mark(self, *mark: Any) -> None:
+            failed.consume()
+            super()._mark(*mark)
+
+    letters = journal(parked.read()).letters
+    assert [each.problem for each in Fast(registry().channel("in"), parked).replay(letters)] == [None, None]
+    assert failed.open() == [2, 3]
+
+
+def test_killed_between_sending_and_marking_it_sends_again_and_loses_nothing(failed: World) -> None:
+    parked = dead_letter_channel(failed.binding)
+
+    class Killed(Settling):
+        def _mark(self, *mark: Any) -> None:
+            raise SystemExit
+
+    with pytest.raises(SystemExit):
+        list(Killed(registry().channel("in"), parked).replay(journal(parked.read()).letters))
+    assert failed.open() == [2, 3]
+    failed.refused = set()
+    failed.command("replay", "--all")
+    failed.consume()
+    assert failed.handled == [1, 4, 2, 2, 3]
+
+
+def test_a_copy_that_a_crash_left_is_one_letter_and_settled_as_one(failed: World, platform: MemoryBinder) -> None:
+    for record in platform.sent(PARKED):
+        platform.append(OutboundRecord(PARKED, record.key, record.value, record.headers, record.partition))
+    assert failed.open() == [2, 3]
+    failed.command("discard", "--all")
+    assert failed.open() == []
+
+
+def test_discarding_sends_nothing(failed: World, platform: MemoryBinder) -> None:
+    assert "1 dead letters discarded" in failed.command("discard", failed.ids()[0])
+    assert failed.open() == [3]
+    assert len(platform.sent("things")) == 4
+    with pytest.raises(CommandError, match="no open letter 1-1-"):
+        failed.command("discard", "1-1-1")
+
+
+@pytest.mark.parametrize("verb", ["replay", "discard"])
+def test_a_dry_run_changes_nothing(failed: World, platform: MemoryBinder, verb: str) -> None:
+    before = [len(platform.sent(name)) for name in ("things", PARKED)]
+    said = failed.command(verb, "--all", "--dry-run")
+    assert said.count(f"would {verb}") == 2
+    assert "nothing was done" in said
+    assert [len(platform.sent(name)) for name in ("things", PARKED)] == before
+
+
+@pytest.mark.parametrize("verb", ["replay", "discard"])
+def test_everything_has_to_be_asked_for(failed: World, verb: str) -> None:
+    with pytest.raises(CommandError, match="--all"):
+        failed.command(verb)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--error", "REFUSED"], ["a", "b", "c"]),
+        (["--error", "b is"], ["b"]),
+        (["--error", "ZeroDivision"], []),
+        (["--key", "k2"], ["b"]),
+        (["--key", "-"], ["c"]),
+        (["--partition", "0"], ["c"]),
+        (["--partition", "1", "--offset", "1"], ["b"]),
+        (["--offset", "0-1", "--key", "k1"], ["a"]),
+        (["--since", "1h"], ["a", "b", "c"]),
+        (["--until", "1h"], []),
+        (["--since", "2026-01-01", "--until", "2999-01-01T00:00Z"], ["a", "b", "c"]),
+        (["--since", "2999-01-01"], []),
+    ],
+)
+def test_selects(world: World, arguments: list[str], expected: list[str]) -> None:
+    world.refused = {"a", "b", "c"}
+    for value, key, partition in (("a", b"k1", 1), ("b", b"k2", 1), ("c", None, 0)):
+        world.put(value, key, partition)
+    world.consume()
+    found = [json.loads(json.loads(line)["body"]) for line in world.command("list", "--json", *arguments).splitlines()]
+    assert sorted(found) == expected
+
+
+def test_alarms(failed: World) -> None:
+    failed.command("list", "--alarm-count", "2", "--alarm-age", "1h")
+    with pytest.raises(CommandError, match="more than 1") as alarm:
+        failed.command("list", "--alarm-count", "1")
+    assert alarm.value.returncode == 3
+    wait_until(lambda: _alarms(failed, "0s"), "the letters are older than nothing")
+    failed.command("discard", "--all")
+    failed.command("list", "--alarm-count", "0", "--alarm-age", "0s")
+
+
+def _alarms(world: World, age: str) -> bool:
+    try:
+        world.command("list", "--alarm-age", age)
+    except CommandError as error:
+        return error.returncode == 3
+    return False
+
+
+def test_after_one_that_can_not_be_sent_none_of_its_key_is(
+    failed: World, platform: MemoryBinder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append: Callable[[OutboundRecord], Any] = platform.append
+
+    def refuse_two(record: OutboundRecord) -> Any:
+        if record.destination == "things" and record.value == b"2":
+            raise UnsendableError("too large")
+        return append(record)
+
+    monkeypatch.setattr(platform, "append", refuse_two)
+    with pytest.raises(CommandError, match="2 dead letters could not be replayed") as left:
+        failed.command("replay", "--all")
+    assert left.value.returncode == 4
+    assert failed.open() == [2, 3]
+
+
+def test_what_is_no_letter_is_counted_and_passed_over(failed: World, platform: MemoryBinder) -> None:
+    platform.append(OutboundRecord(PARKED, None, b"?", (("dead-letter-id", b"1-1"),), 0))
+    assert "1 records that are none" in failed.command("list")
+    assert failed.open() == [2, 3]
+
+
+def test_needs_a_binding_that_parks(world: World) -> None:
+    with pytest.raises(CommandError, match="those are: in"):
+        world.command("list", "--binding", "out")
+
+
+def test_the_same_on_kafka(settings: Settings, kafka_bootstrap_servers: str) -> None:
+    servers = kafka_bootstrap_servers.split(",")
+    topic = new_topic(kafka_bootstrap_servers, 2)
+    world = configured(settings, topic, {"type": "kafka", "bootstrap_servers": servers})
+    with pytest.raises(CommandError, match="has no topic"):
+        world.command("list")
+    with admin(kafka_bootstrap_servers) as client:
+        client.create_topics(
+            {dead_letter_binding(world.binding).destination: {"num_partitions": 2, "replication_factor": 1}}
+        )
+    world.refused = set(range(0, 60, 2))
+    for number in range(60):
+        world.put(number, f"key {number % 3}".encode(), number % 2)
+    world.consume()
+    assert world.open() == sorted(world.refused)
+    world.refused = {10}
+    world.command("replay", "--key", "key 1")
+    world.consume()
+    assert world.handled[30:] == [4, 16, 22, 28, 34, 40, 46, 52, 58]
+    assert sorted(world.open()) == sorted({10, *(n for n in range(0, 60, 2) if n % 3 != 1)})
+    world.command("discard", "--all")
+    assert world.open() == []
+    registry().close()
+
+
+def test_a_channel_reads_what_is_there(world: World, platform: MemoryBinder) -> None:
+    world.put("x")
+    assert [record.value for record in Channel(world.binding, platform).read()] == [b'"x"']
