@@ -25,13 +25,6 @@ def permanent_errors(binding: Binding) -> tuple[type[Exception], ...]:
     return tuple(_error_class(dotted) for dotted in binding.consumer.retry_permanent)
 
 
-def retry_budget_s(binding: Binding) -> float:
-    """The longest that one message can hold up its partition by failing, without the time that its handler takes."""
-    settings = binding.consumer
-    pauses = (settings.retry_initial_ms * 2.0 ** min(attempt, 64) for attempt in range(settings.retry_attempts - 1))
-    return sum(min(settings.retry_max_ms, pause) for pause in pauses) / 1000
-
-
 def _error_class(dotted: str) -> type[Exception]:
     should_be = "it should be the dotted path of a class of errors"
     try:

@@ -116,6 +116,20 @@ class BinderConformance:
         for reader in groups:
             assert sorted(int(record.value or b"") for record in reader.read(20)) == list(range(20))
 
+    def test_reads_all_that_is_there_without_a_group(self, bench: Bench) -> None:
+        assert list(bench.binder.read(bench.binding)) == []
+        bench.send_all([b"1", b"2", b"3"], "k")
+        bench.send(b"4", partition=1)
+        for _ in range(2):
+            found = list(bench.binder.read(bench.binding))
+            assert sorted(record.value or b"" for record in found) == [b"1", b"2", b"3", b"4"]
+            assert [record.value for record in found if record.key == b"k"] == [b"1", b"2", b"3"]
+
+    def test_carries_a_tombstone(self, bench: Bench) -> None:
+        bench.producer.send(OutboundRecord(bench.binding.destination, b"k", None)).result(ACK_TIMEOUT_S)
+        [record] = bench.binder.read(bench.binding)
+        assert (record.key, record.value) == (b"k", None)
+
     def test_shares_the_partitions_of_a_group_among_its_members(self, bench: Bench) -> None:
         first = bench.reader()
         first.read_until(lambda it: len(it.owned) == PARTITIONS, "the only member has every partition")

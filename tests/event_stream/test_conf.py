@@ -83,6 +83,10 @@ def test_needs_no_default_binder_where_there_is_one_binder() -> None:
         (("bindings", "in", "consumer", "poll_timeout_ms"), 501, "is 501; it should be a whole number from 1 to 500"),
         (("bindings", "in", "consumer", "retry_max_ms"), 5, "['retry_max_ms'] is 5; it should be at least retry_init"),
         (("bindings", "in", "consumer", "who"), 5, "['in']['consumer']['who'] is not known here; known are 'batch_si"),
+        (("bindings", "in", "consumer", "retry_attempts"), 0, "['retry_attempts'] is 0; it should be a whole number"),
+        (("bindings", "in", "consumer", "retry_permanent"), "KeyError", "'KeyError'; it should be a list of non-empty"),
+        (("bindings", "in", "consumer", "dead_letters"), 1, "['dead_letters'] is 1; it should be True or False"),
+        (("bindings", "in", "consumer", "dead_letter_limit"), 0, "['dead_letter_limit'] is 0; it should be a whole"),
         (("bindings", "out", "producer", "heartbeat"), "beat", "is 'beat'; it should be the dotted path of a function"),
     ],
 )
@@ -137,6 +141,19 @@ def test_tells_all_mistakes_at_once() -> None:
             "['properties']['enable_auto_commit'] can't be set; it is always off",
             "E003",
         ),
+        (
+            ("bindings", "in", "consumer"),
+            {"dead_letters": True, "properties": {"max_poll_interval_ms": 11_000}},
+            "['max_poll_interval_ms'] is 11000; it should be above 12000, the max_block_ms and delivery_timeout_ms",
+            "E003",
+        ),
+        (
+            ("bindings", "in", "consumer"),
+            {"retry_permanent": ["no.such.Error"]},
+            "['in']['consumer']['retry_permanent'] has 'no.such.Error'; it should be the dotted path of a class of",
+            "E004",
+        ),
+        (("bindings", "in", "consumer"), {"retry_permanent": ["len"]}, "has 'len'; it should be the dotted", "E004"),
         (
             ("bindings", "out", "producer", "properties"),
             {"delivery_timeout_ms": 1},

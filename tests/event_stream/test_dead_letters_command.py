@@ -27,7 +27,7 @@ class World:
 
     def __init__(self, binding: Binding) -> None:
         self.binding = binding
-        self.refused: set[object] = set()
+        self.refused: set[Any] = set()
         self.handled: list[object] = []
 
     def put(self, value: object, key: bytes | None = b"k", partition: int = 1, destination: str | None = None) -> None:
