@@ -31,8 +31,11 @@ class Fragile:
     valkey: Valkey
 
     def cached(self) -> Customer:
+        """A customer whom both licensing services find in the cache."""
         customer = self.world.customer()
-        self.world.cached(customer)
+        for instance in (PATIENT, STRICT):
+            # The strict one takes what is there only if a heartbeat came lately.
+            assert becomes(self.world, customer, instance, cache="hit")
         return customer
 
 
