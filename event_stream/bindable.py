@@ -5,6 +5,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
+from django.db import InterfaceError, OperationalError
+
 from event_stream import correlation, headers
 from event_stream.binder import LogBounds
 from event_stream.binding import Binding
@@ -77,7 +79,8 @@ class Sink:
     The function runs in the user context that the message brought. What it raises decides what becomes of the message:
 
     RejectedError, `retry_permanent`   it is given up at once, as is what can't be decoded
-    UnavailableError                   the partition waits, and it is tried again for as long as it takes
+    UnavailableError, and Django's     the partition waits, and it is tried again for as long as it takes
+    OperationalError, InterfaceError
     anything else                      the same, `retry_attempts` times in all; then it is given up
 
     What is given up goes to `rejections`: dead letters, or a log line, as the binding says. A binding without dead
@@ -134,6 +137,8 @@ class Sink:
                 self._function(message)
         except UnavailableError:
             raise
+        except (OperationalError, InterfaceError) as error:
+            raise UnavailableError(f"the database: {error}") from error
         except self._given_up_at_once as error:
             self._rejections.reject(record, error, self._attempts.get(record.partition, 0) + 1)
         except Exception as error:

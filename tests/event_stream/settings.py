@@ -14,6 +14,7 @@ INSTALLED_APPS = [
     "pgtrigger",
     "event_stream",
     "event_stream.outbox",
+    "event_stream.inbox",
     "tests.event_stream.demo",
 ]
 

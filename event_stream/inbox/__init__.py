@@ -1,0 +1,6 @@
+"""The inbox: a message that comes again changes the database once. Django app "event_stream.inbox".
+
+    sink = Sink(binding, Idempotent(binding, bill))
+
+`Idempotent` is imported from `event_stream.inbox.idempotent`, once Django's apps are ready.
+"""

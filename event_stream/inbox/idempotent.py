@@ -1,0 +1,71 @@
+"""Handles each event once, however often it comes."""
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django.db import connections, transaction
+
+from event_stream.binding import Binding
+from event_stream.errors import ConfigurationError
+from event_stream.inbox.models import InboxEntry
+from event_stream.message import Message
+
+logger = logging.getLogger("event_stream.inbox")
+
+_MAX_ID = 200
+
+Function = Callable[[Message[Any]], None]
+EventId = Callable[[Message[Any]], str | None]
+
+
+def event_id_in_payload(message: Message[Any]) -> str | None:
+    """The payload's "eventId"; None for a payload without one, or with one that can't be an id."""
+    found = message.payload.get("eventId") if isinstance(message.payload, Mapping) else None
+    # PostgreSQL's text holds no NUL, and UTF-8 has no bytes for a lone surrogate.
+    usable = isinstance(found, str) and found.isprintable() and 0 < len(found) <= _MAX_ID
+    return found if usable else None
+
+
+class Idempotent:
+    """The function of a Sink around another one: in one transaction, the event is noted and the function runs.
+
+    Only what is written to the database `using` is protected, and only if it commits: a function that raises leaves no
+    note, and its message may come again. Two workers with the same event wait for each other. A message without an id
+    (a foreign producer's) is handled each time that it comes.
+    """
+
+    def __init__(
+        self,
+        binding: Binding,
+        function: Function,
+        *,
+        event_id: EventId = event_id_in_payload,
+        using: str = "default",
+    ) -> None:
+        if binding.group is None:
+            raise ConfigurationError(f"EVENT_STREAM['bindings'][{binding.name!r}]['group'] is missing; it consumes")
+        self._group = binding.group
+        self._function = function
+        self._event_id = event_id
+        self._using = using
+
+    def __call__(self, message: Message[Any]) -> None:
+        event_id = self._event_id(message)
+        with transaction.atomic(using=self._using):
+            if event_id is None or self._is_new(event_id):
+                self._function(message)
+            else:
+                logger.info("inbox.duplicate", extra={"group": self._group, "event_id": event_id})
+
+    def _is_new(self, event_id: str) -> bool:
+        # One statement, which waits for another transaction that has just noted the same event.
+        connection = connections[self._using]
+        quote = connection.ops.quote_name
+        table, group, id = (quote(name) for name in (InboxEntry._meta.db_table, "group", "event_id"))
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"INSERT INTO {table} ({group}, {id}) VALUES (%s, %s) ON CONFLICT DO NOTHING",  # noqa: S608 - our names
+                [self._group, event_id],
+            )
+            return bool(cursor.rowcount)

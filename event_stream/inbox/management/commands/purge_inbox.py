@@ -1,0 +1,28 @@
+"""`manage.py purge_inbox [--days N]`"""
+
+from datetime import timedelta
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from event_stream.inbox.retention import purge
+
+DAYS = 45
+
+
+class Command(BaseCommand):
+    help = (
+        "Forgets events that were handled long ago. Keep them for longer than topics and dead letters keep messages: "
+        "one that comes again after its entry is gone is handled again."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--days", type=int, default=DAYS, help=f"forget what is older (default: {DAYS})")
+        parser.add_argument("--batch-size", type=int, default=1_000, help="rows in one transaction (default: 1000)")
+        parser.add_argument("--database", default="default", help="alias in DATABASES (default: default)")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["days"] < 0 or options["batch_size"] < 1:
+            raise CommandError("--days should be 0 or more, --batch-size 1 or more.")
+        count = purge(timedelta(days=options["days"]), batch_size=options["batch_size"], using=options["database"])
+        self.stdout.write(f"{count} entries older than {options['days']} days deleted")
