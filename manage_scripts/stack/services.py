@@ -32,7 +32,7 @@ def web(project: Project, name: str, settings: Mapping[str, str], *, port: int, 
         argv,
         log=folder / f"{name}.log",
         ready=lambda: is_ready(f"http://127.0.0.1:{port}"),
-        env=service_environment({**settings, "BIND": f"127.0.0.1:{port}"}),
+        env=service_environment({**settings, "BIND": f"127.0.0.1:{port}", "SERVICE_NAME": project.database}),
         cwd=ROOT,
     )
 
