@@ -12,7 +12,7 @@ from event_stream.binder import LogBounds
 from event_stream.binding import Binding
 from event_stream.channel import Channel
 from event_stream.converter import converter_for
-from event_stream.dead_letters import is_for_another, rejections_for
+from event_stream.dead_letters import KeyOrder, is_for_another, rejections_for
 from event_stream.errors import ConversionError, RejectedError, RetryError, UnavailableError
 from event_stream.handler import Batch, Handled
 from event_stream.message import Message, OutboundRecord, Receipt, Record
@@ -85,13 +85,22 @@ class Sink:
 
     What is given up goes to `rejections`: dead letters, or a log line, as the binding says. A binding without dead
     letters gives up no message for an error of the last kind: it stops the worker.
+
+    With an `order` (`dead_letters.key_order(binding)`), which then takes the place of `rejections`, what comes after a
+    parked message of its key is parked behind it.
     """
 
     def __init__(
-        self, binding: Binding, function: Callable[[Message[Any]], None], *, rejections: Rejections | None = None
+        self,
+        binding: Binding,
+        function: Callable[[Message[Any]], None],
+        *,
+        rejections: Rejections | None = None,
+        order: KeyOrder | None = None,
     ) -> None:
         self._binding = binding
         self._function = function
+        self._order = order
         self._rejections = rejections or rejections_for(binding)
         self._given_up_at_once: tuple[type[Exception], ...] = (
             ConversionError,
@@ -104,6 +113,8 @@ class Sink:
 
     def start(self, partition: int, log: LogBounds, committed: int | None) -> int | None:
         self._forget(partition)
+        if self._order is not None:
+            self._order.start(partition)
         return None
 
     def handle(self, batch: Batch) -> Handled:
@@ -122,13 +133,15 @@ class Sink:
 
     def stop(self, partition: int) -> None:
         self._forget(partition)
+        if self._order is not None:
+            self._order.stop(partition)
 
     def _forget(self, partition: int) -> None:
         self._done.pop(partition, None)
         self._attempts.pop(partition, None)
 
     def _receive(self, record: Record) -> None:
-        if is_for_another(record, self._binding.group):
+        if is_for_another(record, self._binding.group) or (self._order is not None and self._order.hold(record)):
             return
         try:
             message = decode(self._binding, record)
@@ -140,7 +153,7 @@ class Sink:
         except (OperationalError, InterfaceError) as error:
             raise UnavailableError(f"the database: {error}") from error
         except self._given_up_at_once as error:
-            self._rejections.reject(record, error, self._attempts.get(record.partition, 0) + 1)
+            self._give_up(record, error, self._attempts.get(record.partition, 0) + 1)
         except Exception as error:
             attempt = self._attempts.get(record.partition, 0) + 1
             if attempt < self._binding.consumer.retry_attempts:
@@ -149,6 +162,15 @@ class Sink:
                 raise RetryError(f"{where}: {type(error).__name__}: {error}", attempt) from error
             if not self._binding.consumer.dead_letters:
                 raise
-            self._rejections.reject(record, error, attempt)
+            self._give_up(record, error, attempt)
         else:
-            self._rejections.accepted()
+            if self._order is None:
+                self._rejections.accepted()
+            else:
+                self._order.handled(record)
+
+    def _give_up(self, record: Record, error: Exception, attempts: int) -> None:
+        if self._order is None:
+            self._rejections.reject(record, error, attempts)
+        else:
+            self._order.park(record, error, attempts)

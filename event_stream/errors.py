@@ -6,6 +6,7 @@ EventStreamError
 ├── RejectedError        a handler's word that this message can never be handled: never retried
 ├── UnavailableError     a server needed for the work can't be reached now: the same message is tried again
 │   └── RetryError       a handler failed, and has attempts left for this message
+├── HeldError            why a message is parked that comes after a parked one of its key
 ├── TooManyDeadLettersError   so many in a row that the fault must be elsewhere: the worker stops
 └── PublishError         the platform did not acknowledge a message
     └── UnsendableError  and never will (too large, say): the message is parked
@@ -38,6 +39,10 @@ class RetryError(UnavailableError):
     def __init__(self, text: str, attempt: int) -> None:
         super().__init__(text)
         self.attempt = attempt
+
+
+class HeldError(EventStreamError):
+    """The order of a key matters, and a message that came before this one is parked."""
 
 
 class TooManyDeadLettersError(EventStreamError):

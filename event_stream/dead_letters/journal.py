@@ -26,6 +26,8 @@ class Journal:
     """`foreign` counts the records that are neither letter nor mark: somebody else's."""
 
     letters: list[OpenLetter] = field(default_factory=list)
+    awaited: list[OpenLetter] = field(default_factory=list)
+    """Those whose order matters and that were replayed, but not handled yet; `settled` counts them, too."""
     settled: int = 0
     foreign: int = 0
 
@@ -35,6 +37,7 @@ def journal(records: Iterable[Record]) -> Journal:
     result = Journal()
     newest: dict[Origin, OpenLetter] = {}
     settled_to: dict[Origin, int] = {}
+    handled_to: dict[Origin, int] = {}
     for record in records:
         try:
             found = read(record)
@@ -43,6 +46,8 @@ def journal(records: Iterable[Record]) -> Journal:
             continue
         if isinstance(found, Mark):
             settled_to[found.origin] = max(found.settles, settled_to.get(found.origin, -1))
+            if found.kind != "replayed":
+                handled_to[found.origin] = max(found.settles, handled_to.get(found.origin, -1))
         else:
             newest[found.origin] = OpenLetter(found, record.partition, record.offset)
     for origin in sorted(newest):
@@ -50,4 +55,6 @@ def journal(records: Iterable[Record]) -> Journal:
             result.letters.append(newest[origin])
         else:
             result.settled += 1
+            if newest[origin].letter.ordered and newest[origin].offset > handled_to.get(origin, -1):
+                result.awaited.append(newest[origin])
     return result

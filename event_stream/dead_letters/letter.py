@@ -11,11 +11,12 @@ dead-letter-reason        its text, bounded
 dead-letter-traceback     its traceback, the last of it if it is long
 dead-letter-attempts      how often it was tried
 dead-letter-at            when it was parked, in ms since the epoch
+dead-letter-ordered       "yes" if the order of its key matters; otherwise not there
 dead-letter-body          only if the body is not what it was: "null" or "omitted" (too large to be parked)
 
 A mark is a record in the same partition that settles letters:
 
-dead-letter-mark          "replayed" or "discarded"
+dead-letter-mark          "replayed", "discarded", or "handled": a replay was, where the order of its key matters
 dead-letter-id            of which letter
 dead-letter-settles       the offset up to which copies of it are settled: one that failed again lies after that
 """
@@ -23,7 +24,7 @@ dead-letter-settles       the offset up to which copies of it are settled: one t
 import re
 import traceback
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 from event_stream.errors import ConversionError
 from event_stream.message import OutboundRecord, Record
@@ -35,7 +36,7 @@ _MAX_TRACEBACK = 8_000
 _ORIGIN = re.compile(r"(\d{1,9})-(\d{1,19})-(-?\d{1,19})", re.ASCII)
 
 Headers = tuple[tuple[str, bytes], ...]
-MarkKind = Literal["replayed", "discarded"]
+MarkKind = Literal["replayed", "discarded", "handled"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -74,6 +75,7 @@ class Letter:
     attempts: int
     parked_at_ms: int
     omitted: bool = False
+    ordered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,9 @@ class Mark:
     settles: int
 
 
-def letter_for(record: Record, error: Exception, *, group: str, attempts: int, now_ms: int) -> Letter:
+def letter_for(
+    record: Record, error: Exception, *, group: str, attempts: int, now_ms: int, ordered: bool = False
+) -> Letter:
     """What is kept of a record that this error came of."""
     return Letter(
         origin=origin_of(record, group),
@@ -99,6 +103,7 @@ def letter_for(record: Record, error: Exception, *, group: str, attempts: int, n
         traceback="".join(traceback.format_exception(error))[-_MAX_TRACEBACK:],
         attempts=attempts,
         parked_at_ms=now_ms,
+        ordered=ordered,
     )
 
 
@@ -127,6 +132,8 @@ def as_record(letter: Letter, destination: str, partition: int) -> OutboundRecor
         "attempts": str(letter.attempts),
         "at": str(letter.parked_at_ms),
     }
+    if letter.ordered:
+        about["ordered"] = "yes"
     if letter.value is None:
         about["body"] = "omitted" if letter.omitted else "null"
     return OutboundRecord(destination, letter.key, letter.value or b"", letter.headers + _written(about), partition)
@@ -150,7 +157,7 @@ def read(record: Record) -> Letter | Mark:
     try:
         origin = Origin.parse(own[_ID])
         if _MARK in own:
-            if own[_MARK] not in ("replayed", "discarded"):
+            if own[_MARK] not in get_args(MarkKind):
                 raise ConversionError(f"a mark of an unknown kind: {own[_MARK][:80]!r}")
             return Mark(cast(MarkKind, own[_MARK]), origin, int(own[_SETTLES]))
         return Letter(
@@ -166,6 +173,7 @@ def read(record: Record) -> Letter | Mark:
             attempts=int(own["attempts"]),
             parked_at_ms=int(own["at"]),
             omitted=own.get("body") == "omitted",
+            ordered=own.get("ordered") == "yes",
         )
     except (KeyError, ValueError) as error:
         raise ConversionError(f"no dead letter: {error!r}") from error

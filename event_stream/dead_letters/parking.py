@@ -56,24 +56,32 @@ class Parking:
 
     def reject(self, record: Record, error: Exception, attempts: int = 1) -> None:
         """Raises TooManyDeadLettersError where this one would be one too many in a row; it is not parked then."""
+        self.park(record, error, attempts)
+
+    def park(
+        self, record: Record, error: Exception, attempts: int, *, counted: bool = True, ordered: bool = False
+    ) -> Receipt | None:
+        """The same; where it lies, or None if it was parked before. One that is not `counted` is no part of a row."""
         place = (record.destination, record.partition, record.offset, record.timestamp_ms)
         if place in self._parked:
-            return
-        if self._in_a_row >= self._limit:
+            return None
+        if counted and self._in_a_row >= self._limit:
             raise TooManyDeadLettersError(
                 f"{self._in_a_row} messages in a row could not be handled, which is the limit ({self._path}). "
                 f"The next is {record.destination}[{record.partition}] at offset {record.offset}: {error}. Where the "
                 f"messages are at fault, start again; where the code is, mend it and replay {self._destination}."
             ) from error
-        letter = letter_for(record, error, group=self._group, attempts=attempts, now_ms=self._clock.now_ms())
+        now_ms = self._clock.now_ms()
+        letter = letter_for(record, error, group=self._group, attempts=attempts, now_ms=now_ms, ordered=ordered)
         receipt = self._park(letter)
         log_rejected(record, error)
         extra = {"id": str(letter.origin), "partition": receipt.partition, "offset": receipt.offset}
         logger.warning("dead_letter.parked", extra={"destination": receipt.destination, **extra, "error": letter.error})
-        self._in_a_row += 1
+        self._in_a_row += counted
         self._parked[place] = None
         if len(self._parked) > _REMEMBERED:
             self._parked.popitem(last=False)
+        return receipt
 
     def accepted(self) -> None:
         self._in_a_row = 0

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from event_stream.channel import Channel
 from event_stream.dead_letters.journal import OpenLetter
-from event_stream.dead_letters.letter import Mark, MarkKind, as_replay, mark_record
+from event_stream.dead_letters.letter import Mark, MarkKind, Origin, as_replay, mark_record
 from event_stream.errors import PublishError, UnavailableError, UnsendableError
 
 
@@ -25,18 +25,29 @@ class Settling:
         self._source = source
         self._parked = parked
 
-    def replay(self, letters: Sequence[OpenLetter]) -> Iterator[Settled]:
+    def replay(self, letters: Sequence[OpenLetter], among: Sequence[OpenLetter] = ()) -> Iterator[Settled]:
         """Send each message back, one after another, each acknowledged and marked before the next.
 
-        For a key whose message could not be sent, none that comes after it is. Killed between the two, it sends that
-        one message again the next time. Raises UnavailableError where the platform doesn't answer.
+        For a key whose message could not be sent, none that comes after it is. Where the order of a key matters, one
+        that comes after an open letter `among` all of them waits for that to be replayed or discarded. Killed between
+        the two, it sends that one message again the next time. Raises UnavailableError where the platform doesn't
+        answer.
         """
         partitions = self._source.partition_count()
         stuck: set[bytes] = set()
+        chosen = {each.letter.origin for each in letters}
+        first_left: dict[bytes | None, Origin] = {}
+        for each in among:
+            if each.letter.origin not in chosen:
+                first_left.setdefault(each.letter.key, each.letter.origin)
         for each in letters:
             key = each.letter.key
             if key is not None and key in stuck:
                 yield Settled(each, "an earlier message of its key could not be replayed")
+                continue
+            left = first_left.get(key) if key is not None and each.letter.ordered else None
+            if left is not None and left < each.letter.origin:
+                yield Settled(each, f"{left} of the same key came before it and is still parked")
                 continue
             problem = self._send_back(each, partitions)
             if problem is None:

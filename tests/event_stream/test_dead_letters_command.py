@@ -9,9 +9,18 @@ import pytest
 from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
-from event_stream import Binding, Channel, Message, OutboundRecord, RejectedError, Sink, UnsendableError
+from event_stream import (
+    Binding,
+    Channel,
+    ConfigurationError,
+    Message,
+    OutboundRecord,
+    RejectedError,
+    Sink,
+    UnsendableError,
+)
 from event_stream.binders.memory import MemoryBinder
-from event_stream.dead_letters import dead_letter_binding, dead_letter_channel
+from event_stream.dead_letters import dead_letter_binding, dead_letter_channel, key_order
 from event_stream.dead_letters.journal import journal
 from event_stream.dead_letters.settling import Settling
 from event_stream.registry import registry
@@ -283,3 +292,109 @@ def test_the_same_on_kafka(settings: Settings, kafka_bootstrap_servers: str) -> 
 def test_a_channel_reads_what_is_there(world: World, platform: MemoryBinder) -> None:
     world.put("x")
     assert [record.value for record in Channel(world.binding, platform).read()] == [b'"x"']
+
+
+class Ordered(World):
+    """Its sink needs the messages of a key in order. A new worker each time: what it knows, it has read."""
+
+    def consume(self) -> None:
+        sink = Sink(self.binding, self._receive, order=key_order(self.binding))
+        Worker(self.binding.name, sink).run(lambda: False, Until.CAUGHT_UP)
+
+
+@pytest.fixture
+def ordered(world: World) -> Ordered:
+    ordered = Ordered(world.binding)
+    ordered.refused = {"a1"}
+    for value in ("a0", "a1", "b1", "a2", "b2", "a3"):
+        ordered.put(value, value[:1].encode())
+    ordered.consume()
+    assert (ordered.handled, ordered.open()) == (["a0", "b1", "b2"], ["a1", "a2", "a3"])
+    return ordered
+
+
+def test_later_messages_of_a_key_wait_behind_the_parked_one(ordered: Ordered) -> None:
+    ordered.put("a4", b"a")
+    ordered.put("b3", b"b")
+    ordered.put("without a key", None)
+    ordered.consume()
+    assert ordered.handled[3:] == ["b3", "without a key"]
+    assert ordered.open() == ["a1", "a2", "a3", "a4"]
+    assert "HeldError" in ordered.command("list", "--error", "heldError")
+
+
+def test_replayed_in_order_they_let_the_key_go(ordered: Ordered) -> None:
+    ordered.refused = set()
+    ordered.command("replay", "--all")
+    ordered.put("a4", b"a")
+    ordered.consume()
+    ordered.put("a5", b"a")
+    ordered.consume()
+    assert ordered.handled[3:] == ["a1", "a2", "a3", "a4", "a5"]
+    assert ordered.open() == []
+
+
+def test_a_live_message_does_not_overtake_a_replay_that_is_marked_and_not_handled(ordered: Ordered) -> None:
+    ordered.refused = set()
+    ordered.put("a4", b"a")
+    ordered.command("replay", "--all")
+    ordered.consume()
+    assert ordered.handled[3:] == ["a1", "a2", "a3"]
+    assert ordered.open() == ["a4"]
+    ordered.command("replay", "--all")
+    ordered.consume()
+    assert ordered.handled[6:] == ["a4"]
+
+
+def test_when_the_first_fails_again_the_others_wait_again(ordered: Ordered) -> None:
+    ids = ordered.ids()
+    ordered.command("replay", "--all")
+    ordered.consume()
+    assert ordered.handled == ["a0", "b1", "b2"]
+    assert ordered.ids() == ids
+
+
+def test_one_is_not_replayed_past_an_earlier_one(ordered: Ordered) -> None:
+    with pytest.raises(CommandError, match="1 dead letters could not be replayed"):
+        ordered.command("replay", ordered.ids()[1])
+    ordered.command("discard", ordered.ids()[0])
+    ordered.command("replay", "--all")
+    ordered.put("a4", b"a")
+    ordered.consume()
+    assert ordered.handled[3:] == ["a2", "a3", "a4"]
+
+
+def test_those_that_wait_are_no_row_that_stops_the_worker(ordered: Ordered) -> None:
+    for number in range(200):
+        ordered.put(f"a{number}", b"a")
+    ordered.consume()
+    assert len(ordered.open()) == 203
+
+
+def test_a_sink_that_keeps_order_needs_dead_letters() -> None:
+    with pytest.raises(ConfigurationError, match=r"\['dead_letters'\] is False; it should be True"):
+        key_order(Binding("in", "things", "b", group="g"))
+
+
+def test_order_is_kept_on_kafka(settings: Settings, kafka_bootstrap_servers: str) -> None:
+    servers = kafka_bootstrap_servers.split(",")
+    topic = new_topic(kafka_bootstrap_servers, 2)
+    world = Ordered(configured(settings, topic, {"type": "kafka", "bootstrap_servers": servers}).binding)
+    with admin(kafka_bootstrap_servers) as client:
+        client.create_topics(
+            {dead_letter_binding(world.binding).destination: {"num_partitions": 2, "replication_factor": 1}}
+        )
+    world.refused = {"a0", "b1"}
+    for number in range(4):
+        world.put(f"a{number}", b"a", 0)
+        world.put(f"b{number}", b"b", 1)
+        world.put(f"c{number}", b"c", 1)
+    world.consume()
+    assert sorted(world.handled, key=str) == ["b0", "c0", "c1", "c2", "c3"]
+    world.refused, world.handled = {"a0"}, []
+    world.command("replay", "--all")
+    world.put("b4", b"b", 1)
+    world.consume()
+    assert world.handled == ["b1", "b2", "b3", "b4"]
+    assert world.open() == ["a0", "a1", "a2", "a3"]
+    registry().close()

@@ -101,7 +101,8 @@ class Command(BaseCommand):
             elif options["verb"] == "show":
                 self._show(chosen, as_json=options["json"])
             else:
-                self._settle(options["verb"], registry().channel(binding.name), parked, chosen, options["dry_run"])
+                settling = Settling(registry().channel(binding.name), parked)
+                self._settle(options["verb"], settling, chosen, found.letters, dry_run=options["dry_run"])
         except UnavailableError as error:
             raise CommandError(
                 f"{parked.binding.destination} can't be used: {error}. ./manage_scripts/create_topics makes the topic."
@@ -145,14 +146,15 @@ class Command(BaseCommand):
                 self.stdout.write(f"{name}:\n    {text}" if "\n" in text else f"{name}: {text}")
             self.stdout.write("")
 
-    def _settle(self, verb: str, source: Channel, parked: Channel, chosen: list[OpenLetter], dry_run: bool) -> None:
+    def _settle(
+        self, verb: str, settling: Settling, chosen: list[OpenLetter], among: list[OpenLetter], *, dry_run: bool
+    ) -> None:
         if dry_run:
             for each in chosen:
                 self.stdout.write(f"would {verb} {each.letter.origin}  key {shown_key(each.letter.key)}")
             self.stdout.write(f"{len(chosen)} dead letters; nothing was done")
             return
-        settling = Settling(source, parked)
-        outcomes = settling.replay(chosen) if verb == "replay" else settling.discard(chosen)
+        outcomes = settling.replay(chosen, among) if verb == "replay" else settling.discard(chosen)
         done = left = 0
         for number, outcome in enumerate(outcomes, 1):
             if self.stderr.isatty():
