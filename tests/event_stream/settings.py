@@ -2,6 +2,8 @@
 
 from environs import env
 
+from event_stream.web.auth import AuthSettings
+
 SECRET_KEY = "for-tests-only"
 USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -44,3 +46,6 @@ EVENT_STREAM = {
         "inbound": {"destination": "things", "group": "readers", "consumer": {"idle_interval_ms": 50}},
     },
 }
+
+# A test that is about tokens sets its own.
+AUTH: AuthSettings | None = None

@@ -1,0 +1,15 @@
+"""An OAuth2 resource server: bearer tokens (JWT) checked against their issuer's published keys, and what roles may do.
+
+In the settings, `AUTH = from_environment()`; None leaves everything open. REST_FRAMEWORK names
+`event_stream.web.auth.authentication.BearerAuthentication` first among its authentication classes, before the
+session's, and `event_stream.web.auth.permissions.RolesMay` as its permission class. Both look at `settings.AUTH` with
+each request.
+
+    no credentials, or bad ones   401, WWW-Authenticate: Bearer …
+    not the role                  403, WWW-Authenticate: Bearer error="insufficient_scope"
+    no key to check a token with  503, Retry-After
+"""
+
+from event_stream.web.auth.configuration import AuthSettings, from_environment
+
+__all__ = ["AuthSettings", "from_environment"]

@@ -1,0 +1,276 @@
+"""Bearer tokens: which are believed, whose keys, and what happens while the issuer is away."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from event_stream.web.auth import AuthSettings, from_environment
+from event_stream.web.auth.configuration import ALGORITHMS
+from event_stream.web.auth.errors import InvalidToken, NoKeysError
+from event_stream.web.auth.keys import KeySet, reader
+from event_stream.web.auth.tokens import BELIEVED_S, LEEWAY_S, TokenVerifier
+from tests.security.forged import FORGED
+from tests.security.issuer import AUDIENCE, CURVE_KEY, FIRST_KEY, SECOND_KEY, Issuer, public_jwk, running, sign
+
+
+@dataclass(slots=True)
+class SetClock:
+    """Stands still until it is put forward. It starts at the machine's time, which PyJWT reads for itself."""
+
+    ms: int
+    s: float = 1000.0
+
+    def now_ms(self) -> int:
+        return self.ms
+
+    def monotonic_s(self) -> float:
+        return self.s
+
+    def forward(self, seconds: float) -> None:
+        self.ms += int(seconds * 1000)
+        self.s += seconds
+
+
+@pytest.fixture
+def issuer() -> Iterator[Issuer]:
+    with running() as issuer:
+        yield issuer
+
+
+@pytest.fixture
+def clock(issuer: Issuer) -> SetClock:
+    return SetClock(issuer.claims()["iat"] * 1000)
+
+
+@pytest.fixture
+def verifier(issuer: Issuer, clock: SetClock) -> TokenVerifier:
+    return make(issuer, clock)
+
+
+def make(issuer: Issuer, clock: SetClock, **settings: Any) -> TokenVerifier:
+    options = AuthSettings(issuer.url, AUDIENCE, issuer.jwks_url, **settings)
+    return TokenVerifier(options, KeySet(reader(options.jwks_url), clock), clock)
+
+
+# Which tokens are believed.
+
+
+def test_a_good_token_says_who_calls_and_what_he_may(verifier: TokenVerifier, issuer: Issuer) -> None:
+    caller = verifier.verify(issuer.token("USER", "other"))
+    assert (caller.subject, caller.roles) == ("somebody", {"USER", "other"})
+
+
+def test_an_audience_among_several_will_do(verifier: TokenVerifier, issuer: Issuer) -> None:
+    assert verifier.verify(issuer.token(aud=["another", AUDIENCE])).roles == frozenset()
+
+
+def test_a_token_on_a_curve_is_believed(verifier: TokenVerifier, issuer: Issuer) -> None:
+    issuer.keys = {"curve": CURVE_KEY}
+    assert verifier.verify(sign(issuer.claims("USER"), key=CURVE_KEY, kid="curve", algorithm="ES256")).roles == {"USER"}
+
+
+@pytest.mark.parametrize("what", FORGED)
+def test_a_forged_token_is_not_believed(verifier: TokenVerifier, issuer: Issuer, what: str) -> None:
+    verifier.verify(issuer.token("USER"))
+    with pytest.raises(InvalidToken) as refused:
+        verifier.verify(FORGED[what](issuer))
+    # It goes into a header between quotes.
+    assert '"' not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "claims", "roles"),
+    [
+        ("roles", {"roles": ["USER"]}, {"USER"}),
+        ("resource_access.ours.roles", {"resource_access": {"ours": {"roles": ["ADMIN"]}}}, {"ADMIN"}),
+        ("roles", {}, set()),
+        ("roles", {"roles": "ADMIN"}, set()),
+        ("roles", {"roles": [1, None, ["ADMIN"], "USER"]}, {"USER"}),
+        ("roles.deeper", {"roles": ["ADMIN"]}, set()),
+    ],
+)
+def test_roles_are_where_the_setting_says(
+    issuer: Issuer, clock: SetClock, path: str, claims: dict[str, Any], roles: set[str]
+) -> None:
+    assert make(issuer, clock, roles_claim=path).verify(issuer.token(**claims)).roles == roles
+
+
+def test_a_remembered_token_costs_no_signature_and_ends_with_its_time(
+    verifier: TokenVerifier, issuer: Issuer, clock: SetClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = issuer.token("USER", exp=clock.ms // 1000 + 60)
+    checked: list[str] = []
+    whole: Callable[..., Any] = TokenVerifier._check
+    monkeypatch.setattr(TokenVerifier, "_check", lambda self, token: checked.append(token) or whole(self, token))
+    assert verifier.verify(token) is verifier.verify(token)
+    assert len(checked) == 1
+    clock.forward(60 + LEEWAY_S)
+    verifier.verify(token)
+    # PyJWT's own clock has not moved, so that it is believed again: what counts is that it was looked at again.
+    assert len(checked) == 2
+
+
+def test_no_more_tokens_are_remembered_than_there_is_room_for(
+    verifier: TokenVerifier, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("event_stream.web.auth.tokens._REMEMBERED", 3)
+    for number in range(5):
+        verifier.verify(issuer.token(sub=str(number)))
+    assert [each.caller.subject for each in verifier._believed.values()] == ["2", "3", "4"]
+
+
+# The issuer's keys.
+
+
+def test_a_new_key_is_read_when_it_is_first_seen_and_the_old_one_ends(
+    verifier: TokenVerifier, issuer: Issuer, clock: SetClock
+) -> None:
+    old, new = issuer.token(), sign(issuer.claims(), key=SECOND_KEY, kid="second")
+    verifier.verify(old)
+    issuer.keys = {"second": SECOND_KEY}
+    clock.forward(11)
+    verifier.verify(new)
+    assert issuer.reads == 2
+    # The old token was believed already, and is for as long as the setting has it; not longer.
+    verifier.verify(old)
+    clock.forward(BELIEVED_S)
+    with pytest.raises(InvalidToken, match="does not have"):
+        verifier.verify(old)
+
+
+def test_a_withdrawn_key_ends_without_any_new_one(verifier: TokenVerifier, issuer: Issuer, clock: SetClock) -> None:
+    issuer.keys = {"first": FIRST_KEY, "second": SECOND_KEY}
+    verifier.verify(issuer.token())
+    del issuer.keys["first"]
+    clock.forward(BELIEVED_S)
+    with pytest.raises(InvalidToken, match="does not have"):
+        verifier.verify(issuer.token())
+
+
+def test_strange_tokens_make_no_storm_on_the_issuer(verifier: TokenVerifier, issuer: Issuer, clock: SetClock) -> None:
+    for number in range(50):
+        with pytest.raises(InvalidToken):
+            verifier.verify(sign(issuer.claims(), key=SECOND_KEY, kid=f"strange-{number}"))
+    assert issuer.reads == 1
+    clock.forward(10)
+    with pytest.raises(InvalidToken):
+        verifier.verify(sign(issuer.claims(), key=SECOND_KEY, kid="strange"))
+    assert issuer.reads == 2
+
+
+def test_callers_who_come_at_once_cause_one_read(issuer: Issuer, verifier: TokenVerifier) -> None:
+    together = threading.Barrier(8)
+
+    def verify(number: int) -> str:
+        together.wait()
+        return verifier.verify(issuer.token(sub=str(number))).subject
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(verify, range(8))) == [str(number) for number in range(8)]
+    assert issuer.reads == 1
+
+
+def test_with_the_issuer_away_the_keys_at_hand_stay_good(
+    verifier: TokenVerifier, issuer: Issuer, clock: SetClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    verifier.verify(issuer.token())
+    issuer.down = True
+    for _ in range(3):
+        clock.forward(BELIEVED_S)
+        assert verifier.verify(issuer.token("USER")).roles == {"USER"}
+    assert [record.message for record in caplog.records].count("auth.keys_unreadable") == 1
+    issuer.down, issuer.keys = False, {"second": SECOND_KEY}
+    clock.forward(10)
+    with pytest.raises(InvalidToken):
+        verifier.verify(issuer.token("ADMIN"))
+
+
+def test_with_no_key_at_all_nothing_is_decided(verifier: TokenVerifier, issuer: Issuer, clock: SetClock) -> None:
+    issuer.down = True
+    for _ in range(3):
+        with pytest.raises(NoKeysError) as unknown:
+            verifier.verify(issuer.token())
+    assert unknown.value.retry_after_s == 10
+    assert issuer.reads == 1
+    issuer.down = False
+    clock.forward(10)
+    verifier.verify(issuer.token())
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b"<html>",
+        b"[]",
+        b"{}",
+        b'{"keys": []}',
+        b'{"keys": [{"kty": "RSA"}]}',
+        b'{"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}',
+        json.dumps({"keys": [public_jwk("first", FIRST_KEY) | {"use": "enc"}]}).encode(),
+        b"[" * 100_000,
+        b"x" * 300_000,
+    ],
+    ids=lambda document: document[:30].decode(),
+)
+def test_what_is_no_key_set_counts_as_none(clock: SetClock, document: bytes) -> None:
+    with pytest.raises(NoKeysError):
+        KeySet(lambda: document, clock).key("first")
+
+
+def test_keys_may_lie_in_a_file(issuer: Issuer, clock: SetClock, tmp_path: Path) -> None:
+    file = tmp_path / "key set.json"
+    file.write_bytes(issuer.key_set())
+    assert KeySet(reader(file.as_uri()), clock).key("first").key_id == "first"
+    with pytest.raises(NoKeysError):
+        KeySet(reader((tmp_path / "none").as_uri()), clock).key("first")
+
+
+# The settings.
+
+
+def test_without_an_issuer_there_is_nothing_to_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AUTH_ISSUER", raising=False)
+    assert from_environment() is None
+
+
+def test_an_issuer_and_an_audience_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTH_ISSUER", "https://id.example.org/realms/ours")
+    monkeypatch.setenv("AUTH_AUDIENCE", "ours")
+    assert from_environment() == AuthSettings(
+        "https://id.example.org/realms/ours",
+        "ours",
+        "https://id.example.org/realms/ours/protocol/openid-connect/certs",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AUTH_ISSUER", ""),
+        ("AUTH_ISSUER", "id.example.org"),
+        ("AUTH_AUDIENCE", None),
+        ("AUTH_AUDIENCE", ""),
+        ("AUTH_JWKS_URL", "ftp://id.example.org/keys"),
+        ("AUTH_ALGORITHMS", ""),
+        ("AUTH_ALGORITHMS", "RS256,HS256"),
+        ("AUTH_ALGORITHMS", "none"),
+        ("AUTH_ROLES_CLAIM", ""),
+    ],
+)
+def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str | None) -> None:
+    monkeypatch.setenv("AUTH_ISSUER", "https://id.example.org")
+    monkeypatch.setenv("AUTH_AUDIENCE", "ours")
+    monkeypatch.setenv(name, value) if value is not None else monkeypatch.delenv(name)
+    with pytest.raises(ImproperlyConfigured, match=f"{name} should be"):
+        from_environment()
+
+
+def test_nothing_that_is_signed_with_a_secret_can_be_allowed() -> None:
+    assert not [name for name in ALGORITHMS if name.startswith("HS") or name == "none"]
