@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -50,6 +51,12 @@ def texts(name: str, should_be: str, **options: Any) -> list[str]:
     """Texts between commas; spaces round them and empty ones don't count."""
     values: list[str] = setting(env.list, name, should_be, **options)
     return [value.strip() for value in values if value.strip()]
+
+
+def path(name: str, should_be: str) -> Path | None:
+    """Where a file is that is read later; None where none is named."""
+    value = setting(env.str, name, should_be, default=None, validate=validate.Length(min=1))
+    return None if value is None else Path(value)
 
 
 def addresses(name: str, should_be: str) -> list[str]:

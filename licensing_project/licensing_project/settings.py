@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+from django.core.exceptions import ImproperlyConfigured
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
+from event_stream.web.auth import from_environment
 from event_stream.web.environment import (
     addresses,
     base_url,
@@ -13,6 +15,7 @@ from event_stream.web.environment import (
     count,
     flag,
     number,
+    path,
     postgresql,
     redis_url,
     text,
@@ -160,6 +163,7 @@ EVENT_STREAM = {
 # How organizations are found.
 ORGANIZATION_LOOKUP = LookupSettings(
     base_url=base_url("ORGANIZATION_SERVICE_URL", "a URL such as http://gateway:8072/organization"),
+    token_file=path("ORGANIZATION_TOKEN_FILE", "the path of a file with this service's own token"),
     bound_s=number("ORGANIZATION_BOUND_S", 10, "seconds"),
     hard_ttl_s=number("ORGANIZATION_HARD_TTL_S", 86_400, "seconds"),
     connect_timeout_s=number("ORGANIZATION_CONNECT_TIMEOUT_S", 0.5, "seconds"),
@@ -170,6 +174,12 @@ ORGANIZATION_LOOKUP = LookupSettings(
     circuit_failures=count("ORGANIZATION_CIRCUIT_FAILURES", 5, "failures in a row"),
     circuit_reset_s=number("ORGANIZATION_CIRCUIT_RESET_S", 5, "seconds"),
 )
+
+# Whose bearer tokens are believed; None, which is no AUTH_ISSUER: the API is open to whoever reaches it.
+AUTH = from_environment()
+if AUTH is None and ORGANIZATION_LOOKUP.token_file is not None:
+    # Whoever comes without a token would read organizations under this service's name.
+    raise ImproperlyConfigured("AUTH_ISSUER should be set where ORGANIZATION_TOKEN_FILE is.")
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
@@ -196,7 +206,11 @@ REST_FRAMEWORK = {
         "rest_framework.parsers.FormParser",
         "rest_framework.parsers.MultiPartParser",
     ],
-    "DEFAULT_AUTHENTICATION_CLASSES": ["licenses.api.authentication.SessionIfAny"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "event_stream.web.auth.authentication.BearerAuthentication",
+        "licenses.api.authentication.SessionIfAny",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["event_stream.web.auth.permissions.RolesMay"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "licenses.api.negotiation.Negotiation",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_PAGINATION_CLASS": "event_stream.web.pagination.Pages",

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -9,6 +10,7 @@ import httpx
 from event_stream import correlation
 from event_stream.cache import Fetched
 from event_stream.clock import Clock
+from event_stream.correlation import AUTHORIZATION
 from organization_lookup import organization
 from organization_lookup.errors import Passing, PeerFault, Refused
 
@@ -20,13 +22,22 @@ _PASSING_STATUSES = frozenset({429, 502, 503, 504})
 class OrganizationClient:
     """Safe to use from several threads; holds sockets, so make one per process, after the fork.
 
-    `base_url` is what stands before `/v1/organization/{id}`; the timeouts are those of one call, in seconds.
+    `base_url` is what stands before `/v1/organization/{id}`; the timeouts are those of one call, in seconds. The
+    caller's own credentials travel on; for a caller without any, the token in `token_file` does.
     """
 
     def __init__(
-        self, base_url: str, *, connect_timeout_s: float, read_timeout_s: float, max_connections: int, clock: Clock
+        self,
+        base_url: str,
+        *,
+        connect_timeout_s: float,
+        read_timeout_s: float,
+        max_connections: int,
+        clock: Clock,
+        token_file: Path | None = None,
     ) -> None:
         self._base_url = base_url
+        self._token_file = token_file
         self._connect_timeout_s = connect_timeout_s
         self._read_timeout_s = read_timeout_s
         self._clock = clock
@@ -48,16 +59,32 @@ class OrganizationClient:
         deadline = self._clock.monotonic_s() + min(budget_s, self._connect_timeout_s + self._read_timeout_s)
         timeout = httpx.Timeout(min(budget_s, self._read_timeout_s), connect=min(budget_s, self._connect_timeout_s))
         headers = {**correlation.current_or_new().http_headers(), "Accept": "application/json"}
+        own_token = self._token_file is not None and AUTHORIZATION not in headers
+        if own_token:
+            headers[AUTHORIZATION] = self._authorization()
         url = f"{self._base_url}/v1/organization/{organization_id}"
         try:
             with self._http.stream("GET", url, headers=headers, timeout=timeout) as response:
                 return _read(organization_id, response, self._body(response, deadline))
+        except Refused as refused:
+            if own_token:
+                # Not the caller's fault, nor anything that he could mend.
+                raise PeerFault(f"this service's own token was answered with {refused.status}") from refused
+            raise
         except httpx.TimeoutException as error:
             raise PeerFault(f"no answer in time ({type(error).__name__})") from error
         except httpx.TransportError as error:
             raise Passing(f"connection failed: {error}") from error
         except httpx.HTTPError as error:
             raise PeerFault(f"unusable answer: {error}") from error
+
+    def _authorization(self) -> str:
+        assert self._token_file is not None
+        try:
+            token = self._token_file.read_text("ascii").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise PeerFault(f"ORGANIZATION_TOKEN_FILE can't be read: {error}") from error
+        return f"Bearer {token}"
 
     def close(self) -> None:
         self._http.close()

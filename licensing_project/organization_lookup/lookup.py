@@ -67,6 +67,7 @@ def make(options: LookupSettings, *, partitions: int, namespace: str = NAMESPACE
     )
     client = OrganizationClient(
         options.base_url,
+        token_file=options.token_file,
         connect_timeout_s=options.connect_timeout_s,
         read_timeout_s=options.read_timeout_s,
         max_connections=options.max_calls,

@@ -1,6 +1,7 @@
 """How organizations are looked up: the value of ORGANIZATION_LOOKUP."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -11,6 +12,9 @@ class LookupSettings:
 
     base_url: str
     """What stands before `/v1/organization/{id}`; ORGANIZATION_SERVICE_URL."""
+    token_file: Path | None
+    """Holds the bearer token to ask with for those who bring none of their own: a browser's session, a command. It is
+    read with each such call, so that whoever renews tokens writes a new one there."""
     bound_s: float
     """An organization out of the cache is proven to have been current no longer ago than this."""
     hard_ttl_s: float

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from event_stream.web.auth import from_environment
 from event_stream.web.environment import addresses, choice, flag, postgresql, text, texts
 from event_stream.web.logging import FORMATS, LEVELS, logging_config
 
@@ -96,6 +97,9 @@ EVENT_STREAM_OUTBOX = {"embedded": flag("OUTBOX_EMBEDDED", default=True)}
 # Whether reading an organization is told too (ActionEnum GET). It makes each read a write.
 ORGANIZATION_PUBLISH_READS = flag("ORGANIZATION_PUBLISH_READS", default=False)
 
+# Whose bearer tokens are believed; None, which is no AUTH_ISSUER: the API is open to whoever reaches it.
+AUTH = from_environment()
+
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (
@@ -120,7 +124,11 @@ REST_FRAMEWORK = {
         "rest_framework.parsers.FormParser",
         "rest_framework.parsers.MultiPartParser",
     ],
-    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "event_stream.web.auth.authentication.BearerAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["event_stream.web.auth.permissions.RolesMay"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_PAGINATION_CLASS": "event_stream.web.pagination.Pages",
     "EXCEPTION_HANDLER": "event_stream.web.problem.exception_handler",

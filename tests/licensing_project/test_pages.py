@@ -96,7 +96,7 @@ def test_the_openapi_document_has_each_operation_once(api: Client) -> None:
     assert {"Organization-Cache", "Organization-Version", "Organization-Fresh-At", "Age"} <= set(
         answer["200"]["headers"]
     )
-    assert set(answer) == {"200", "304", "400", "404", "412", "503"}
+    assert set(answer) == {"200", "304", "400", "401", "403", "404", "412", "503"}
 
 
 @pytest.mark.parametrize("path", ["/docs", "/health/live", "/health/ready", "/static/rest_framework/css/default.css"])

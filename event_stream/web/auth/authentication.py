@@ -43,6 +43,6 @@ class BearerAuthentication(BaseAuthentication):
             ) from error
         return caller, token
 
-    def authenticate_header(self, request: Request) -> str | None:  # type: ignore[override] # None is what DRF asks for
+    def authenticate_header(self, request: Request) -> str | None:
         """None, while anybody may call, keeps DRF's 403 for a browser whose form lacks its CSRF token."""
         return None if settings.AUTH is None else CHALLENGE

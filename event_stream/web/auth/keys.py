@@ -100,7 +100,7 @@ def reader(url: str) -> Callable[[], bytes]:
 
 
 def _parse(document: bytes) -> Keys:
-    """Keys for signatures that have a kid; of kinds that aren't known here, none. Raises ValueError, RecursionError, PyJWTError."""
+    """Keys for signatures that have a kid. Raises ValueError, RecursionError or PyJWTError for what is no key set."""
     content: Any = json.loads(document)
     if not isinstance(content, dict):
         raise ValueError("a key set should be a JSON object")  # noqa: TRY004 - wrong as a document

@@ -1,15 +1,17 @@
 """What a caller may do, by his roles."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
-from rest_framework.views import APIView
 
 from event_stream.web.auth.caller import Caller
 from event_stream.web.problem import Problem
+
+if TYPE_CHECKING:
+    from rest_framework.views import APIView
 
 USER = "USER"
 ADMIN = "ADMIN"
@@ -21,7 +23,7 @@ class RolesMay(BasePermission):
     The roles of a browser's session are the names of its user's groups; a superuser has both.
     """
 
-    def has_permission(self, request: Request, view: APIView) -> bool:
+    def has_permission(self, request: Request, view: "APIView") -> bool:
         """False makes DRF answer 401. Raises a 403 problem for a caller who is known, and may not."""
         if settings.AUTH is None:
             return True

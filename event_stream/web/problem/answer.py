@@ -15,7 +15,6 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.serializer_helpers import ReturnDict
-from rest_framework.views import set_rollback
 
 from event_stream.web.problem.details import MEDIA_TYPE, Problem
 from event_stream.web.problem.translate import problem_of
@@ -43,6 +42,9 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response | 
         # outage needs no traceback with every request.
         outage = problem.status_code >= 500
         logger.warning("request.refused", extra={"error": repr(exc)}, exc_info=None if outage else exc)
+    # rest_framework.views imports the authentication and permission classes of the settings, and ours raise problems.
+    from rest_framework.views import set_rollback  # noqa: PLC0415
+
     set_rollback()
     request: Request = context["request"]
     body = problem.body(request.path)

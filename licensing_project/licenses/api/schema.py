@@ -7,6 +7,7 @@ from drf_spectacular.authentication import SessionScheme
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 
+from event_stream.web.auth import openapi as _bearer  # noqa: F401 - found by drf-spectacular, once imported
 from licenses.api.serializers import LicenseSerializer
 
 MEDIA_TYPES = ("application/json", "application/hal+json")
@@ -51,6 +52,12 @@ _IF_NONE_MATCH = OpenApiParameter(
 _NOT_VALID = {(400, PROBLEM): OpenApiResponse(OpenApiTypes.OBJECT, description="The request is not valid.")}
 _NOT_FOUND = {(404, PROBLEM): OpenApiResponse(OpenApiTypes.OBJECT, description="There is no such thing.")}
 _PRECONDITION = {(412, PROBLEM): OpenApiResponse(OpenApiTypes.OBJECT, description="A precondition doesn't hold.")}
+_REFUSED = {
+    (401, PROBLEM): OpenApiResponse(
+        OpenApiTypes.OBJECT, description="Known callers only, and this one has no token, or one that is not accepted."
+    ),
+    (403, PROBLEM): OpenApiResponse(OpenApiTypes.OBJECT, description="The caller's roles do not allow this."),
+}
 _UNAVAILABLE = {
     (503, PROBLEM): OpenApiResponse(OpenApiTypes.OBJECT, description="Nothing is known of the organization.")
 }
@@ -78,12 +85,12 @@ View = Callable[..., Any]
 list_licenses: Callable[[View], View] = extend_schema(
     operation_id="listLicenses",
     parameters=[*_REQUEST_HEADERS, *_response_headers(200)],
-    responses={**_licenses(200, many=True), **_NOT_VALID, **_NOT_FOUND, **_PRECONDITION, **_UNAVAILABLE},
+    responses={**_licenses(200, many=True), **_NOT_VALID, **_NOT_FOUND, **_REFUSED, **_PRECONDITION, **_UNAVAILABLE},
 )
 create_license: Callable[[View], View] = extend_schema(
     operation_id="createLicense",
     parameters=[*_REQUEST_HEADERS, *_response_headers(201)],
-    responses={**_licenses(201), **_NOT_VALID, **_NOT_FOUND, **_UNAVAILABLE},
+    responses={**_licenses(201), **_NOT_VALID, **_NOT_FOUND, **_REFUSED, **_UNAVAILABLE},
 )
 get_license: Callable[[View], View] = extend_schema(
     operation_id="getLicense",
@@ -93,6 +100,7 @@ get_license: Callable[[View], View] = extend_schema(
         304: OpenApiResponse(description="Not changed since If-None-Match."),
         **_NOT_VALID,
         **_NOT_FOUND,
+        **_REFUSED,
         **_PRECONDITION,
         **_UNAVAILABLE,
     },
@@ -100,15 +108,15 @@ get_license: Callable[[View], View] = extend_schema(
 update_license: Callable[[View], View] = extend_schema(
     operation_id="updateLicense",
     parameters=[_IF_MATCH, *_response_headers(200)],
-    responses={**_licenses(200), **_NOT_VALID, **_NOT_FOUND, **_PRECONDITION},
+    responses={**_licenses(200), **_NOT_VALID, **_NOT_FOUND, **_REFUSED, **_PRECONDITION},
 )
 patch_license: Callable[[View], View] = extend_schema(
     operation_id="patchLicense",
     parameters=[_IF_MATCH, *_response_headers(200)],
-    responses={**_licenses(200), **_NOT_VALID, **_NOT_FOUND, **_PRECONDITION},
+    responses={**_licenses(200), **_NOT_VALID, **_NOT_FOUND, **_REFUSED, **_PRECONDITION},
 )
 delete_license: Callable[[View], View] = extend_schema(
     operation_id="deleteLicense",
     parameters=[_IF_MATCH],
-    responses={204: OpenApiResponse(description="Deleted."), **_NOT_FOUND, **_PRECONDITION},
+    responses={204: OpenApiResponse(description="Deleted."), **_NOT_FOUND, **_REFUSED, **_PRECONDITION},
 )

@@ -5,6 +5,7 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, inline_seri
 from rest_framework import serializers
 
 from event_stream.correlation import CORRELATION_ID
+from event_stream.web.auth import openapi as _bearer  # noqa: F401 - found by drf-spectacular, once imported
 from event_stream.web.problem import MEDIA_TYPE
 
 VERSION_HEADER = "Organization-Version"
@@ -40,11 +41,13 @@ def problem(description: str) -> OpenApiResponse:
 
 def problems(*statuses: int) -> dict[tuple[int, str], OpenApiResponse]:
     """These statuses, and those that any request may end with."""
-    return {(status, MEDIA_TYPE): problem(_PROBLEMS[status]) for status in (*statuses, 503)}
+    return {(status, MEDIA_TYPE): problem(_PROBLEMS[status]) for status in (*statuses, 401, 403, 503)}
 
 
 _PROBLEMS = {
     400: "The request can't be read, or a value is not valid: `errors` names each.",
+    401: "The service lets in known callers only, and this one has no token, or one that is not accepted.",
+    403: "The caller's roles do not allow this.",
     404: "There is no such organization.",
     412: "The organization is no longer at the version that `If-Match` names. Nothing was written.",
     413: "The body is larger than the service accepts.",

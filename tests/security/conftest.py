@@ -1,0 +1,46 @@
+"""Both services, believing the tokens of an issuer that the tests have in hand."""
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from manage_scripts.stack.platform import Platform
+from manage_scripts.stack.servers import Servers
+from tests.e2e.admin import ADMIN
+from tests.e2e.world import redis_database
+from tests.security.issuer import Issuer, running
+
+
+@pytest.fixture(scope="session")
+def issuer() -> Iterator[Issuer]:
+    with running() as issuer:
+        yield issuer
+
+
+@pytest.fixture(scope="session")
+def platform(servers: Servers, issuer: Issuer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    folder = tmp_path_factory.mktemp("secured")
+    own_token = folder / "licensing.token"
+    own_token.write_text(issuer.token(sub="licensing", exp=issuer.claims()["iat"] + 3600) + "\n")
+    platform = Platform(
+        servers,
+        folder,
+        licensing=1,
+        workers=0,
+        topic=f"security-{uuid.uuid4().hex}",
+        databases=("security_organization", "security_licensing"),
+        redis_url=redis_database(servers.redis_url, 12),
+        settings={
+            **issuer.environment(),
+            "WEB_CONCURRENCY": "1",
+            "ORGANIZATION_TOKEN_FILE": str(own_token),
+            # No test is about a service that is away.
+            "ORGANIZATION_CONNECT_TIMEOUT_S": "5",
+            "ORGANIZATION_READ_TIMEOUT_S": "10",
+            "ORGANIZATION_LOOKUP_BUDGET_S": "10",
+        },
+    )
+    platform.prepare(admin=ADMIN)
+    with platform:
+        yield platform

@@ -1,0 +1,220 @@
+"""Every endpoint of both services, with every kind of caller, over HTTP."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from manage_scripts.stack.django_commands import LICENSING, manage
+from manage_scripts.stack.platform import Platform
+from manage_scripts.stack.waiting import wait_until
+from tests.e2e.admin import Admin
+from tests.e2e.world import DEADLINE_S, LICENSE, ORGANIZATION
+from tests.security.forged import FORGED
+from tests.security.issuer import SECOND_KEY, Issuer, sign
+
+READ, WRITE, DELETE = "read", "write", "delete"
+ALLOWED = {"nobody in particular": {READ}, "USER": {READ, WRITE}, "ADMIN": {READ, WRITE, DELETE}}
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """`needs`: what the caller has to be allowed to do."""
+
+    service: str
+    method: str
+    one: bool
+    needs: str
+    body: dict[str, str] | None = None
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.service}{'/{id}' if self.one else ''}"
+
+
+ENDPOINTS = [
+    Endpoint(service, method, one, needs, body)
+    for service, whole, part in (
+        ("organization", ORGANIZATION, {"contactName": "Ann"}),
+        ("license", LICENSE, {"comment": "Changed"}),
+    )
+    for method, one, needs, body in (
+        ("GET", False, READ, None),
+        ("HEAD", False, READ, None),
+        ("OPTIONS", False, READ, None),
+        ("POST", False, WRITE, whole),
+        ("GET", True, READ, None),
+        ("HEAD", True, READ, None),
+        ("OPTIONS", True, READ, None),
+        ("PUT", True, WRITE, whole),
+        ("PATCH", True, WRITE, part),
+        ("DELETE", True, DELETE, None),
+    )
+]
+# Longer than gunicorn takes a header: it answers 400 by itself. tests/event_stream/test_web_auth.py has it.
+REFUSED = [None, *(what for what in FORGED if what != "too long")]
+
+
+class Services:
+    """Both, and one license of one organization at a time."""
+
+    def __init__(self, platform: Platform, issuer: Issuer) -> None:
+        self.issuer = issuer
+        self.organizations = f"{platform.organization_url}/v1/organization"
+        self._licensing = f"{platform.licensing_urls[0]}/v1/organization"
+        self.http = httpx.Client(timeout=20)
+        self.organization = ""
+        self.license = ""
+        self.make()
+
+    def make(self) -> None:
+        created = self.http.post(self.organizations, json=ORGANIZATION, headers=self.bearer(self.issuer.token("USER")))
+        self.organization = created.json()["id"]
+        licensed = self.http.post(self.licenses, json=LICENSE, headers=self.bearer(self.issuer.token("USER")))
+        self.license = licensed.json()["licenseId"]
+
+    @property
+    def licenses(self) -> str:
+        return f"{self._licensing}/{self.organization}/license"
+
+    def call(self, endpoint: Endpoint, headers: dict[str, str]) -> httpx.Response:
+        base, id_ = {
+            "organization": (self.organizations, self.organization),
+            "license": (self.licenses, self.license),
+        }[endpoint.service]
+        url = f"{base}/{id_}" if endpoint.one else base
+        return self.http.request(endpoint.method, url, json=endpoint.body, headers=headers)
+
+    def state(self) -> list[Any]:
+        """All there is: what a refused call must not have changed."""
+        headers = self.bearer(self.issuer.token())
+        return [self.http.get(url, headers=headers).json() for url in (self.organizations, self.licenses)]
+
+    @staticmethod
+    def bearer(token: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {token}".strip()}
+
+
+@pytest.fixture(scope="module")
+def services(platform: Platform, issuer: Issuer) -> Iterator[Services]:
+    services = Services(platform, issuer)
+    with services.http:
+        yield services
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=str)
+def test_without_a_token_that_is_believed_nobody_gets_in(services: Services, endpoint: Endpoint) -> None:
+    before = services.state()
+    for what in REFUSED:
+        token = None if what is None else FORGED[what](services.issuer)
+        answer = services.call(endpoint, {} if token is None else services.bearer(token))
+        assert answer.status_code == 401, what
+        assert answer.headers["WWW-Authenticate"].startswith("Bearer"), what
+        assert ('error="invalid_token"' in answer.headers["WWW-Authenticate"]) is (what is not None), what
+        assert answer.headers["Content-Type"] == "application/problem+json", what
+        assert answer.headers["Cache-Control"] == "no-store", what
+        if endpoint.method != "HEAD":
+            assert answer.json()["status"] == 401, what
+        assert not token or token not in answer.text, what
+    assert services.state() == before
+
+
+@pytest.mark.parametrize("role", ALLOWED)
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=str)
+def test_a_role_may_do_what_is_its_own_and_no_more(services: Services, endpoint: Endpoint, role: str) -> None:
+    before = services.state()
+    answer = services.call(endpoint, services.bearer(services.issuer.token(role)))
+    if endpoint.needs in ALLOWED[role]:
+        assert answer.is_success, answer.text
+        if endpoint.method == "DELETE":
+            services.make()
+        return
+    assert answer.status_code == 403
+    assert answer.headers["WWW-Authenticate"] == 'Bearer error="insufficient_scope"'
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert services.state() == before
+
+
+@pytest.mark.parametrize("scheme", ["Basic c29tZWJvZHk6c2VjcmV0", "Token abc", "bearer", "Bearer a, Bearer b"])
+def test_other_credentials_are_none(services: Services, scheme: str) -> None:
+    assert services.http.get(services.organizations, headers={"Authorization": scheme}).status_code == 401
+
+
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/docs", "/openapi.json"])
+def test_what_shows_no_data_is_open(services: Services, platform: Platform, path: str) -> None:
+    for url in (platform.organization_url, platform.licensing_urls[0]):
+        assert services.http.get(url + path).status_code == 200
+
+
+def test_a_cached_organization_is_kept_from_a_stranger_too(services: Services) -> None:
+    url = f"{services.licenses}/{services.license}"
+    good = services.bearer(services.issuer.token())
+    services.http.get(url, headers=good)
+    answers = [services.http.get(url, headers=headers) for headers in (good, {}, services.bearer("a.b.c"))]
+    assert [answer.status_code for answer in answers] == [200, 401, 401]
+    assert not [name for name in answers[1].headers if name.lower().startswith("organization-")]
+    assert "Authorization" in answers[0].headers["Vary"]
+    assert answers[0].headers["Cache-Control"].startswith("private")
+
+
+def test_the_callers_token_travels_on(services: Services) -> None:
+    """The organization service lets nobody in without one, and `no-cache` asks it each time."""
+    headers = services.bearer(services.issuer.token(sub="traveller")) | {"Cache-Control": "no-cache"}
+    answer = services.http.get(f"{services.licenses}/{services.license}", headers=headers)
+    assert answer.status_code == 200
+    assert answer.json()["contactName"] == "Ann"
+
+
+def test_a_key_that_the_issuer_makes_later_is_believed_without_a_restart(services: Services) -> None:
+    token = sign(services.issuer.claims(), key=SECOND_KEY, kid="later")
+    services.issuer.keys["later"] = SECOND_KEY
+
+    def status() -> int:
+        return services.http.get(services.organizations, headers=services.bearer(token)).status_code
+
+    # The tables above have used up what strange keys may cost; the next look is due within 10 s.
+    assert wait_until(lambda: status() == 200, within_s=DEADLINE_S)
+
+
+def test_with_the_issuer_away_everything_goes_on(services: Services) -> None:
+    services.issuer.down = True
+    try:
+        fresh = services.bearer(services.issuer.token("USER", sub="newcomer"))
+        assert services.http.get(services.organizations, headers=fresh).status_code == 200
+    finally:
+        services.issuer.down = False
+
+
+def test_a_browsers_session_is_a_caller_too(services: Services, platform: Platform) -> None:
+    """Licensing asks under its own name for somebody who has logged in there, and has no token."""
+    with Admin(platform.licensing_urls[0]) as admin:
+        url = f"{services.licenses}/{services.license}"
+        answer = admin.get(url)
+    assert answer.status_code == 200
+    assert "Ann" in answer.text
+
+
+def test_a_command_asks_under_the_services_own_name(services: Services, platform: Platform, tmp_path: Path) -> None:
+    headers = services.bearer(services.issuer.token())
+    assert services.http.get(f"{services.licenses}/{services.license}", headers=headers).status_code == 200
+    command = ["cache_audit", "--sweep", "--json"]
+    report = json.loads(manage(LICENSING, platform.licensing_settings, command).splitlines()[-1])
+    assert report["broken"] == []
+    assert sum(report["counts"].values()) >= 1
+    refused = tmp_path / "token"
+    refused.write_text("a.b.c")
+    settings = {**platform.licensing_settings, "ORGANIZATION_TOKEN_FILE": str(refused)}
+    assert "answered with 401" in manage(LICENSING, settings, command)
+
+
+def test_no_token_is_in_any_log(services: Services, platform: Platform) -> None:
+    token = services.issuer.token("USER", sub="unlogged")
+    services.http.get(services.organizations, headers=services.bearer(token))
+    services.http.get(services.organizations, headers=services.bearer(token[:-4]))
+    for process in platform.processes:
+        text = process.log.read_text()
+        assert token.split(".")[1] not in text
+        assert token.split(".")[2][:40] not in text
