@@ -129,6 +129,7 @@ REST_FRAMEWORK = {
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["event_stream.web.auth.permissions.RolesMay"],
+    "DEFAULT_METADATA_CLASS": "event_stream.web.metadata.Metadata",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_PAGINATION_CLASS": "event_stream.web.pagination.Pages",
     "EXCEPTION_HANDLER": "event_stream.web.problem.exception_handler",

@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 
 import pytest
 
+from event_stream import correlation
 from event_stream.cache import Budget, Fetched
 from event_stream.clock import SystemClock
 from organization_lookup.circuit import Circuit
@@ -30,9 +32,14 @@ def service() -> Iterator[OrganizationService]:
 
 
 @contextmanager
-def client_of(url: str, *, read_timeout_s: float = 5.0) -> Iterator[OrganizationClient]:
+def client_of(url: str, *, read_timeout_s: float = 5.0, token_file: Path | None = None) -> Iterator[OrganizationClient]:
     client = OrganizationClient(
-        url, connect_timeout_s=1.0, read_timeout_s=read_timeout_s, max_connections=4, clock=CLOCK
+        url,
+        connect_timeout_s=1.0,
+        read_timeout_s=read_timeout_s,
+        max_connections=4,
+        clock=CLOCK,
+        token_file=token_file,
     )
     yield client
     client.close()
@@ -239,3 +246,31 @@ def test_calls_run_side_by_side_and_no_more_than_allowed() -> None:
         assert [each.result(10).version for each in under_way] == [1, 1]
     # Want of a place is no fault of the peer's.
     assert fetch.circuit.retry_after_s() == 0
+
+
+def test_the_services_own_token_is_for_those_who_bring_none(service: OrganizationService, tmp_path: Path) -> None:
+    token_file = tmp_path / "token"
+    token_file.write_text("first\n")
+    with client_of(service.url, token_file=token_file) as client:
+        client.get(NASA, 5.0)
+        token_file.write_text("renewed")
+        client.get(NASA, 5.0)
+        with correlation.use(correlation.UserContext(authorization="Bearer callers-own")):
+            client.get(NASA, 5.0)
+    sent = [headers["authorization"] for _path, headers in service.requests]
+    assert sent == ["Bearer first", "Bearer renewed", "Bearer callers-own"]
+
+
+@pytest.mark.parametrize("content", [b"first", b"\xff", None])
+def test_trouble_with_its_own_token_is_no_callers_fault(
+    service: OrganizationService, tmp_path: Path, content: bytes | None
+) -> None:
+    token_file = tmp_path / "token"
+    if content is not None:
+        token_file.write_bytes(content)
+    service.behaviour = answering(401)
+    with client_of(service.url, token_file=token_file) as client:
+        with pytest.raises(PeerFault):
+            client.get(NASA, 5.0)
+        with correlation.use(correlation.UserContext(authorization="Bearer callers-own")), pytest.raises(Refused):
+            client.get(NASA, 5.0)

@@ -1,9 +1,14 @@
 """Configuration from the environment: what is wrong is named, with what it should be."""
 
 import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 
 from event_stream.web import environment as read
@@ -19,6 +24,7 @@ READERS: dict[str, Any] = {
     "postgresql": lambda: read.postgresql("X", "a PostgreSQL URL"),
     "redis_url": lambda: read.redis_url("X", "a Redis URL"),
     "base_url": lambda: read.base_url("X", "a URL"),
+    "path": lambda: read.path("X", "a path"),
 }
 
 
@@ -41,6 +47,7 @@ READERS: dict[str, Any] = {
         ("postgresql", "mysql://user:secret@host/x"),
         ("redis_url", "http://user:secret@host/x"),
         ("base_url", "gateway:8072/organization"),
+        ("path", ""),
         ("base_url", "ftp://gateway"),
         ("base_url", "http://"),
         ("base_url", "http://gateway:port"),
@@ -90,3 +97,13 @@ def test_times_that_contradict_each_other_are_refused(settings: Any, changes: di
     options: LookupSettings = settings.ORGANIZATION_LOOKUP
     with pytest.raises(ImproperlyConfigured, match=named):
         dataclasses.replace(options, **changes)
+
+
+def test_the_services_own_token_is_for_callers_who_are_known() -> None:
+    """Or whoever reaches this service would read organizations under its name."""
+    argv = [sys.executable, str(Path(django_settings.BASE_DIR) / "manage.py"), "check"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AUTH_")}
+    environment["ORGANIZATION_TOKEN_FILE"] = "/nowhere"
+    done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "AUTH_ISSUER should be set where ORGANIZATION_TOKEN_FILE is" in done.stderr

@@ -55,7 +55,7 @@ def test_the_openapi_document_tells_of_headers_and_problems(api: Client) -> None
     assert set(paths) == {"/v1/organization", "/v1/organization/{organizationId}"}
     put = paths["/v1/organization/{organizationId}"]["put"]
     assert {"If-Match", "tmx-correlation-id", "organizationId"} == {each["name"] for each in put["parameters"]}
-    assert set(put["responses"]) == {"200", "400", "404", "412", "413", "415", "503"}
+    assert set(put["responses"]) == {"200", "400", "401", "403", "404", "412", "413", "415", "503"}
     assert {"ETag", "Organization-Version"} <= set(put["responses"]["200"]["headers"])
     assert "application/problem+json" in put["responses"]["412"]["content"]
     assert "Location" in paths["/v1/organization"]["post"]["responses"]["201"]["headers"]

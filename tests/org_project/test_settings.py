@@ -47,6 +47,8 @@ def test_a_developers_machine_needs_no_key() -> None:
         ("LOG_FORMAT", "xml", "json, plain"),
         ("ORG_CHANGE_TOPIC", "", "name of the topic"),
         ("OUTBOX_EMBEDDED", "1.5", "true or false"),
+        ("AUTH_ISSUER", "id.example.org", "issuer's URL"),
+        ("AUTH_ISSUER", "", "issuer's URL"),
     ],
 )
 def test_a_wrong_setting_is_named(name: str, value: str | None, should_be: str) -> None:

@@ -34,7 +34,7 @@ class RolesMay(BasePermission):
             return True
         raise Problem(
             403,
-            detail=_("This needs the role %(roles)s.") % {"roles": _(" or ").join(sorted(needed))},
+            detail=_("This needs one of these roles: %(roles)s.") % {"roles": ", ".join(sorted(needed))},
             headers={"WWW-Authenticate": 'Bearer error="insufficient_scope"'},
         )
 
