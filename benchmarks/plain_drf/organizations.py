@@ -1,0 +1,21 @@
+"""Cache-aside: in the cache, else over HTTP and into the cache."""
+
+from typing import Any
+from uuid import UUID
+
+import httpx
+from django.conf import settings
+from django.core.cache import cache
+
+_TTL_S = 300
+_client = httpx.Client(base_url=settings.ORGANIZATION_SERVICE_URL, timeout=2)
+
+
+def find(organization_id: UUID) -> dict[str, Any]:
+    key = f"organization:{organization_id}"
+    organization: dict[str, Any] | None = cache.get(key)
+    if organization is None:
+        answer = _client.get(f"/v1/organization/{organization_id}").raise_for_status().json()
+        organization = {field: answer[field] for field in ("name", "contactName", "contactEmail", "contactPhone")}
+        cache.set(key, organization, _TTL_S)
+    return organization

@@ -1,0 +1,12 @@
+"""The URL of the licensing service."""
+
+from django.urls import path
+
+from benchmarks.plain_drf.views import LicenseViewSet
+
+urlpatterns = [
+    path(
+        "v1/organization/<uuid:organization_id>/license/<uuid:license_id>",
+        LicenseViewSet.as_view({"get": "retrieve", "put": "update", "patch": "partial_update", "delete": "destroy"}),
+    ),
+]
