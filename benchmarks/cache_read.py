@@ -5,14 +5,12 @@ unpickles it. The plain way mostly keeps a dictionary rather than bytes: that is
 """
 
 import json
-import os
 import statistics
 import sys
 import tempfile
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -70,13 +68,10 @@ def main() -> None:
     options = measure.options(__doc__)
     rounds, reads = (3, 1_000) if options.quick else (15, 5_000)
     where = measure.machine()
-    with ExitStack() as stack:
-        url = os.environ.get("REDIS_URL")
-        if url is None:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-")))
-            url = stack.enter_context(Valkey(folder / "valkey")).url()
-        settings.configure(CACHES={"default": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": url}})
-        fenced = FencedCache(namespace=f"b{uuid.uuid4().hex}", settings=CacheSettings(bound_s=3600))
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder, Valkey(Path(folder) / "valkey") as valkey:
+        default = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": valkey.url()}
+        settings.configure(CACHES={"default": default})
+        fenced = FencedCache(settings=CacheSettings(bound_s=3600))
         fill(fenced)
         if any(fenced.read(id).value != PAYLOAD or django_cache.get(f"bytes:{id}") != PAYLOAD for id in IDS):
             raise SystemExit("not every read is a hit")

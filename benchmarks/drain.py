@@ -33,7 +33,9 @@ _FILL = """
         'correlationId', event_id, 'version', 1795000000000000 + n, 'eventId', event_id,
         'occurredAt', '2026-11-23T20:00:00.000000Z'
     ), '{}', 1795000000000000 + n, event_id
-    FROM (SELECT n, gen_random_uuid() AS event_id, gen_random_uuid()::text AS id FROM generate_series(1, %s) AS n) AS row
+    FROM (
+        SELECT n, gen_random_uuid() AS event_id, gen_random_uuid()::text AS id FROM generate_series(1, %s) AS n
+    ) AS row
 """
 
 

@@ -1,21 +1,19 @@
 """Servers, services and customers for a benchmark to work on."""
 
 import json
+import os
 import tempfile
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import httpx
 
 from benchmarks.http_load import Request
 from manage_scripts.stack import Platform
 from manage_scripts.stack.servers import start_servers
-
-_REDIS_DATABASE = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,23 +38,18 @@ class Customer:
 def prepared() -> Iterator[tuple[Platform, Path]]:
     """Both services and the worker, not started yet, and a folder for what else is to be kept.
 
-    PostgreSQL, Valkey and Kafka run as under `./manage_scripts/run`, flushes to the disk included; databases, topic and
-    Redis database are used by nobody else.
+    PostgreSQL, Valkey and Kafka run as under `./manage_scripts/run`, flushes to the disk included. They are always our
+    own: what a figure means depends on how they are set up.
     """
+    for name in ("DATABASE_URL", "REDIS_URL", "KAFKA_BOOTSTRAP_SERVERS"):
+        os.environ.pop(name, None)
     with tempfile.TemporaryDirectory(prefix="benchmark-") as temporary:
         folder = Path(temporary)
         # PostgreSQL, started by root, runs as somebody else, who has to get to its data.
         folder.chmod(0o711)
         servers = start_servers(folder / "servers", durable=True)
         try:
-            name = f"benchmark_{uuid.uuid4().hex}"
-            platform = Platform(
-                servers,
-                folder,
-                topic=name,
-                databases=(f"{name}_organization", f"{name}_licensing"),
-                redis_url=urlunsplit(urlsplit(servers.redis_url)._replace(path=f"/{_REDIS_DATABASE}")),
-            )
+            platform = Platform(servers, folder)
             platform.prepare()
             yield platform, folder
         finally:

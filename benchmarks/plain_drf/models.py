@@ -1,5 +1,7 @@
 """The licensing service's own table."""
 
+from typing import ClassVar
+
 from django.db import models
 
 
@@ -12,6 +14,8 @@ class License(models.Model):
     product_name = models.CharField(max_length=200)
     license_type = models.CharField(max_length=100)
     comment = models.TextField(max_length=2000, blank=True, default="")
+
+    objects: ClassVar[models.Manager["License"]] = models.Manager()
 
     class Meta:
         app_label = "plain_drf"

@@ -4,11 +4,11 @@ from typing import Any
 from uuid import UUID
 
 import httpx
-from django.conf import settings
 from django.core.cache import cache
+from environs import env
 
 _TTL_S = 300
-_client = httpx.Client(base_url=settings.ORGANIZATION_SERVICE_URL, timeout=2)
+_client = httpx.Client(base_url=env.str("ORGANIZATION_SERVICE_URL"), timeout=2)
 
 
 def find(organization_id: UUID) -> dict[str, Any]:

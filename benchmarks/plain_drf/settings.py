@@ -3,7 +3,7 @@
 from environs import env
 
 SECRET_KEY = env.str("SECRET_KEY")
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS")
+ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS")
 
 INSTALLED_APPS = [
     "django.contrib.auth",
@@ -25,7 +25,6 @@ ROOT_URLCONF = "benchmarks.plain_drf.urls"
 # No health check of the connection, which would be a second statement a request.
 DATABASES = {"default": env.dj_db_url("DATABASE_URL", conn_max_age=None)}
 CACHES = {"default": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": env.str("REDIS_URL")}}
-ORGANIZATION_SERVICE_URL = env.str("ORGANIZATION_SERVICE_URL")
 
 REST_FRAMEWORK = {"DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"]}
 USE_TZ = True
