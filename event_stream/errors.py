@@ -46,7 +46,11 @@ class HeldError(EventStreamError):
 
 
 class TooManyDeadLettersError(EventStreamError):
-    """More messages in a row could not be handled than the binding allows."""
+    """More messages in a row could not be handled than the binding allows; those before `offset` are parked."""
+
+    def __init__(self, text: str, offset: int) -> None:
+        super().__init__(text)
+        self.offset = offset
 
 
 class PublishError(EventStreamError):

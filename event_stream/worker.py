@@ -23,7 +23,7 @@ from event_stream import worker_log
 from event_stream.binder import Consumer, LogBounds
 from event_stream.channel import Channel
 from event_stream.clock import Clock, SystemClock
-from event_stream.errors import RetryError, UnavailableError
+from event_stream.errors import RetryError, TooManyDeadLettersError, UnavailableError
 from event_stream.handler import Batch, BatchHandler, Handled, Rewind
 from event_stream.message import Record
 from event_stream.partition import Partition
@@ -148,7 +148,12 @@ class Worker:
     def _handle(self, partition: Partition, records: Sequence[Record]) -> None:
         began = time.perf_counter()
         batch = Batch(partition.number, partition.position - 1, records)
-        outcome = self._attempt(partition, lambda: self._handler.handle(batch))
+        try:
+            outcome = self._attempt(partition, lambda: self._handler.handle(batch))
+        except TooManyDeadLettersError as stop:
+            # What is parked is done, or whoever starts the worker again meets the same ones once more.
+            self._consumer.commit({partition.number: max(stop.offset, partition.position)})
+            raise
         if isinstance(outcome, Rewind):
             logger.info("worker.rewound", extra={"partition": partition.number, "offset": outcome.offset})
             self._seek(partition, outcome.offset)

@@ -11,7 +11,7 @@ from event_stream.cache.change import Change, Heartbeat
 from event_stream.cache.digest import Digest
 from event_stream.cache.keys import id_in
 from event_stream.cache.protocol import FencedCache
-from event_stream.errors import ConfigurationError, ConversionError
+from event_stream.errors import ConfigurationError, ConversionError, TooManyDeadLettersError
 from event_stream.handler import Batch, Handled, Rewind
 from event_stream.message import Record
 from event_stream.rejection import LoggedRejections, Rejections
@@ -86,7 +86,13 @@ class CacheApplier:
         # A producer that gives no key puts its records anywhere: their ids' homes have watermarks of their own.
         strays = [each for each in evictions if self._cache.keys.home(each.id) != partition]
         self._cache.evict(suspects + strays)
-        self._give_up(unreadable, changes)
+        try:
+            self._give_up(unreadable, changes)
+        except TooManyDeadLettersError as stop:
+            # What is parked is done, or whoever starts the worker again meets the same ones once more.
+            if done := [record for record in records if record.offset < stop.offset]:
+                self._apply(partition, predecessor, done)
+            raise
         at_home = [each for each in evictions if self._cache.keys.home(each.id) == partition]
         outcome = self._cache.apply(partition, predecessor, records[-1].offset, at_home, digest.as_of_ms)
         if isinstance(outcome, OutOfStep):

@@ -69,7 +69,8 @@ class Parking:
             raise TooManyDeadLettersError(
                 f"{self._in_a_row} messages in a row could not be handled, which is the limit ({self._path}). "
                 f"The next is {record.destination}[{record.partition}] at offset {record.offset}: {error}. Where the "
-                f"messages are at fault, start again; where the code is, mend it and replay {self._destination}."
+                f"messages are at fault, start again; where the code is, mend it and replay {self._destination}.",
+                record.offset,
             ) from error
         now_ms = self._clock.now_ms()
         letter = letter_for(record, error, group=self._group, attempts=attempts, now_ms=now_ms, ordered=ordered)

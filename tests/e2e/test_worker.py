@@ -220,4 +220,8 @@ def test_a_worker_goes_on_when_its_topic_is_made(world: World, lonely: Supervise
     create_topics(world.platform.servers.kafka_bootstrap_servers, [Topic(topic, len(PARTITIONS), 1, 1)])
 
     lonely.wait_ready()
+    # Nobody has made its dead-letter topic: it says so, and evicts all the same.
+    missing = Watch([lonely], from_start=True).wait("dead_letters.unreachable")
+    assert missing["destination"].startswith(f"{topic}.")
+    assert "create_topics" in missing["mend"]
     assert lonely.stop(STOP_WITHIN_S) == 0

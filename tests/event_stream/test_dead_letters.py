@@ -166,6 +166,11 @@ def test_too_many_in_a_row_stop_the_worker_with_what_to_do(binder: MemoryBinder)
     ):
         wait_until(lambda: worker.ended, "ended")
     assert len(letters(binder)) == 10
+    assert binder._groups[("things", "readers")].committed == {1: 10}
+    # Whoever starts it again goes on behind them.
+    with pytest.raises(TooManyDeadLettersError), running(binder, BINDING, sink(binder, refuse)) as worker:
+        wait_until(lambda: worker.ended, "ended")
+    assert [letter.origin.offset for letter in letters(binder)] == list(range(20))
 
 
 def test_a_handled_message_ends_the_row(binder: MemoryBinder) -> None:

@@ -99,6 +99,19 @@ def test_what_can_not_be_read_evicts_by_its_key_and_holds_nothing_up(
 
 
 @pytest.mark.usefixtures("cached")
+def test_too_many_in_a_row_that_can_not_be_read_end_it_with_what_to_do(platform: MemoryBinder, settings: Any) -> None:
+    limit = settings.DEAD_LETTER_LIMIT
+    for _ in range(limit + 1):
+        platform.append(OutboundRecord(TOPIC, NASA.encode(), b"{"))
+    with pytest.raises(CommandError, match=rf"{limit} messages in a row .*\['dead_letter_limit'\]"):
+        consume()
+    assert len(platform.sent(f"{TOPIC}.licensingGroup.dlq")) == limit
+    # Whoever starts it again means to go on.
+    consume()
+    assert len(platform.sent(f"{TOPIC}.licensingGroup.dlq")) == limit + 1
+
+
+@pytest.mark.usefixtures("cached")
 def test_a_heartbeat_vouches_for_what_is_cached(platform: MemoryBinder, tuned: Any) -> None:
     tuned(bound_s=0.2)
     deadline = time.monotonic() + 10
