@@ -163,6 +163,9 @@ class Worker:
             partition.idle_at = self._next_idle()
             self._consumer.commit({partition.number: partition.position})
             worker_log.batch_handled(batch, outcome, time.perf_counter() - began)
+        elif partition.retry_at is not None:
+            # Its records come first once it is resumed: a word of being idle before them would end the outage too soon.
+            partition.idle_at = partition.retry_at + self._settings.idle_interval_ms / 1000
 
     def _attend(self) -> None:
         """Start the partitions that have not been started, and tell the idle ones."""

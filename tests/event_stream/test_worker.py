@@ -148,7 +148,7 @@ def test_a_start_that_needs_a_server_is_tried_again(binder: MemoryBinder, send: 
         assert handler.batches == []
         outage.away.clear()
         wait_until(lambda: handler.handled == [b"a"], "handled")
-        assert running_worker.worker.ready
+        wait_until(lambda: running_worker.worker.ready, "the partitions without a record have started too")
 
 
 def test_an_idle_partition_can_be_sent_back(binder: MemoryBinder, send: Callable[..., None]) -> None:
