@@ -1,0 +1,47 @@
+"""What the documents name exists: every test that a guarantee stands on, and every link between pages."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from manage_scripts.stack.paths import ROOT
+
+DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("*/README.md")]
+# `tests/a/test_b.py::test_c`, `tests/a/test_b.py -k "c or d"`, `tests/a/`
+_TEST = re.compile(r"`(?:\./manage_scripts/test )?(tests/[\w/.]+)(?:::(\w+))?(?: -k (?:\"([^\"]+)\"|(\w+)))?`")
+_LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)")
+
+
+def named_tests() -> Iterator[tuple[str, str, str, list[str]]]:
+    """(document, path, function or "", words of -k)"""
+    for document in DOCUMENTS:
+        for path, function, quoted, word in _TEST.findall(document.read_text()):
+            words = [each for each in re.findall(r"\w+", quoted or word) if each not in {"or", "and", "not"}]
+            yield str(document.relative_to(ROOT)), path, function, words
+
+
+def names_in(path: Path) -> str:
+    """The names of tests there, with what may be a case's id: -k looks at both."""
+    files = [path] if path.is_file() else list(path.rglob("*.py"))
+    return "\n".join(file.name + "\n" + file.read_text() for file in files)
+
+
+def test_guarantees_name_tests() -> None:
+    assert len([each for each in named_tests() if each[0] == "docs/guarantees.md"]) > 20
+
+
+@pytest.mark.parametrize(("document", "path", "function", "words"), list(named_tests()))
+def test_a_test_that_a_document_names_exists(document: str, path: str, function: str, words: list[str]) -> None:
+    assert (ROOT / path).exists(), f"{document} names {path}"
+    text = names_in(ROOT / path)
+    assert f"def {function}" in text, f"{document} names {path}::{function}"
+    missing = [word for word in words if word not in text]
+    assert not missing, f"{document} selects {missing} in {path}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_between_pages_lead_somewhere(document: Path) -> None:
+    broken = [link for link in _LINK.findall(document.read_text()) if not (document.parent / link).exists()]
+    assert broken == []
