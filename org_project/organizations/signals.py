@@ -17,8 +17,11 @@ from organizations.models import Organization
 @receiver(post_save, sender=Organization)
 def tell_of_save(instance: Organization, created: bool, using: str, **_kwargs: Any) -> None:
     if not created:
-        # An UPDATE by the ORM hands nothing back, and the trigger has given a new version.
-        instance.refresh_from_db(using=using, fields=["version"])
+        # An UPDATE by the ORM hands nothing back, and the trigger has given a new version. Asked for past the ORM, as
+        # the detour was a tenth of the time of a PUT.
+        with connections[using].cursor() as cursor:
+            cursor.execute("SELECT version FROM organizations_organization WHERE id = %s", [instance.pk])
+            (instance.version,) = cursor.fetchone()
     action = ActionEnum.CREATED if created else ActionEnum.UPDATED
     events.publish(action, [(instance.pk, instance.version)], using=using)
 
