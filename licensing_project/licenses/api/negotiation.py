@@ -22,7 +22,8 @@ class Negotiation(DefaultContentNegotiation):
             and meta.get("HTTP_ACCEPT", "*/*") in {"*/*", first.media_type}
         ):
             return first, first.media_type
-        return super().select_renderer(request, renderers, format_suffix)
+        chosen: tuple[BaseRenderer, str] = super().select_renderer(request, renderers, format_suffix)
+        return chosen
 
     def get_accept_list(self, request: Request) -> list[str]:
         # `request.headers` would take every header of the request apart.
