@@ -7,9 +7,9 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
+from event_stream.web import messaging
 from event_stream.web.auth import from_environment
 from event_stream.web.environment import (
-    addresses,
     base_url,
     choice,
     count,
@@ -124,29 +124,24 @@ ORG_CHANGE_TOPIC = text("ORG_CHANGE_TOPIC", "the name of the topic", default="or
 LICENSING_GROUP = text("LICENSING_GROUP", "the name of the consumer group", default="licensingGroup")
 DEAD_LETTER_LIMIT = count("DEAD_LETTER_LIMIT", 100, "messages in a row that may be parked before the worker stops")
 EVENT_STREAM = {
-    "default_binder": "kafka",
-    "binders": {
-        "kafka": {
-            "type": "kafka",
-            "bootstrap_servers": addresses("KAFKA_BOOTSTRAP_SERVERS", "host:port of Kafka's brokers, between commas"),
-        },
-    },
+    "binders": messaging.binders(),
     "bindings": {
         "inboundOrgChanges": {
             "destination": ORG_CHANGE_TOPIC,
             "group": LICENSING_GROUP,
             "content_type": "application/json",
-            "binder": "kafka",
             "consumer": {"batch_size": 500, "dead_letters": True, "dead_letter_limit": DEAD_LETTER_LIMIT},
             # The worker asks how many partitions there are and parks dead letters, and hears of SIGTERM after that. A
             # dead letter is larger than its message: headers say what happened.
             "producer": {
-                "properties": {
-                    "max_block_ms": 500,
-                    "request_timeout_ms": 1_000,
-                    "delivery_timeout_ms": 1_500,
-                    "max_request_size": 2_097_152,
-                }
+                "properties": messaging.properties(
+                    kafka={
+                        "max_block_ms": 500,
+                        "request_timeout_ms": 1_000,
+                        "delivery_timeout_ms": 1_500,
+                        "max_request_size": 2_097_152,
+                    }
+                )
             },
         },
         # `cache_audit` gets a copy of each message for itself.
@@ -154,7 +149,6 @@ EVENT_STREAM = {
             "destination": ORG_CHANGE_TOPIC,
             "group": f"{LICENSING_GROUP}.audit",
             "content_type": "application/json",
-            "binder": "kafka",
             "consumer": {"batch_size": 500},
         },
     },

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from event_stream.web import messaging
 from event_stream.web.auth import from_environment
-from event_stream.web.environment import addresses, choice, flag, postgresql, text, texts
+from event_stream.web.environment import choice, flag, postgresql, text, texts
 from event_stream.web.logging import FORMATS, LEVELS, logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -76,18 +77,11 @@ DATABASES["default"]["OPTIONS"] = {"connect_timeout": 5, **DATABASES["default"].
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 EVENT_STREAM = {
-    "default_binder": "kafka",
-    "binders": {
-        "kafka": {
-            "type": "kafka",
-            "bootstrap_servers": addresses("KAFKA_BOOTSTRAP_SERVERS", "host:port of Kafka's brokers, between commas"),
-        },
-    },
+    "binders": messaging.binders(),
     "bindings": {
         "outboundOrgChanges": {
             "destination": text("ORG_CHANGE_TOPIC", "the name of the topic", default="orgChangeTopic"),
             "content_type": "application/json",
-            "binder": "kafka",
             "producer": {"heartbeat": "organizations.events.heartbeat"},
         },
     },

@@ -1,0 +1,31 @@
+"""Which platform carries the messages: the parts of EVENT_STREAM that come from the environment."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from event_stream.web.environment import addresses, choice
+
+Properties = Mapping[str, Any]
+
+
+def _kafka() -> Properties:
+    return {"bootstrap_servers": addresses("KAFKA_BOOTSTRAP_SERVERS", "host:port of Kafka's brokers, between commas")}
+
+
+_BINDERS: Mapping[str, Callable[[], Properties]] = {"kafka": _kafka}
+"""By the type of a binder: what reads its properties."""
+
+
+def binders() -> dict[str, Properties]:
+    """EVENT_STREAM["binders"]: the one that EVENT_BINDER names. Raises ImproperlyConfigured."""
+    chosen = _chosen()
+    return {chosen: {"type": chosen, **_BINDERS[chosen]()}}
+
+
+def properties(**by_type: Properties) -> Properties:
+    """Of those given for each type of binder, the ones for the binder that EVENT_BINDER names."""
+    return by_type.get(_chosen(), {})
+
+
+def _chosen() -> str:
+    return choice("EVENT_BINDER", "kafka", tuple(_BINDERS))
