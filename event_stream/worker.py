@@ -29,6 +29,8 @@ from event_stream.message import Record
 from event_stream.partition import Partition
 from event_stream.registry import registry
 from event_stream.retry import backoff_s
+from event_stream.testing import crash_points
+from event_stream.testing.crash_points import CrashPoint
 from event_stream.unit_of_work import unit_of_work
 
 logger = logging.getLogger("event_stream.worker")
@@ -148,6 +150,7 @@ class Worker:
     def _handle(self, partition: Partition, records: Sequence[Record]) -> None:
         began = time.perf_counter()
         batch = Batch(partition.number, partition.position - 1, records)
+        crash_points.reached(CrashPoint.WORKER_BATCH_IN_HAND)
         try:
             outcome = self._attempt(partition, lambda: self._handler.handle(batch))
         except TooManyDeadLettersError as stop:
@@ -161,6 +164,7 @@ class Worker:
             partition.position = records[-1].offset + 1
             partition.handled = True
             partition.idle_at = self._next_idle()
+            crash_points.reached(CrashPoint.WORKER_HANDLED_NOT_COMMITTED)
             self._consumer.commit({partition.number: partition.position})
             worker_log.batch_handled(batch, outcome, time.perf_counter() - began)
         elif partition.retry_at is not None:

@@ -12,6 +12,8 @@ from event_stream.errors import PublishError, TooManyDeadLettersError, Unavailab
 from event_stream.message import Receipt, Record
 from event_stream.registry import registry
 from event_stream.rejection import LoggedRejections, Rejections, log_rejected
+from event_stream.testing import crash_points
+from event_stream.testing.crash_points import CrashPoint
 
 logger = logging.getLogger("event_stream.dead_letters")
 
@@ -75,6 +77,7 @@ class Parking:
         now_ms = self._clock.now_ms()
         letter = letter_for(record, error, group=self._group, attempts=attempts, now_ms=now_ms, ordered=ordered)
         receipt = self._park(letter)
+        crash_points.reached(CrashPoint.DEAD_LETTER_PARKED_NOT_COMMITTED)
         log_rejected(record, error)
         extra = {"id": str(letter.origin), "partition": receipt.partition, "offset": receipt.offset}
         logger.warning("dead_letter.parked", extra={"destination": receipt.destination, **extra, "error": letter.error})

@@ -13,6 +13,8 @@ from event_stream.message import Receipt
 from event_stream.outbox.outage import Outage
 from event_stream.outbox.store import Entry, Store
 from event_stream.partitioner import partition_for
+from event_stream.testing import crash_points
+from event_stream.testing.crash_points import CrashPoint
 
 logger = logging.getLogger("event_stream.outbox")
 
@@ -56,6 +58,7 @@ class Publisher:
         if receipts:
             if complete and not blocked:
                 self._outage.over()
+            crash_points.reached(CrashPoint.OUTBOX_SENT_NOT_MARKED)
             self._report(entries, receipts, self._store.mark_published(receipts))
         return complete and not blocked
 

@@ -35,7 +35,7 @@ class Running:
     def _run(self) -> None:
         try:
             self.worker.run(self._stop.is_set, self._until)
-        except Exception as error:  # noqa: BLE001 - the test looks at it
+        except BaseException as error:  # noqa: BLE001 - the test looks at it, and may have made it crash
             self.error = error
 
 

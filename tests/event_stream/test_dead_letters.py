@@ -16,8 +16,8 @@ from event_stream.binding import ConsumerSettings, ProducerSettings
 from event_stream.dead_letters import Letter, Origin, Parking, dead_letter_binding
 from event_stream.dead_letters.letter import as_record, letter_for, origin_of, read
 from event_stream.errors import ConversionError, RejectedError, TooManyDeadLettersError
-from event_stream.handler import Batch, Handled
 from event_stream.message import Receipt
+from event_stream.testing.crash_points import Crashed, CrashPoint, armed
 from event_stream.testing.waiting import wait_until
 from event_stream.worker import Until
 from tests.event_stream.handlers import Outage
@@ -184,18 +184,11 @@ def test_a_handled_message_ends_the_row(binder: MemoryBinder) -> None:
     assert len(letters(binder)) == 54
 
 
-class Lost(Sink):
-    """Dies when everything is parked and nothing committed."""
-
-    def handle(self, batch: Batch) -> Handled:
-        super().handle(batch)
-        raise SystemError("killed")
-
-
 def test_a_crash_between_parking_and_committing_parks_twice_under_one_id(binder: MemoryBinder) -> None:
     put(binder, b"1")
-    with pytest.raises(SystemError), running(binder, BINDING, Lost(BINDING, refuse, rejections=parking(binder))) as w:
-        wait_until(lambda: w.ended, "ended")
+    crash = armed(CrashPoint.DEAD_LETTER_PARKED_NOT_COMMITTED)
+    with crash, pytest.raises(Crashed), running(binder, BINDING, sink(binder, refuse)) as worker:
+        wait_until(lambda: worker.ended, "ended")
     assert binder._groups[("things", "readers")].committed == {}
     consume(binder, sink(binder, refuse))
     first, second = letters(binder)

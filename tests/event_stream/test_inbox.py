@@ -16,6 +16,7 @@ from event_stream.binding import ConsumerSettings
 from event_stream.inbox.idempotent import Idempotent, event_id_in_payload
 from event_stream.inbox.models import InboxEntry
 from event_stream.inbox.retention import purge
+from event_stream.testing.crash_points import Crashed, CrashPoint, armed
 from event_stream.testing.waiting import wait_until
 from event_stream.worker import Until
 from tests.event_stream.running import running
@@ -127,14 +128,10 @@ def test_two_workers_with_the_same_event_wait_for_each_other() -> None:
 def test_a_worker_killed_before_its_commit_handles_nothing_twice() -> None:
     binder, ledger = MemoryBinder("memory", {"partitions": 1}), Ledger()
 
-    class Killed(Sink):
-        def handle(self, batch: Any) -> Any:
-            super().handle(batch)
-            raise SystemError("killed before the offset is committed")
-
     for number in range(5):
         binder.append(encode(BINDING, Message({"eventId": str(number)})))
-    with pytest.raises(SystemError), running(binder, BINDING, Killed(BINDING, Idempotent(BINDING, ledger))) as worker:
+    sink, crash = Sink(BINDING, Idempotent(BINDING, ledger)), armed(CrashPoint.WORKER_HANDLED_NOT_COMMITTED)
+    with crash, pytest.raises(Crashed), running(binder, BINDING, sink) as worker:
         wait_until(lambda: worker.ended, "ended")
     assert ledger.effects() == 5
     with running(binder, BINDING, Sink(BINDING, Idempotent(BINDING, ledger)), Until.CAUGHT_UP) as worker:
