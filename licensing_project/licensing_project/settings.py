@@ -169,7 +169,7 @@ ORGANIZATION_LOOKUP = LookupSettings(
     circuit_reset_s=number("ORGANIZATION_CIRCUIT_RESET_S", 5, "seconds"),
 )
 
-# Whose bearer tokens are believed; None, which is no AUTH_ISSUER: the API is open to whoever reaches it.
+# Whose bearer tokens are believed; None, which is AUTH_REQUIRED=false: the API is open to whoever reaches it.
 AUTH = from_environment()
 if AUTH is None and ORGANIZATION_LOOKUP.token_file is not None:
     # Whoever comes without a token would read organizations under this service's name.

@@ -4,9 +4,13 @@ import os
 import sys
 from pathlib import Path
 
+from django.conf import settings
 from django.core.wsgi import get_wsgi_application
+
+from event_stream.web.auth import log_who_gets_in
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "licensing_project.settings")
 
 application = get_wsgi_application()
+log_who_gets_in(settings.AUTH)

@@ -16,6 +16,7 @@ from manage_scripts.stack.paths import ROOT
 _MAX_LINES = 300
 # Enough for the settings to load; no check talks to a server.
 _SETTINGS = {
+    "AUTH_REQUIRED": "false",
     "SECRET_KEY": "for-checks-only-" + "x" * 50,
     "REDIS_URL": "redis://127.0.0.1:1/0",
     "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",

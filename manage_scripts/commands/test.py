@@ -27,7 +27,12 @@ from manage_scripts.testing.outcome import FILE_VARIABLE, Outcome
 from manage_scripts.testing.sessions import SESSION_VARIABLE, Session, concerned, needs_servers, split_arguments
 
 # What the services' settings ask for and no server gives. Nothing listens there: a test that calls sets its own.
-_SERVICE_SETTINGS = {"SECRET_KEY": "for-tests-only", "ORGANIZATION_SERVICE_URL": "http://127.0.0.1:1"}
+_SERVICE_SETTINGS = {
+    "SECRET_KEY": "for-tests-only",
+    "ORGANIZATION_SERVICE_URL": "http://127.0.0.1:1",
+    # A test that is about tokens says whose.
+    "AUTH_REQUIRED": "false",
+}
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -23,9 +23,9 @@ class Platform:
     """One organization service, `licensing` licensing services and `workers` workers, on 127.0.0.1.
 
     Several of them share `servers` without meeting if each has its own `databases` (of the two services, made when
-    missing), Redis database (in `redis_url`) and `topic`. `settings` go into every process's environment. `asked_at` is
-    where licensing asks for organizations, if not at the service itself: a gateway. Logs go to `folder`, a file a
-    process.
+    missing), Redis database (in `redis_url`) and `topic`. `settings` go into every process's environment; unless
+    they name an issuer, whoever reaches the services may do everything. `asked_at` is where licensing asks for
+    organizations, if not at the service itself: a gateway. Logs go to `folder`, a file a process.
     """
 
     def __init__(
@@ -65,6 +65,7 @@ class Platform:
             "ORG_CHANGE_TOPIC": topic,
             "ORG_CHANGE_PARTITIONS": str(definition.partitions),
             "LOG_FORMAT": "json",
+            "AUTH_REQUIRED": "false",
             **(settings or {}),
         }
         self._databases = databases

@@ -91,7 +91,7 @@ EVENT_STREAM_OUTBOX = {"embedded": flag("OUTBOX_EMBEDDED", default=True)}
 # Whether reading an organization is told too (ActionEnum GET). It makes each read a write.
 ORGANIZATION_PUBLISH_READS = flag("ORGANIZATION_PUBLISH_READS", default=False)
 
-# Whose bearer tokens are believed; None, which is no AUTH_ISSUER: the API is open to whoever reaches it.
+# Whose bearer tokens are believed; None, which is AUTH_REQUIRED=false: the API is open to whoever reaches it.
 AUTH = from_environment()
 
 AUTH_PASSWORD_VALIDATORS = [

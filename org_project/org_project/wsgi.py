@@ -4,6 +4,7 @@ import os
 import sys
 from pathlib import Path
 
+from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -11,7 +12,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "org_project.settings")
 
 application = get_wsgi_application()
 
-# After the applications are loaded: the relay uses their models.
+# After the applications are loaded: the relay uses their models, and the log is set up.
 from event_stream.outbox import embedded  # noqa: E402
+from event_stream.web.auth import log_who_gets_in  # noqa: E402
 
+log_who_gets_in(settings.AUTH)
 embedded.start()

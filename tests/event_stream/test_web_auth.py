@@ -1,6 +1,7 @@
 """Bearer tokens: which are believed, whose keys, and what happens while the issuer is away."""
 
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from event_stream.web.auth import AuthSettings, from_environment
+from event_stream.web.auth import AuthSettings, from_environment, log_who_gets_in
 from event_stream.web.auth.configuration import ALGORITHMS
 from event_stream.web.auth.errors import InvalidToken, NoKeysError
 from event_stream.web.auth.keys import KeySet, reader
@@ -241,9 +242,34 @@ def test_keys_may_lie_in_a_file(issuer: Issuer, clock: SetClock, tmp_path: Path)
 # The settings.
 
 
-def test_without_an_issuer_there_is_nothing_to_check(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("AUTH_ISSUER", raising=False)
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("AUTH_")]:
+        monkeypatch.delenv(name)
+
+
+def test_nothing_is_open_because_a_variable_was_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTH_AUDIENCE", "ours")
+    with pytest.raises(ImproperlyConfigured, match=r"^AUTH_ISSUER should be .* AUTH_REQUIRED=false"):
+        from_environment()
+
+
+def test_openness_is_asked_for_by_name_and_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("AUTH_REQUIRED", "false")
     assert from_environment() is None
+    log_who_gets_in(None)
+    assert [(record.levelname, record.message) for record in caplog.records] == [("WARNING", "auth.off")]
+
+
+def test_an_issuer_whose_tokens_nobody_needs_is_a_contradiction(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTH_REQUIRED", "false")
+    monkeypatch.setenv("AUTH_ISSUER", "https://id.example.org")
+    with pytest.raises(
+        ImproperlyConfigured, match="AUTH_REQUIRED should be true, or not set, where AUTH_ISSUER is set"
+    ):
+        from_environment()
 
 
 def test_an_issuer_and_an_audience_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,6 +285,8 @@ def test_an_issuer_and_an_audience_are_enough(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("AUTH_REQUIRED", "perhaps"),
+        ("AUTH_REQUIRED", ""),
         ("AUTH_ISSUER", ""),
         ("AUTH_ISSUER", "id.example.org"),
         ("AUTH_AUDIENCE", None),

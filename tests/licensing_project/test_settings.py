@@ -99,11 +99,21 @@ def test_times_that_contradict_each_other_are_refused(settings: Any, changes: di
         dataclasses.replace(options, **changes)
 
 
-def test_the_services_own_token_is_for_callers_who_are_known() -> None:
-    """Or whoever reaches this service would read organizations under its name."""
+def start(**settings: str) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, str(Path(django_settings.BASE_DIR) / "manage.py"), "check"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AUTH_")}
-    environment["ORGANIZATION_TOKEN_FILE"] = "/nowhere"
-    done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(argv, env=environment | settings, capture_output=True, text=True, check=False)
+
+
+def test_it_is_not_open_unless_that_is_asked_for_by_name() -> None:
+    done = start()
+    assert done.returncode != 0
+    assert "AUTH_ISSUER should be the issuer's URL" in done.stderr.strip().splitlines()[-1]
+    assert start(AUTH_REQUIRED="false").returncode == 0
+
+
+def test_the_services_own_token_is_for_callers_who_are_known() -> None:
+    """Or whoever reaches this service would read organizations under its name."""
+    done = start(AUTH_REQUIRED="false", ORGANIZATION_TOKEN_FILE="/nowhere")
     assert done.returncode != 0
     assert "AUTH_ISSUER should be set where ORGANIZATION_TOKEN_FILE is" in done.stderr

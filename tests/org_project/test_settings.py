@@ -11,6 +11,8 @@ RIGHT = {
     "SECRET_KEY": "for-tests-only",
     "DATABASE_URL": "postgresql://somebody:hush@127.0.0.1:1/none",
     "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
+    "AUTH_ISSUER": "https://id.example.org/realms/ours",
+    "AUTH_AUDIENCE": "ours",
 }
 
 
@@ -31,6 +33,13 @@ def test_a_developers_machine_needs_no_key() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_openness_is_asked_for_by_name() -> None:
+    closed = {name: value for name, value in RIGHT.items() if not name.startswith("AUTH_")}
+    assert start(closed).returncode != 0
+    done = start(closed | {"AUTH_REQUIRED": "false"})
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(
     ("name", "value", "should_be"),
     [
@@ -47,8 +56,11 @@ def test_a_developers_machine_needs_no_key() -> None:
         ("LOG_FORMAT", "xml", "json, plain"),
         ("ORG_CHANGE_TOPIC", "", "name of the topic"),
         ("OUTBOX_EMBEDDED", "1.5", "true or false"),
+        ("AUTH_ISSUER", None, "AUTH_REQUIRED=false"),
         ("AUTH_ISSUER", "id.example.org", "issuer's URL"),
         ("AUTH_ISSUER", "", "issuer's URL"),
+        ("AUTH_AUDIENCE", None, "in their claim aud"),
+        ("AUTH_REQUIRED", "false", "not set, where AUTH_ISSUER is"),
     ],
 )
 def test_a_wrong_setting_is_named(name: str, value: str | None, should_be: str) -> None:

@@ -34,7 +34,12 @@ class Issuer:
 
     def environment(self) -> dict[str, str]:
         """What makes a service believe it."""
-        return {"AUTH_ISSUER": self.url, "AUTH_AUDIENCE": AUDIENCE, "AUTH_JWKS_URL": self.jwks_url}
+        return {
+            "AUTH_REQUIRED": "true",
+            "AUTH_ISSUER": self.url,
+            "AUTH_AUDIENCE": AUDIENCE,
+            "AUTH_JWKS_URL": self.jwks_url,
+        }
 
     def claims(self, *roles: str, **more: Any) -> dict[str, Any]:
         now_s = int(time.time())

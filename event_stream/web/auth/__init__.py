@@ -1,6 +1,7 @@
 """An OAuth2 resource server: bearer tokens (JWT) checked against their issuer's published keys, and what roles may do.
 
-In the settings, `AUTH = from_environment()`; None leaves everything open. REST_FRAMEWORK names
+In the settings, `AUTH = from_environment()`; None, which has to be asked for by name, leaves everything open. wsgi.py
+says so in the log: `log_who_gets_in(settings.AUTH)`. REST_FRAMEWORK names
 `event_stream.web.auth.authentication.BearerAuthentication` first among its authentication classes, before the
 session's, and `event_stream.web.auth.permissions.RolesMay` as its permission class. Both look at `settings.AUTH` with
 each request.
@@ -10,6 +11,6 @@ each request.
     no key to check a token with  503, Retry-After
 """
 
-from event_stream.web.auth.configuration import AuthSettings, from_environment
+from event_stream.web.auth.configuration import AuthSettings, from_environment, log_who_gets_in
 
-__all__ = ["AuthSettings", "from_environment"]
+__all__ = ["AuthSettings", "from_environment", "log_who_gets_in"]

@@ -1,11 +1,14 @@
 """Whom to believe: the value of the setting AUTH, from the environment."""
 
+import logging
 from dataclasses import dataclass
 
 from django.core.exceptions import ImproperlyConfigured
 from environs import ValidationError, env
 
-from event_stream.web.environment import base_url, setting, text, texts
+from event_stream.web.environment import base_url, flag, setting, text, texts
+
+logger = logging.getLogger("event_stream.web.auth")
 
 # Signatures that are made with a private key. With a shared secret (HS256) every service that checks tokens could make
 # some, and "none" is no signature: neither can be allowed.
@@ -31,10 +34,19 @@ class AuthSettings:
 
 
 def from_environment() -> AuthSettings | None:
-    """None without AUTH_ISSUER. Raises ImproperlyConfigured naming what is wrong, or what it lacks."""
-    if env.str("AUTH_ISSUER", default=None) is None:
-        return None
+    """None only where AUTH_REQUIRED is false. Raises ImproperlyConfigured naming what is wrong, or what is lacking."""
     should_be = "the issuer's URL as its tokens have it, such as https://id.example.org/realms/ours"
+    is_named = env.str("AUTH_ISSUER", default=None) is not None
+    if not flag("AUTH_REQUIRED", default=True):
+        if is_named:
+            raise ImproperlyConfigured("AUTH_REQUIRED should be true, or not set, where AUTH_ISSUER is set.")
+        return None
+    if not is_named:
+        # Nobody is to find out later that a variable which he forgot had left everything open.
+        raise ImproperlyConfigured(
+            f"AUTH_ISSUER should be {should_be}. It is not set, and only AUTH_REQUIRED=false, by name, opens the API "
+            "to whoever reaches it."
+        )
     base_url("AUTH_ISSUER", should_be)
     issuer = text("AUTH_ISSUER", should_be)
     algorithms = texts(
@@ -57,6 +69,14 @@ def from_environment() -> AuthSettings | None:
         algorithms=tuple(algorithms),
         roles_claim=text("AUTH_ROLES_CLAIM", "names between dots, such as realm_access.roles", default=KEYCLOAK_ROLES),
     )
+
+
+def log_who_gets_in(settings: AuthSettings | None) -> None:
+    """For the start of a web process, when logs are set up: settings are read before."""
+    if settings is None:
+        logger.warning("auth.off", extra={"reason": "AUTH_REQUIRED=false: whoever reaches the API may do everything"})
+    else:
+        logger.info("auth.on", extra={"issuer": settings.issuer, "audience": settings.audience})
 
 
 def _is_key_set_url(value: str) -> None:
