@@ -14,9 +14,18 @@ class Capabilities:
     """What a platform can do; the code that needs one asks here and never for the platform's name."""
 
     seekable: bool
-    """A consumer can go back to any offset still kept."""
+    """A consumer can go back to any offset still kept. Where it can't, only to what it has not committed."""
+    retained: bool
+    """What is handled stays, numbered from 0: a group that comes later finds it, `committed` and `read` know of it.
+
+    Where it is not, a group gets what is sent once it has joined (or been declared), and `read` is for journals only.
+    """
     partitioned: bool
-    """Messages of one key stay in order, and keys are spread over partitions."""
+    """Keys are spread over partitions, which the members of a group share out."""
+    ordered: bool
+    """Messages of one key stay in order."""
+    batched: bool
+    """One poll may bring several records."""
 
 
 @dataclass(frozen=True, slots=True)

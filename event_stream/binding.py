@@ -52,5 +52,7 @@ class Binding:
     content_type: str = "application/json"
     group: str | None = None
     header_format: HeaderFormat = "spring"
+    journal: bool = False
+    """Read as a whole and never by a group, as dead letters are: kept on any platform, whatever it does with others."""
     producer: ProducerSettings = field(default_factory=ProducerSettings)
     consumer: ConsumerSettings = field(default_factory=ConsumerSettings)

@@ -22,7 +22,7 @@ from event_stream.partitioner import partition_for
 class MemoryBinder:
     """Every destination is there, with `partitions` partitions (6 unless told otherwise)."""
 
-    capabilities = Capabilities(seekable=True, partitioned=True)
+    capabilities = Capabilities(seekable=True, retained=True, partitioned=True, ordered=True, batched=True)
 
     def __init__(self, name: str, properties: Mapping[str, Any]) -> None:
         self.name = name

@@ -24,7 +24,7 @@ _REMEMBERED = 10_000
 def dead_letter_binding(binding: Binding) -> Binding:
     """Where the dead letters of a consuming binding go: <destination>.<group>.dlq, sent with its producer settings."""
     return dataclasses.replace(
-        binding, name=f"{binding.name}.dlq", destination=f"{binding.destination}.{binding.group}.dlq"
+        binding, name=f"{binding.name}.dlq", destination=f"{binding.destination}.{binding.group}.dlq", journal=True
     )
 
 

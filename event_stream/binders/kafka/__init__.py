@@ -21,7 +21,7 @@ from event_stream.message import Record
 class KafkaBinder:
     """A Kafka cluster. Nothing connects before it is used."""
 
-    capabilities = Capabilities(seekable=True, partitioned=True)
+    capabilities = Capabilities(seekable=True, retained=True, partitioned=True, ordered=True, batched=True)
 
     def __init__(self, name: str, properties: Mapping[str, Any]) -> None:
         self.name = name
