@@ -146,8 +146,12 @@ class MainJob:
 
 def _reader(platform: Platform) -> KafkaConsumer:
     """A consumer of no group at the end of every partition: it watches, and takes nothing from anybody."""
+    servers = platform.servers
     reader = KafkaConsumer(
-        bootstrap_servers=platform.servers.kafka_bootstrap_servers.split(","), group_id=None, enable_auto_commit=False
+        bootstrap_servers=servers.kafka_bootstrap_servers.split(","),
+        group_id=None,
+        enable_auto_commit=False,
+        **servers.kafka_security,
     )
     partitions = [TopicPartition(platform.topic, number) for number in reader.partitions_for_topic(platform.topic)]
     reader.assign(partitions)

@@ -1,21 +1,29 @@
-"""Settings from environment variables. One that is missing or wrong stops the start and says what it should be."""
+"""Settings from environment variables. One that is missing or wrong stops the start and says what it should be.
 
+Each may come from a file instead, as Docker and Kubernetes hand secrets on: SECRET_KEY_FILE names the file that holds
+SECRET_KEY. White space around what the file holds does not count.
+"""
+
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
-from environs import EnvError, ValidationError, env, validate
+from environs import EnvError, FileAwareEnv, ValidationError, validate
 
 T = TypeVar("T")
+env = FileAwareEnv(strip_whitespace=True)
 
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/@]+):(\d{1,5})")
 
 
 def setting(read: Callable[..., T], name: str, should_be: str, **options: Any) -> T:
-    """The variable's value as one of environs' parsers reads it. Raises ImproperlyConfigured naming the variable."""
+    """The variable's value as one of `env`'s parsers reads it. Raises ImproperlyConfigured naming the variable."""
+    if name in os.environ and f"{name}_FILE" in os.environ:
+        raise ImproperlyConfigured(f"{name} should be set, or {name}_FILE, and not both.")
     try:
         return read(name, **options)
     except (EnvError, ValueError) as error:
@@ -70,13 +78,15 @@ def addresses(name: str, should_be: str) -> list[str]:
 
 def postgresql(name: str, should_be: str, **options: Any) -> dict[str, Any]:
     """An entry of DATABASES from a postgresql:// URL."""
-    setting(env.str, name, should_be, validate=_is_url_of("postgresql", "postgres"))
+    is_right = [_is_url_of("postgresql", "postgres"), _names_files("sslrootcert", "sslcert", "sslkey", "sslcrl")]
+    setting(env.str, name, should_be, validate=is_right)
     entry: dict[str, Any] = setting(env.dj_db_url, name, should_be, engine="django.db.backends.postgresql", **options)
     return entry
 
 
 def redis_url(name: str, should_be: str) -> str:
-    return setting(env.str, name, should_be, validate=_is_url_of("redis", "rediss", "unix"))
+    is_right = [_is_url_of("redis", "rediss", "unix"), _names_files("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")]
+    return setting(env.str, name, should_be, validate=is_right)
 
 
 def base_url(name: str, should_be: str) -> str:
@@ -89,6 +99,18 @@ def _is_url_of(*schemes: str) -> Callable[[str], None]:
         # It may hold a password, so that the message does not repeat it.
         if urlsplit(value).scheme not in schemes:
             raise ValidationError("It is the URL of something else.")
+
+    return check
+
+
+def _names_files(*parameters: str) -> Callable[[str], None]:
+    def check(value: str) -> None:
+        query = parse_qs(urlsplit(value).query)
+        # libpq takes the word "system" for the certificates that the machine trusts.
+        named = {each: query[each][-1] for each in parameters if each in query and query[each][-1] != "system"}
+        for parameter, named_file in named.items():
+            if not os.access(named_file, os.R_OK):
+                raise ValidationError(f"Its {parameter} is {named_file}, which can't be read.")
 
     return check
 

@@ -4,12 +4,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from event_stream.web.environment import addresses, choice
+from event_stream.web.kafka_security import kafka_security
 
 Properties = Mapping[str, Any]
 
 
 def _kafka() -> Properties:
-    return {"bootstrap_servers": addresses("KAFKA_BOOTSTRAP_SERVERS", "host:port of Kafka's brokers, between commas")}
+    servers = addresses("KAFKA_BOOTSTRAP_SERVERS", "host:port of Kafka's brokers, between commas")
+    return {"bootstrap_servers": servers, **kafka_security()}
 
 
 _BINDERS: Mapping[str, Callable[[], Properties]] = {"kafka": _kafka}

@@ -109,7 +109,9 @@ class Platform:
             steps: list[Future[None] | Future[list[str]]] = [
                 pool.submit(prepare, ORGANIZATION, self.organization_settings),
                 pool.submit(prepare, LICENSING, self.licensing_settings),
-                pool.submit(create_topics, self.servers.kafka_bootstrap_servers, self._topics),
+                pool.submit(
+                    create_topics, self.servers.kafka_bootstrap_servers, self._topics, self.servers.kafka_security
+                ),
             ]
             for step in steps:
                 step.result()

@@ -1,12 +1,16 @@
 """The three backing servers of a stack: ours, or the person's own where the environment names one."""
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
+
+from event_stream.web.kafka_security import kafka_security
 from manage_scripts.stack import databases, ports, valkey
-from manage_scripts.stack.errors import UnreachableError
+from manage_scripts.stack.errors import StackError, UnreachableError
 from manage_scripts.stack.jars import Progress
 from manage_scripts.stack.kafka import Kafka
 from manage_scripts.stack.postgres import Postgres
@@ -21,13 +25,15 @@ PortChooser = Callable[[str], int]
 class Servers:
     """How to reach the backing servers, and which of them are our children.
 
-    `database_server_url` names a database that exists; `database_url(name)` one beside it.
+    `database_server_url` names a database that exists; `database_url(name)` one beside it. `kafka_security` are
+    kafka-python's settings for TLS and a login.
     """
 
     database_server_url: str
     redis_url: str
     kafka_bootstrap_servers: str
     processes: tuple[SupervisedProcess, ...] = ()
+    kafka_security: Mapping[str, Any] = field(default_factory=dict)
 
     def database_url(self, name: str) -> str:
         return databases.database_url(self.database_server_url, name)
@@ -64,6 +70,7 @@ def start_servers(
         kafka = Kafka(
             folder / "kafka", port=choose_port("kafka"), voters=voters, progress=progress, record_warm_start=True
         )
+    security = _own_security() if own_kafka else {}
     _check_own(own_database, own_redis, own_kafka)
     processes = tuple(process for process in (postgres, redis, kafka) if process is not None)
     start_together(processes, announce)
@@ -72,7 +79,15 @@ def start_servers(
         redis_url=own_redis or (redis.url() if redis else ""),
         kafka_bootstrap_servers=own_kafka or (kafka.bootstrap_servers if kafka else ""),
         processes=processes,
+        kafka_security=security,
     )
+
+
+def _own_security() -> Mapping[str, Any]:
+    try:
+        return kafka_security()
+    except ImproperlyConfigured as error:
+        raise StackError(str(error)) from error
 
 
 def _check_own(database: str | None, redis: str | None, kafka: str | None) -> None:

@@ -1,7 +1,9 @@
 """The topics of `deploy/kafka/topics.yaml` on a Kafka cluster."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import yaml
 from kafka.admin import KafkaAdminClient
@@ -33,13 +35,14 @@ def read_topics(file: Path = DEFINITIONS) -> list[Topic]:
         ) from error
 
 
-def create_topics(bootstrap_servers: str, topics: list[Topic]) -> list[str]:
+def create_topics(bootstrap_servers: str, topics: list[Topic], security: Mapping[str, Any] | None = None) -> list[str]:
     """Create what is missing; one line for each topic that says how it is now.
 
     A topic with another number of partitions is an error and is left alone: more would break the order of events.
+    `security` are kafka-python's settings for TLS and the login of somebody who may create topics.
     """
     try:
-        admin = KafkaAdminClient(bootstrap_servers=bootstrap_servers.split(","))
+        admin = KafkaAdminClient(bootstrap_servers=bootstrap_servers.split(","), **(security or {}))
     except KafkaError as error:
         raise StackError(f"Kafka can't be reached at {bootstrap_servers}: {error}.") from error
     try:

@@ -45,7 +45,9 @@ READERS: dict[str, Any] = {
         ("addresses", "kafka:99999"),
         ("addresses", "kafka:9092,other"),
         ("postgresql", "mysql://user:secret@host/x"),
+        ("postgresql", "postgresql://user:secret@host/x?sslmode=verify-full&sslrootcert=/nowhere"),
         ("redis_url", "http://user:secret@host/x"),
+        ("redis_url", "rediss://user:secret@host/0?ssl_ca_certs=/nowhere"),
         ("base_url", "gateway:8072/organization"),
         ("path", ""),
         ("base_url", "ftp://gateway"),
@@ -60,6 +62,38 @@ def test_a_wrong_value_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, reade
     with pytest.raises(ImproperlyConfigured, match=r"^X should be ") as raised:
         READERS[reader]()
     assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("reader", "value"),
+    [
+        ("text", "a secret"),
+        ("postgresql", "postgresql://user:secret@host/x"),
+        ("redis_url", "redis://user:secret@host/0"),
+        ("addresses", "a:1,b:2"),
+    ],
+)
+def test_a_value_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, reader: str, value: str) -> None:
+    monkeypatch.setenv("X", value)
+    meant = READERS[reader]()
+    monkeypatch.delenv("X")
+    (tmp_path / "x").write_text(f"{value}\n")
+    monkeypatch.setenv("X_FILE", str(tmp_path / "x"))
+    assert READERS[reader]() == meant
+
+
+def test_a_file_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("X", raising=False)
+    monkeypatch.setenv("X_FILE", "/nowhere")
+    with pytest.raises(ImproperlyConfigured, match=r"^X should be .* X_FILE must be a readable file path"):
+        READERS["text"]()
+
+
+def test_a_value_and_a_file_are_one_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("X", "a")
+    monkeypatch.setenv("X_FILE", "/nowhere")
+    with pytest.raises(ImproperlyConfigured, match=r"^X should be set, or X_FILE, and not both"):
+        READERS["text"]()
 
 
 @pytest.mark.parametrize("reader", ["text", "addresses", "postgresql", "redis_url", "base_url"])

@@ -4,9 +4,9 @@ import logging
 from dataclasses import dataclass
 
 from django.core.exceptions import ImproperlyConfigured
-from environs import ValidationError, env
+from environs import ValidationError
 
-from event_stream.web.environment import base_url, flag, setting, text, texts
+from event_stream.web.environment import base_url, env, flag, setting, text, texts
 
 logger = logging.getLogger("event_stream.web.auth")
 
