@@ -12,9 +12,11 @@ from typing import Any
 from event_stream.binder import Capabilities, Consumer, Producer, RebalanceListener
 from event_stream.binders.kafka import properties as checked
 from event_stream.binders.kafka.consumer import KafkaConsumer
+from event_stream.binders.kafka.description import describe
 from event_stream.binders.kafka.history import history
 from event_stream.binders.kafka.producer import KafkaProducer
 from event_stream.binding import Binding
+from event_stream.inspection import Description, Limits
 from event_stream.message import Record
 
 
@@ -40,3 +42,15 @@ class KafkaBinder:
 
     def read(self, binding: Binding) -> Iterator[Record]:
         return history(checked.consumer_properties(self._properties, binding), binding.destination)
+
+    def describe(self, binding: Binding) -> Description:
+        return describe(self._properties, binding)
+
+    def limits(self, binding: Binding) -> Limits:
+        consumer = checked.consumer_properties(self._properties, binding)
+        producer = checked.producer_properties(self._properties, binding.producer.properties)
+        return Limits(
+            new_group_reads_all=consumer["auto_offset_reset"] == "earliest",
+            poll_budget_s=consumer["max_poll_interval_ms"] / 1000,
+            parking_s=(producer["max_block_ms"] + producer["delivery_timeout_ms"]) / 1000,
+        )

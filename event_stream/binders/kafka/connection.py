@@ -79,7 +79,7 @@ class Connection(Generic[C]):
         def kafka_client(**configs: Any) -> Any:
             network.append(kafka.KafkaConsumer.DEFAULT_CONFIG["kafka_client"](**configs))
             # kafka-python (3.0.12) takes this setting and does not hand it on.
-            network[0].cluster.config["allow_auto_create_topics"] = configs["allow_auto_create_topics"]
+            network[0].cluster.config["allow_auto_create_topics"] = configs.get("allow_auto_create_topics", False)
             return network[0]
 
         try:

@@ -1,0 +1,95 @@
+"""What Kafka tells of a topic and of a group that reads it."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, OffsetSpec
+from kafka.errors import GroupIdNotFoundError, KafkaError, RetriableError, UnknownTopicOrPartitionError
+from kafka.structs import TopicPartition
+
+from event_stream.binders.kafka.connection import Connection
+from event_stream.binding import Binding
+from event_stream.errors import UnavailableError
+from event_stream.inspection import Description, Destination, Group
+
+_CONNECT_S = 4.0
+_ASK_MS = 4_000
+_AGAIN_S = 0.1
+
+
+def describe(properties: Mapping[str, Any], binding: Binding) -> Description:
+    """`properties` are those that all clients of the cluster share. Raises UnavailableError."""
+    own = {name: value for name, value in properties.items() if name in KafkaAdminClient.DEFAULT_CONFIG}
+    own |= {"request_timeout_ms": _ASK_MS, "bootstrap_timeout_ms": _ASK_MS}
+    connection = Connection(lambda **how: KafkaAdminClient(**own, **how), _close, own["bootstrap_servers"])
+    try:
+        return _patiently(connection.get(_CONNECT_S), binding)
+    except KafkaError as error:
+        raise UnavailableError(f"Kafka does not answer: {error}") from error
+    finally:
+        connection.forget()
+
+
+def _patiently(client: Any, binding: Binding) -> Description:
+    """A broker that has just started, or a topic that has just been made, is not ready for every question at once."""
+    deadline = time.monotonic() + _ASK_MS / 1000
+    while True:
+        try:
+            return _description(client, binding)
+        except RetriableError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_AGAIN_S)
+
+
+def _description(client: Any, binding: Binding) -> Description:
+    servers = len(client.describe_cluster()["brokers"])
+    [topic] = client.describe_topics([binding.destination])
+    if topic["error_code"] == UnknownTopicOrPartitionError.errno:
+        return Description(servers)
+    settings = _settings(client, binding.destination)
+    partitions = topic["partitions"]
+    destination = Destination(
+        partitions=len(partitions),
+        copies=min(len(each["replica_nodes"]) for each in partitions),
+        copies_in_sync=min(len(each["isr_nodes"]) for each in partitions),
+        in_sync_needed=int(settings["min.insync.replicas"]),
+        largest_message=int(settings["max.message.bytes"]),
+    )
+    numbers = [each["partition_index"] for each in partitions]
+    group = None if binding.group is None else _group(client, binding.destination, binding.group, numbers)
+    return Description(servers, destination, group)
+
+
+def _settings(client: Any, topic: str) -> dict[str, Any]:
+    resource = ConfigResource(ConfigResourceType.TOPIC, topic)
+    found = client.describe_configs([resource], config_filter="all")
+    [by_name] = [settings for by_topic in found.values() for settings in by_topic.values()]
+    return {name: each["value"] for name, each in by_name.items()}
+
+
+def _group(client: Any, topic: str, group: str, partitions: list[int]) -> Group:
+    at = [TopicPartition(topic, number) for number in partitions]
+    starts = client.list_partition_offsets(dict.fromkeys(at, OffsetSpec.EARLIEST))
+    ends = client.list_partition_offsets(dict.fromkeys(at, OffsetSpec.LATEST))
+    committed = client.list_group_offsets({group: at})[group]
+    waiting = deleted = 0
+    for each in at:
+        # -1 where nothing has been committed: such a group begins at the start.
+        given = committed[each].offset if each in committed else -1
+        offset = given if given >= 0 else starts[each].offset
+        waiting += max(0, ends[each].offset - offset)
+        deleted += max(0, starts[each].offset - offset)
+    return Group(_members(client, group), waiting, deleted)
+
+
+def _members(client: Any, group: str) -> int:
+    try:
+        return len(client.describe_groups([group])[group]["members"])
+    except GroupIdNotFoundError:
+        return 0
+
+
+def _close(client: Any) -> None:
+    client.close()

@@ -1,0 +1,59 @@
+"""Runs checks side by side, so that a server that hangs costs its deadline once and hides nothing else."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
+
+from django.db import connections
+
+from event_stream.doctor.finding import Finding, failed
+
+logger = logging.getLogger("event_stream.doctor")
+
+Check = Callable[[], Iterable[Finding]]
+"""Yields what it finds, bad news as findings and not as errors. Runs on a thread of its own, beside the others."""
+
+DEADLINE_S = 15.0
+
+_checks: dict[str, Check] = {}
+
+
+def register(name: str, check: Check) -> None:
+    """Have `manage.py doctor` make a check; one of the same name is replaced."""
+    _checks[name] = check
+
+
+def registered() -> Mapping[str, Check]:
+    return dict(_checks)
+
+
+def examine(checks: Mapping[str, Check], deadline_s: float = DEADLINE_S) -> Iterator[Finding]:
+    """The findings of all, in the order of the checks, each check's as soon as it is through."""
+    deadline = time.monotonic() + deadline_s
+    results = {name: _begin(name, check) for name, check in checks.items()}
+    for name, result in results.items():
+        try:
+            yield from result.result(max(0.0, deadline - time.monotonic()))
+        except TimeoutError:
+            yield failed(name, f"no end after {deadline_s:g} s", "look at the server that it asks: it hangs")
+
+
+def _begin(name: str, check: Check) -> "Future[list[Finding]]":
+    result: Future[list[Finding]] = Future()
+
+    def run() -> None:
+        try:
+            result.set_result(list(check()))
+        except Exception as error:
+            logger.exception("doctor.broke", extra={"check": name})
+            text = f"the check itself broke: {type(error).__name__}: {error}"
+            result.set_result([failed(name, text, "see the traceback in the log")])
+        finally:
+            # Of this thread alone; nobody else would.
+            connections.close_all()
+
+    # A daemon: the command does not wait for one that hangs.
+    threading.Thread(target=run, name=f"doctor-{name}", daemon=True).start()
+    return result
