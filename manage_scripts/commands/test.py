@@ -1,20 +1,22 @@
-"""Run the tests on real servers: ./manage_scripts/test [paths and options of pytest]
+"""Run the tests on real servers: ./manage_scripts/test [--binder NAME] [paths and options of pytest]
 
 PostgreSQL, Valkey and Kafka are started on free ports in a temporary folder, unless DATABASE_URL, REDIS_URL or
-KAFKA_BOOTSTRAP_SERVERS name your own, and are gone afterwards. The tests run in one pytest session per Django project;
-the last line adds them up. Examples:
+KAFKA_BOOTSTRAP_SERVERS name your own, and are gone afterwards. The tests run in one pytest session per Django project,
+and those of tests/e2e in one per platform that carries messages; the last line adds them up. With --binder
+({binders}) there is that platform alone, and what needs another one is skipped. Examples:
 
     ./manage_scripts/test
     ./manage_scripts/test tests/model -k lease
-    ./manage_scripts/test tests/e2e -x --tb short
+    ./manage_scripts/test --binder kafka tests/e2e -x --tb short
 """
 
+import argparse
 import os
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -22,9 +24,16 @@ import pytest
 
 from manage_scripts.stack.errors import StackError
 from manage_scripts.stack.paths import ROOT
-from manage_scripts.stack.servers import Servers, start_servers
+from manage_scripts.stack.servers import BINDERS, Servers, start_servers
 from manage_scripts.testing.outcome import FILE_VARIABLE, Outcome
-from manage_scripts.testing.sessions import SESSION_VARIABLE, Session, concerned, needs_servers, split_arguments
+from manage_scripts.testing.sessions import (
+    SESSION_VARIABLE,
+    Brokers,
+    Session,
+    concerned,
+    needs_servers,
+    split_arguments,
+)
 
 # What the services' settings ask for and no server gives. Nothing listens there: a test that calls sets its own.
 _SERVICE_SETTINGS = {
@@ -37,10 +46,13 @@ _SERVICE_SETTINGS = {
 
 def main(arguments: Sequence[str]) -> int:
     if {"--help", "-h"} & set(arguments):
-        print(__doc__)
+        print((__doc__ or "").format(binders=", ".join(BINDERS)))
         return 0
     signal.signal(signal.SIGTERM, _interrupt)
-    selections, options = split_arguments(arguments)
+    own = argparse.ArgumentParser(prog="test", add_help=False, allow_abbrev=False)
+    own.add_argument("--binder", choices=BINDERS)
+    mine, pytests = own.parse_known_args(arguments)
+    selections, options = split_arguments(pytests)
     if missing := [option for option in options if option.startswith("tests/") or "::" in option]:
         print(f"No such path: {', '.join(missing)}.", file=sys.stderr)
         return int(pytest.ExitCode.USAGE_ERROR)
@@ -50,7 +62,7 @@ def main(arguments: Sequence[str]) -> int:
         # PostgreSQL, started by root, runs as somebody else, who has to get to its data.
         folder.chmod(0o711)
         try:
-            servers = _start(folder) if needs_servers(selections) else None
+            servers = _start(folder, _binders(mine.binder, sessions)) if needs_servers(selections) else None
         except StackError as error:
             print(error, file=sys.stderr)
             return 1
@@ -62,12 +74,19 @@ def main(arguments: Sequence[str]) -> int:
     return _conclude(outcome, codes)
 
 
-def _start(folder: Path) -> Servers:
+def _binders(chosen: str | None, sessions: Mapping[Session, Sequence[str]]) -> Sequence[str]:
+    """What these sessions need; the first carries the messages where a session runs on one alone."""
+    if chosen is not None:
+        return [chosen]
+    return BINDERS if any(session.brokers is not Brokers.ONE for session in sessions) else BINDERS[:1]
+
+
+def _start(folder: Path, binders: Sequence[str]) -> Servers:
     def progress(fetched: int, total: int) -> None:
         print(f"\rFetching Kafka, once: jar {fetched} of {total}", end="" if fetched < total else "\n", flush=True)
 
     print("Starting PostgreSQL, Valkey and Kafka", flush=True)
-    servers = start_servers(folder / "servers", durable=False, progress=progress)
+    servers = start_servers(folder / "servers", durable=False, binders=binders, progress=progress)
     for session_database in ("organization", "licensing"):
         servers.create_database(session_database)
     return servers
@@ -77,11 +96,11 @@ def _run_all(
     sessions: Mapping[Session, Sequence[str]], options: Sequence[str], servers: Servers | None, folder: Path
 ) -> tuple[Outcome, list[int]]:
     total, codes = Outcome(), []
-    for session, selections in sessions.items():
-        print(f"\n--- {session.name} ---", flush=True)
-        file = folder / f"{session.name}.json"
-        argv = [sys.executable, "-m", "pytest", "-p", "manage_scripts.testing.outcome", *selections, *options]
-        environment = _environment(session, servers) | {FILE_VARIABLE: str(file)}
+    for session, name, on in _runs(sessions, servers):
+        print(f"\n--- {name} ---", flush=True)
+        file = folder / f"{name}.json"
+        argv = [sys.executable, "-m", "pytest", "-p", "manage_scripts.testing.outcome", *sessions[session], *options]
+        environment = _environment(session, on) | {FILE_VARIABLE: str(file)}
         code = subprocess.run(argv, cwd=ROOT, env=environment, check=False).returncode
         outcome = Outcome.read(file)
         if code not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED) and outcome.failed == 0:
@@ -90,6 +109,16 @@ def _run_all(
         total += outcome
         codes.append(code)
     return total, codes
+
+
+def _runs(sessions: Iterable[Session], servers: Servers | None) -> Iterator[tuple[Session, str, Servers | None]]:
+    """Each pytest process: its session, its name, and the servers it is told of."""
+    for session in sessions:
+        if session.brokers is Brokers.EACH and servers is not None:
+            for binder in servers.binders:
+                yield session, f"{session.name} on {binder}", servers.carried_by(binder)
+        else:
+            yield session, session.name, servers
 
 
 def _environment(session: Session, servers: Servers | None) -> dict[str, str]:
@@ -103,7 +132,7 @@ def _environment(session: Session, servers: Servers | None) -> dict[str, str]:
     if servers is not None:
         environment["DATABASE_URL"] = servers.database_url(session.database)
         environment["REDIS_URL"] = servers.redis_url
-        environment["KAFKA_BOOTSTRAP_SERVERS"] = servers.kafka_bootstrap_servers
+        environment |= servers.messaging
     return environment
 
 

@@ -14,7 +14,7 @@ from manage_scripts.stack.ports import free_port
 from manage_scripts.stack.process import SupervisedProcess
 from manage_scripts.stack.servers import Servers
 from manage_scripts.stack.together import start_together, stop_together
-from manage_scripts.stack.topics import create_topics, read_topics
+from manage_scripts.stack.topics import read_topics
 
 DEFAULT_TOPIC = "orgChangeTopic"
 
@@ -58,7 +58,7 @@ class Platform:
         ]
         shared = {
             "REDIS_URL": redis_url or servers.redis_url,
-            "KAFKA_BOOTSTRAP_SERVERS": servers.kafka_bootstrap_servers,
+            **servers.broker.environment,
             "SECRET_KEY": secret_key or secrets.token_urlsafe(50),
             "DEBUG": "false",
             "ALLOWED_HOSTS": "127.0.0.1,localhost",
@@ -109,9 +109,7 @@ class Platform:
             steps: list[Future[None] | Future[list[str]]] = [
                 pool.submit(prepare, ORGANIZATION, self.organization_settings),
                 pool.submit(prepare, LICENSING, self.licensing_settings),
-                pool.submit(
-                    create_topics, self.servers.kafka_bootstrap_servers, self._topics, self.servers.kafka_security
-                ),
+                pool.submit(self.servers.broker.create_topics, self._topics),
             ]
             for step in steps:
                 step.result()

@@ -1,7 +1,8 @@
-"""The three backing servers of a stack: ours, or the person's own where the environment names one."""
+"""The backing servers of a stack: ours, or the person's own where the environment names one."""
 
+import dataclasses
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from django.core.exceptions import ImproperlyConfigured
 
 from event_stream.web.kafka_security import kafka_security
 from manage_scripts.stack import databases, ports, valkey
+from manage_scripts.stack.brokers import Broker
+from manage_scripts.stack.brokers.kafka import KafkaBroker
 from manage_scripts.stack.errors import StackError, UnreachableError
 from manage_scripts.stack.jars import Progress
 from manage_scripts.stack.kafka import Kafka
@@ -20,20 +23,48 @@ from manage_scripts.stack.valkey import Valkey
 
 PortChooser = Callable[[str], int]
 
+BINDERS = ("kafka",)
+"""What may carry the messages, as EVENT_BINDER says it; the first is the usual one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Servers:
     """How to reach the backing servers, and which of them are our children.
 
-    `database_server_url` names a database that exists; `database_url(name)` one beside it. `kafka_security` are
+    `database_server_url` names a database that exists; `database_url(name)` one beside it. `binder` says which of the
+    platforms carries the services' messages. One that is not there has an empty address. `kafka_security` are
     kafka-python's settings for TLS and a login.
     """
 
     database_server_url: str
     redis_url: str
-    kafka_bootstrap_servers: str
+    kafka_bootstrap_servers: str = ""
+    binder: str = BINDERS[0]
     processes: tuple[SupervisedProcess, ...] = ()
     kafka_security: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def broker(self) -> Broker:
+        """What carries the services' messages."""
+        return self._brokers()[self.binder]
+
+    @property
+    def binders(self) -> list[str]:
+        """What could: the platforms that are there."""
+        return [binder for binder, broker in self._brokers().items() if broker.address]
+
+    @property
+    def messaging(self) -> dict[str, str]:
+        """The variables that lead to every platform there is, EVENT_BINDER naming the one that carries the messages."""
+        every = [self.carried_by(binder).broker.environment for binder in self.binders]
+        return {name: value for one in (*every, self.broker.environment) for name, value in one.items()}
+
+    def carried_by(self, binder: str) -> "Servers":
+        """The same servers, with another platform for the services' messages."""
+        return dataclasses.replace(self, binder=binder)
+
+    def _brokers(self) -> Mapping[str, Broker]:
+        return {"kafka": KafkaBroker(self.kafka_bootstrap_servers, self.kafka_security)}
 
     def database_url(self, name: str) -> str:
         return databases.database_url(self.database_server_url, name)
@@ -50,22 +81,23 @@ def start_servers(
     folder: Path,
     *,
     durable: bool,
+    binders: Sequence[str] = BINDERS[:1],
     choose_port: PortChooser = lambda _name: ports.free_port(),
     announce: Announce = lambda _text: None,
     progress: Progress | None = None,
 ) -> Servers:
-    """Start PostgreSQL, Valkey and Kafka in parallel, each unless the environment names the person's own.
+    """Start PostgreSQL, Valkey and what `binders` need in parallel, each unless the environment names the person's own.
 
-    Data and logs go to `folder`. If one fails, those already started are stopped and the failure is raised.
+    The first of `binders` carries the messages. Data and logs go to `folder`. If one fails, those already started are
+    stopped and the failure is raised.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    own_database, own_redis, own_kafka = (
-        os.environ.get(name) for name in ("DATABASE_URL", "REDIS_URL", "KAFKA_BOOTSTRAP_SERVERS")
-    )
+    own_database, own_redis = (os.environ.get(name) for name in ("DATABASE_URL", "REDIS_URL"))
+    own_kafka = os.environ.get("KAFKA_BOOTSTRAP_SERVERS") if "kafka" in binders else None
     postgres = None if own_database else Postgres(folder / "postgres", port=choose_port("postgres"), durable=durable)
     redis = None if own_redis else Valkey(folder / "valkey", port=choose_port("valkey"), durable=durable)
     kafka = None
-    if not own_kafka:
+    if "kafka" in binders and not own_kafka:
         voters = {1: choose_port("kafka-controller")}
         kafka = Kafka(
             folder / "kafka", port=choose_port("kafka"), voters=voters, progress=progress, record_warm_start=True
@@ -78,6 +110,7 @@ def start_servers(
         database_server_url=own_database or (postgres.url() if postgres else ""),
         redis_url=own_redis or (redis.url() if redis else ""),
         kafka_bootstrap_servers=own_kafka or (kafka.bootstrap_servers if kafka else ""),
+        binder=binders[0],
         processes=processes,
         kafka_security=security,
     )

@@ -3,6 +3,7 @@
 A folder of `tests/` that is named like a session belongs to it; every other folder belongs to the session `other`.
 """
 
+import enum
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,14 @@ TESTS = ROOT / "tests"
 SESSION_VARIABLE = "TEST_SESSION"
 
 
+class Brokers(enum.Enum):
+    """Which of the platforms that carry messages a session has to do with."""
+
+    ONE = "the one that carries the services' messages"
+    ALL = "every one: its tests choose"
+    EACH = "every one: it runs once on each"
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
     """A pytest process: which settings it loads, the folder put on its path, the database it may use."""
@@ -21,14 +30,16 @@ class Session:
     settings: str | None = None
     python_path: Path | None = None
     database: str = "postgres"
+    brokers: Brokers = Brokers.ONE
 
 
 OTHER = Session("other")
 SESSIONS = (
     Session("org_project", "org_project.settings", ROOT / "org_project", database="organization"),
     Session("licensing_project", "licensing_project.settings", ROOT / "licensing_project", database="licensing"),
-    Session("event_stream", "tests.event_stream.settings", database="event_stream"),
+    Session("event_stream", "tests.event_stream.settings", database="event_stream", brokers=Brokers.ALL),
     OTHER,
+    Session("e2e", brokers=Brokers.EACH),
 )
 # Folders whose tests start what they need themselves, or need nothing.
 _WITHOUT_SERVERS = {"model", "manage_scripts"}

@@ -8,7 +8,7 @@ import pytest
 from manage_scripts.stack.platform import Platform
 from manage_scripts.stack.servers import Servers
 from tests.e2e.admin import ADMIN, Admin
-from tests.e2e.world import World, redis_database
+from tests.e2e.world import World, own_databases, redis_database
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +19,7 @@ def platform(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iter
         licensing=2,
         workers=2,
         topic=f"e2e-{uuid.uuid4().hex}",
-        databases=("e2e_organization", "e2e_licensing"),
+        databases=own_databases("e2e", servers.binder),
         redis_url=redis_database(servers.redis_url, 11),
         settings={
             "ACCESS_LOG": "true",

@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kafka import KafkaProducer
 
+from event_stream.binding import Binding
+from event_stream.conf import BinderSettings
+from event_stream.message import OutboundRecord
 from event_stream.partitioner import partition_for
+from event_stream.registry import make_binder
 from manage_scripts.stack.paths import ROOT
 from tests.e2e.world import Customer, World, fresh
 
@@ -26,20 +29,19 @@ class Foreigner:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        servers = world.platform.servers.kafka_bootstrap_servers.split(",")
-        self._producer = KafkaProducer(bootstrap_servers=servers, acks="all")
+        properties = dict(world.platform.servers.broker.properties)
+        binder = make_binder(BinderSettings("foreign", properties.pop("type"), properties))
+        self._producer = binder.producer(Binding("foreign", world.platform.topic, "foreign"))
 
     def close(self) -> None:
-        self._producer.close()
+        self._producer.close(20)
 
     def send(
         self, value: bytes, *, key: bytes | None = None, headers: Headers | None = None, partition: int | None = None
     ) -> int:
         """Returns the offset."""
-        sent = self._producer.send(
-            self._world.platform.topic, value, key=key, headers=headers or [], partition=partition
-        )
-        return int(sent.get(timeout=20).offset)
+        record = OutboundRecord(self._world.platform.topic, key, value, tuple(headers or ()), partition)
+        return self._producer.send(record).result(20).offset
 
     def send_as_java_does(self, action: str, customer: Customer, partition: int | None = None) -> None:
         """The recorded bytes, with this organization's id in the place of the recorded one."""

@@ -18,6 +18,7 @@ from manage_scripts.stack.paths import ROOT
 from manage_scripts.stack.platform import Platform
 from manage_scripts.stack.ports import free_port
 from manage_scripts.stack.servers import Servers
+from tests.e2e.world import own_databases
 
 ORGANIZATION = {"name": "Acme", "contactName": "Ann", "contactEmail": "ann@example.org", "contactPhone": "+1 555 0100"}
 LICENSE = {"productName": "Ostock", "licenseType": "full"}
@@ -57,7 +58,7 @@ def gateway(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Itera
         org_port=organization_port,
         licensing_ports=[licensing_port],
         topic=f"gateway-{uuid.uuid4().hex}",
-        databases=("gateway_organization", "gateway_licensing"),
+        databases=own_databases("gateway", servers.binder),
         settings={"ACCESS_LOG": "true", "WEB_CONCURRENCY": "1"},
     )
     # As deployed: licensing, too, asks the organization service through the gateway.

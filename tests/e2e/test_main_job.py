@@ -29,7 +29,7 @@ def follow(world: World, customer: Customer, correlation_id: str, web: Watch, wo
     record = world.record(event)
     assert record.key == customer.id.encode()
     assert header_texts(record)[CORRELATION_ID] == correlation_id
-    payload = json.loads(record.value)
+    payload = json.loads(record.value or b"")
     assert payload == event.payload
     assert payload["correlationId"] == correlation_id
     assert (payload["organizationId"], payload["version"]) == (customer.id, event.version)

@@ -15,7 +15,7 @@ from manage_scripts.stack.servers import Servers
 from manage_scripts.stack.together import start_together, stop_together
 from manage_scripts.stack.valkey import Valkey
 from manage_scripts.stack.waiting import wait_until
-from tests.e2e.world import DEADLINE_S, Customer, Watch, World, fresh
+from tests.e2e.world import DEADLINE_S, Customer, Watch, World, fresh, own_databases
 
 PATIENT, STRICT = 0, 1
 """Two licensing services on one cache: to one, an entry is good for two minutes, to the other for two seconds."""
@@ -71,7 +71,7 @@ def fragile(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Itera
             folder,
             licensing=2,
             topic=f"fragile-{uuid.uuid4().hex}",
-            databases=("fragile_organization", "fragile_licensing"),
+            databases=own_databases("fragile", servers.binder),
             settings={"WEB_CONCURRENCY": "1", "ORGANIZATION_CIRCUIT_RESET_S": "0.5"},
         )
         for number, process in enumerate(platform.licensing):

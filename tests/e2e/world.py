@@ -3,7 +3,6 @@
 import json
 import uuid
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -12,10 +11,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 import psycopg
-from kafka import KafkaConsumer, TopicPartition
 from psycopg.rows import class_row
 
 from event_stream.correlation import CORRELATION_ID
+from event_stream.message import Record
 from manage_scripts.stack import json_log
 from manage_scripts.stack.json_log import Entry
 from manage_scripts.stack.platform import Platform
@@ -112,6 +111,8 @@ class World:
     def __init__(self, platform: Platform) -> None:
         self.platform = platform
         self.http = httpx.Client(timeout=20)
+        self._tail = platform.servers.broker.tail(platform.topic)
+        self._records: dict[tuple[int, int], Record] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -120,6 +121,7 @@ class World:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.http.close()
+        self._tail.close()
 
     # The organization service.
 
@@ -212,24 +214,18 @@ class World:
     def watch_workers(self) -> Watch:
         return Watch(self.platform.workers)
 
-    def record(self, event: Event) -> Any:
-        """kafka-python's record of a published event."""
-        with closing(self._reader()) as reader:
-            at = TopicPartition(self.platform.topic, event.partition)
-            reader.assign([at])
-            reader.seek(at, event.offset)
-            found: list[Any] = []
+    def record(self, event: Event) -> Record:
+        """A published event as it lies on the topic."""
+        assert event.partition is not None
+        assert event.offset is not None
+        at = (event.partition, event.offset)
 
-            def look() -> bool:
-                found.extend(reader.poll(200, max_records=1).get(at, []))
-                return bool(found)
+        def look() -> bool:
+            self._records |= {(each.partition, each.offset): each for each in self._tail.poll(0.2)}
+            return at in self._records
 
-            assert wait_until(look, within_s=DEADLINE_S), f"no record at {at}, {event.offset}"
-        return found[0]
-
-    def _reader(self) -> KafkaConsumer:
-        servers = self.platform.servers.kafka_bootstrap_servers.split(",")
-        return KafkaConsumer(bootstrap_servers=servers, group_id=None, enable_auto_commit=False)
+        assert wait_until(look, within_s=DEADLINE_S), f"no record at {at}"
+        return self._records[at]
 
 
 def fresh(what: str) -> str:
@@ -237,12 +233,17 @@ def fresh(what: str) -> str:
     return f"{what}-{uuid.uuid4().hex}"
 
 
+def own_databases(whose: str, binder: str) -> tuple[str, str]:
+    """For `Platform`: the same tests run once on each binder, with the same PostgreSQL."""
+    return f"{whose}_organization_{binder}", f"{whose}_licensing_{binder}"
+
+
 def redis_database(url: str, number: int) -> str:
     """The same server's database of that number."""
     return urlunsplit(urlsplit(url)._replace(path=f"/{number}"))
 
 
-def header_texts(record: Any) -> dict[str, str]:
+def header_texts(record: Record) -> dict[str, str]:
     """The headers of a record as Spring Cloud Stream writes them, each a JSON text."""
     return {name: json.loads(value) for name, value in record.headers if name != "spring_json_header_types"}
 
