@@ -15,6 +15,7 @@ from event_stream.converter import converter_for
 from event_stream.dead_letters import KeyOrder, is_for_another, rejections_for
 from event_stream.errors import ConversionError, RejectedError, RetryError, UnavailableError
 from event_stream.handler import Batch, Handled
+from event_stream.interceptor import intercepted
 from event_stream.message import Message, OutboundRecord, Receipt, Record
 from event_stream.registry import registry
 from event_stream.rejection import Rejections
@@ -53,6 +54,7 @@ def source(binding_name: str) -> Source:
 
 def encode(binding: Binding, message: Message[Any]) -> OutboundRecord:
     """The message as it goes to the platform. Raises ConversionError."""
+    message = intercepted(binding, message)
     context = correlation.current_or_new().message_headers()
     complete = {headers.CONTENT_TYPE: binding.content_type, **context, **message.headers}
     return OutboundRecord(
@@ -70,7 +72,7 @@ def decode(binding: Binding, record: Record) -> Message[Any]:
     given = headers.decode(record.headers)
     converter = converter_for(given.get(headers.CONTENT_TYPE, binding.content_type))
     key = None if record.key is None else record.key.decode(errors="backslashreplace")
-    return Message(converter.decode(record.value, given), key, given)
+    return dataclasses.replace(converter.decode(record.value, given), key=key)
 
 
 class Sink:

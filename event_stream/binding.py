@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-HeaderFormat = Literal["spring", "plain"]
+HeaderFormat = Literal["spring", "plain", "cloudevents"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +15,8 @@ class ProducerSettings:
     """Dotted path of a function that makes the payload of a heartbeat; the outbox' relay sends it."""
     properties: Mapping[str, Any] = field(default_factory=dict)
     """The binder's own: see its documentation."""
+    interceptors: tuple[str, ...] = ()
+    """Dotted paths of functions that each message passes through before it is serialized: message in, message out."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ event_stream.E001   a key of the setting: missing, unknown, of the wrong type or
 event_stream.E002   a binder that can't be made from its entry
 event_stream.E003   a binding that asks its binder for something it can't do
 event_stream.E004   an error of `retry_permanent` that is none
+event_stream.E005   an interceptor that is no function
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from django.core.checks import CheckMessage, Error
 from event_stream import conf
 from event_stream.binder import Binder
 from event_stream.errors import ConfigurationError
+from event_stream.interceptor import interceptors
 from event_stream.registry import make_binder
 from event_stream.retry import permanent_errors
 
@@ -39,6 +41,10 @@ def _check_bindings(configuration: conf.Configuration, binders: Mapping[str, Bin
             permanent_errors(binding)
         except ConfigurationError as error:
             yield Error(f"{conf.SETTING}['bindings'][{binding.name!r}]{error}", id="event_stream.E004")
+        try:
+            interceptors(binding)
+        except ConfigurationError as error:
+            yield Error(f"{conf.SETTING}['bindings'][{binding.name!r}]{error}", id="event_stream.E005")
         if binding.binder in binders:
             try:
                 binders[binding.binder].check(binding)

@@ -128,7 +128,7 @@ def _producer(entry: Table) -> ProducerSettings:
     heartbeat = entry.text("heartbeat") or None
     if heartbeat and "." not in heartbeat:
         entry.wrong("heartbeat", f"is {heartbeat!r}; it should be the dotted path of a function")
-    result = ProducerSettings(heartbeat, entry.table("properties").rest())
+    result = ProducerSettings(heartbeat, entry.table("properties").rest(), entry.texts("interceptors"))
     entry.finish()
     return result
 

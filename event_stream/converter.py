@@ -1,4 +1,4 @@
-"""Between the payload of a message and its bytes: one converter for each content type."""
+"""Between a message and its bytes: one converter for each content type."""
 
 import json
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from event_stream.message import JSON, Message
 
 
 class Converter(Protocol):
-    """Stateless. It is given the whole message, as some content types carry more than the payload."""
+    """Stateless. It is given the whole message and makes one, as some content types carry more than the payload."""
 
     content_type: str
     """The media type it is for, in lower case and without parameters."""
@@ -17,8 +17,8 @@ class Converter(Protocol):
     def encode(self, message: Message[Any]) -> bytes:
         """Raises ConversionError for a payload that can't be said in this content type."""
 
-    def decode(self, value: bytes, headers: Mapping[str, str]) -> Any:
-        """The payload. Raises ConversionError for anything else than a message of this content type."""
+    def decode(self, value: bytes, headers: Mapping[str, str]) -> Message[Any]:
+        """The payload and all headers, without a key. Raises ConversionError for what is not of this content type."""
 
 
 class JsonConverter:
@@ -33,9 +33,9 @@ class JsonConverter:
         except (TypeError, ValueError, RecursionError) as error:
             raise ConversionError(f"the payload can't be written as JSON: {error}") from error
 
-    def decode(self, value: bytes, headers: Mapping[str, str]) -> JSON:
+    def decode(self, value: bytes, headers: Mapping[str, str]) -> Message[JSON]:
         try:
-            return json.loads(value.decode(), parse_constant=_refuse)
+            return Message(json.loads(value.decode(), parse_constant=_refuse), headers=headers)
         except (ValueError, RecursionError) as error:
             raise ConversionError(f"the body is no JSON: {error}") from error
 

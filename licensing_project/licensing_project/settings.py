@@ -46,6 +46,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "event_stream",
+    "event_stream.cloudevents",
     "organization_lookup",
     "licenses",
 ]

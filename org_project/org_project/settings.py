@@ -6,6 +6,7 @@ from event_stream.web import messaging
 from event_stream.web.auth import from_environment
 from event_stream.web.environment import choice, flag, postgresql, text, texts
 from event_stream.web.logging import FORMATS, LEVELS, logging_config
+from organizations import outbound
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -29,6 +30,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "event_stream",
+    "event_stream.cloudevents",
     "event_stream.outbox",
     "organizations",
 ]
@@ -76,13 +78,20 @@ DATABASES = {
 DATABASES["default"]["OPTIONS"] = {"connect_timeout": 5, **DATABASES["default"].get("OPTIONS", {})}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+# What an event looks like on the topic. Whatever it is, licensing reads it.
+_ACTIONS = outbound.ACTIONS[choice("ORG_CHANGE_ACTIONS", "standard", tuple(outbound.ACTIONS))]
+_FORMAT = outbound.FORMATS[choice("ORG_CHANGE_FORMAT", "json", tuple(outbound.FORMATS))]
 EVENT_STREAM = {
     "binders": messaging.binders(),
     "bindings": {
         "outboundOrgChanges": {
             "destination": text("ORG_CHANGE_TOPIC", "the name of the topic", default="orgChangeTopic"),
-            "content_type": "application/json",
-            "producer": {"heartbeat": "organizations.events.heartbeat"},
+            "content_type": _FORMAT.content_type,
+            "header_format": _FORMAT.header_format,
+            "producer": {
+                "heartbeat": "organizations.events.heartbeat",
+                "interceptors": [*_ACTIONS, *_FORMAT.interceptors],
+            },
         },
     },
 }

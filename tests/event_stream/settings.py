@@ -15,6 +15,7 @@ INSTALLED_APPS = [
     "django.contrib.auth",
     "pgtrigger",
     "event_stream",
+    "event_stream.cloudevents",
     "event_stream.outbox",
     "event_stream.inbox",
     "tests.event_stream.demo",

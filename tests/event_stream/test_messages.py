@@ -1,6 +1,7 @@
 """Messages as bytes: what Spring Cloud Stream sends is read, what it can read is sent."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -154,8 +155,8 @@ def test_another_content_type_can_be_registered() -> None:
         def encode(self, message: Message[str]) -> bytes:
             return message.payload.upper().encode()
 
-        def decode(self, value: bytes, headers: object) -> str:
-            return value.decode().lower()
+        def decode(self, value: bytes, headers: Mapping[str, str]) -> Message[str]:
+            return Message(value.decode().lower(), headers=headers)
 
     register(Upper())
     binding = Binding("b", "d", "memory", content_type="text/x-upper")

@@ -2,10 +2,16 @@
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cloudevents.core.base import BaseCloudEvent
+from cloudevents.core.bindings.kafka import KafkaMessage, to_binary, to_structured
+from cloudevents.core.formats.base import Format
+from cloudevents.core.formats.json import JSONFormat
+from cloudevents.core.v1.event import CloudEvent
 
 from event_stream import Binding, ConversionError, Record
 from event_stream.cache import Change, Heartbeat
@@ -133,3 +139,15 @@ def test_a_correlation_id_that_is_none_is_not_handed_on(correlation_id: Any) -> 
     told = decode(message(correlationId=correlation_id))
     assert isinstance(told, Change)
     assert told.correlation_id is None
+
+
+@pytest.mark.parametrize("write", [to_structured, to_binary], ids=["structured", "binary"])
+def test_events_of_any_cloudevents_producer_are_read_without_a_setting(
+    write: Callable[[BaseCloudEvent, Format], KafkaMessage],
+) -> None:
+    version = time.time_ns() // 1000
+    data = {"action": "UPDATED", "organizationId": ID, "correlationId": "c", "version": version}
+    about = {"type": "t", "source": "/v1/organization", "datacontenttype": "application/json"}
+    sent = write(CloudEvent(about, data), JSONFormat())
+    told = decode(record(sent.value, headers=sent.headers.items()))
+    assert told == Change(ID, version, "c", 1_700_000_000_000)

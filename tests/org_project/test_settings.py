@@ -55,6 +55,8 @@ def test_openness_is_asked_for_by_name() -> None:
         ("LOG_LEVEL", "LOUD", "DEBUG, INFO"),
         ("LOG_FORMAT", "xml", "json, plain"),
         ("ORG_CHANGE_TOPIC", "", "name of the topic"),
+        ("ORG_CHANGE_ACTIONS", "java", "standard, spring"),
+        ("ORG_CHANGE_FORMAT", "avro", "json, cloudevents, cloudevents-binary"),
         ("OUTBOX_EMBEDDED", "1.5", "true or false"),
         ("AUTH_ISSUER", None, "AUTH_REQUIRED=false"),
         ("AUTH_ISSUER", "id.example.org", "issuer's URL"),
