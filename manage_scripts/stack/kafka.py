@@ -118,7 +118,10 @@ class Kafka(SupervisedProcess):
             raise StackError(f"Kafka could not set up {self.data_dir}: {done.stderr.strip() or done.stdout.strip()}")
 
 
-def kafka_cluster(folder: Path, nodes: int = 3) -> list[Kafka]:
+def kafka_cluster(folder: Path, nodes: int = 3, *, settings: Mapping[str, str] | None = None) -> list[Kafka]:
     """The nodes of one cluster, not started yet: see `start_together`."""
     voters = {node_id: free_port() for node_id in range(1, nodes + 1)}
-    return [Kafka(folder / f"kafka-{node}", node_id=node, voters=voters, name=f"Kafka {node}") for node in voters]
+    return [
+        Kafka(folder / f"kafka-{node}", node_id=node, voters=voters, settings=settings, name=f"Kafka {node}")
+        for node in voters
+    ]

@@ -5,7 +5,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, OffsetSpec
-from kafka.errors import GroupIdNotFoundError, KafkaError, RetriableError, UnknownTopicOrPartitionError
+from kafka.errors import (
+    ClusterAuthorizationFailedError,
+    GroupIdNotFoundError,
+    KafkaError,
+    RetriableError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+)
 from kafka.structs import TopicPartition
 
 from event_stream.binders.kafka.connection import Connection
@@ -54,19 +61,23 @@ def _description(client: Any, binding: Binding) -> Description:
         partitions=len(partitions),
         copies=min(len(each["replica_nodes"]) for each in partitions),
         copies_in_sync=min(len(each["isr_nodes"]) for each in partitions),
-        in_sync_needed=int(settings["min.insync.replicas"]),
-        largest_message=int(settings["max.message.bytes"]),
+        in_sync_needed=settings.get("min.insync.replicas"),
+        largest_message=settings.get("max.message.bytes"),
     )
     numbers = [each["partition_index"] for each in partitions]
     group = None if binding.group is None else _group(client, binding.destination, binding.group, numbers)
     return Description(servers, destination, group)
 
 
-def _settings(client: Any, topic: str) -> dict[str, Any]:
+def _settings(client: Any, topic: str) -> dict[str, int]:
+    """Of the topic, those that are numbers; none where we may not know them."""
     resource = ConfigResource(ConfigResourceType.TOPIC, topic)
-    found = client.describe_configs([resource], config_filter="all")
+    try:
+        found = client.describe_configs([resource], config_filter="all")
+    except (TopicAuthorizationFailedError, ClusterAuthorizationFailedError):
+        return {}
     [by_name] = [settings for by_topic in found.values() for settings in by_topic.values()]
-    return {name: each["value"] for name, each in by_name.items()}
+    return {name: int(each["value"]) for name, each in by_name.items() if str(each["value"]).isdigit()}
 
 
 def _group(client: Any, topic: str, group: str, partitions: list[int]) -> Group:

@@ -1,0 +1,113 @@
+"""The Redis of a fenced cache: reachable, not about to forget or refuse, its clock right, its watermarks moving.
+
+What the cache needs of Redis when memory runs out. Losing an entry, a lease or a floor costs a call to the origin;
+losing a watermark, which has no time to live, costs all entries of its partition. None of them makes an answer wrong
+(`tests/model`), so nothing here is more than a warning:
+
+noeviction                       writes are refused: nothing is forgotten, nothing new is cached, evictions wait
+volatile-lru, -lfu, -random      entries go and watermarks stay
+volatile-ttl                     the leases go first, whose time is shortest: then nothing can be filled in
+allkeys-*                        watermarks may go
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from redis import RedisError
+
+from event_stream.cache import FencedCache
+from event_stream.doctor.clock import clock
+from event_stream.doctor.finding import Finding, failed, ok, unknown, warning
+from event_stream.errors import UnavailableError
+
+_SOUND_POLICIES = {"noeviction", "volatile-lru", "volatile-lfu", "volatile-random"}
+_FULL_SHARE = 0.9
+_POLICY_REMEDY = "set maxmemory-policy to noeviction or volatile-lfu"
+
+
+def check(cache: FencedCache, *, worker: str) -> Iterator[Finding]:
+    """`worker` is the command that applies changes to the cache, as one types it."""
+    redis, subjects = cache.scripts.redis, ("clock of Redis", "watermarks")
+    try:
+        information = redis.info()
+        yield ok("Redis", f"answers: version {_version(information)}")
+        yield from _memory(information)
+        yield from _persistence(information)
+        yield clock(subjects[0], lambda: _now_s(redis.time()), cache.settings.bound_s)
+        yield from _watermarks(cache, worker)
+    except (RedisError, UnavailableError) as error:
+        yield failed(
+            "Redis", f"does not answer: {error}", "start it, or correct REDIS_URL; lookups do without meanwhile"
+        )
+        for subject in subjects:
+            yield unknown(subject, "Redis can't be asked")
+
+
+def _memory(information: dict[str, Any]) -> Iterator[Finding]:
+    policy, used, limit = information["maxmemory_policy"], information["used_memory"], information["maxmemory"]
+    if policy.startswith("allkeys"):
+        text = f"{policy} may drop a watermark when memory runs out, and with it all entries of its partition"
+        yield warning("Redis eviction", text, _POLICY_REMEDY)
+    elif policy not in _SOUND_POLICIES:
+        text = f"{policy} drops leases first when memory runs out: nothing could be filled in any longer"
+        yield warning("Redis eviction", text, _POLICY_REMEDY)
+    else:
+        yield ok("Redis eviction", f"{policy}: a watermark is never dropped")
+    room = limit or information.get("total_system_memory", 0)
+    text = f"{_megabytes(used)} of {_megabytes(room)} used{'' if limit else ', with no maxmemory set'}"
+    if room and used > room * _FULL_SHARE:
+        remedy = "raise maxmemory, or lower ORGANIZATION_HARD_TTL_S or its like so that entries go sooner"
+        yield warning("Redis memory", text, remedy)
+    else:
+        yield ok("Redis memory", text)
+
+
+def _persistence(information: dict[str, Any]) -> Iterator[Finding]:
+    failing = [
+        what
+        for what, state in (
+            ("the append-only file", information.get("aof_last_write_status")),
+            ("the last snapshot", information.get("rdb_last_bgsave_status")),
+        )
+        if state not in {None, "ok"}
+    ]
+    if failing:
+        text = f"{' and '.join(failing)} could not be written: Redis may refuse writes because of it"
+        yield warning("Redis persistence", text, "look at its disk")
+    elif information.get("aof_enabled"):
+        yield ok("Redis persistence", "append-only file: the cache outlives a restart")
+    else:
+        yield ok("Redis persistence", "no append-only file: after a restart lookups fill the cache anew")
+
+
+def _watermarks(cache: FencedCache, worker: str) -> Iterator[Finding]:
+    marks = [cache.watermark(partition) for partition in range(cache.keys.partitions)]
+    bound_ms, now_ms = cache.settings.bound_s * 1000, cache.clock.now_ms()
+    behind_ms = [now_ms - mark.as_of_ms for mark in marks if mark is not None and mark.as_of_ms]
+    missing = len(marks) - len(behind_ms)
+    ask_always = "lookups there ask the origin each time"
+    if missing:
+        text = f"{missing} of {len(marks)} partitions have had no heartbeat: {ask_always}"
+        yield warning("watermarks", text, f"start {worker}, and the relay that sends heartbeats")
+    elif max(behind_ms) > bound_ms:
+        late = sum(each > bound_ms for each in behind_ms)
+        text = f"{late} of {len(marks)} are older than {bound_ms / 1000:g} s, one by {max(behind_ms) / 1000:.0f} s"
+        yield warning("watermarks", f"{text}: {ask_always}", f"look at {worker}, at the relay and at the broker")
+    elif min(behind_ms) < -bound_ms / 10:
+        text = f"one is {-min(behind_ms) / 1000:.3f} s ahead of this machine's clock"
+        yield warning("watermarks", text, "let one time service (NTP) set the clocks of all machines")
+    else:
+        yield ok("watermarks", f"the oldest is {max(behind_ms) / 1000:.1f} s old, {bound_ms / 1000:g} s are allowed")
+
+
+def _version(information: dict[str, Any]) -> str:
+    return str(information.get("valkey_version") or information["redis_version"])
+
+
+def _now_s(answer: Any) -> float:
+    seconds, microseconds = answer
+    return float(seconds) + float(microseconds) / 1e6
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1_048_576:.1f} MiB"

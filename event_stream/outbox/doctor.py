@@ -1,0 +1,75 @@
+"""What `manage.py doctor` looks at in a service that has an outbox."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pgtrigger
+from django.db import Error, connections
+from django.utils import timezone
+from pgtrigger.core import INSTALLED, UNALLOWED
+
+from event_stream import doctor
+from event_stream.doctor import Finding, failed, ok, unknown, warning
+from event_stream.outbox.selectors import status
+from event_stream.outbox.settings import outbox_settings
+from event_stream.outbox.wake import LEADER_LOCK
+
+_WAITING_NOTED = timedelta(seconds=10)
+
+
+def check() -> Iterator[Finding]:
+    try:
+        yield _relay()
+        yield from _backlog()
+        yield from _triggers()
+    except Error:
+        yield unknown("outbox", "the database can't be asked, or has no outbox")
+
+
+def _relay() -> Finding:
+    with connections[outbox_settings().database].cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT pid FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database
+            WHERE locktype = 'advisory' AND granted AND datname = current_database()
+                AND classid = %s AND objid = %s AND objsubid = 1
+            """,
+            [LEADER_LOCK >> 32, LEADER_LOCK & 0xFFFFFFFF],
+        )
+        row = cursor.fetchone()
+    if row is None:
+        remedy = "start the web process, whose part it is, or manage.py relay_outbox where OUTBOX_EMBEDDED is false"
+        return failed("relay", "none leads: nothing is published, and no heartbeat is sent", remedy)
+    return ok("relay", f"one leads, on PostgreSQL's backend {row[0]}")
+
+
+def _backlog() -> Iterator[Finding]:
+    now = status()
+    waits = timezone.now() - now.oldest_unsent_at if now.oldest_unsent_at else timedelta()
+    text = f"{now.unsent} unsent" + (f", the oldest for {waits.total_seconds():.1f} s" if now.unsent else "")
+    if waits > _WAITING_NOTED:
+        yield warning("outbox", text, "look at the broker and the relay's log (outbox.unreachable); nothing is lost")
+    else:
+        yield ok("outbox", text)
+    if now.parked:
+        remedy = "read their errors in the admin (Outbox entries, state parked), mend the cause, send them again"
+        yield warning("parked messages", f"{now.parked} can't be sent", remedy)
+    else:
+        yield ok("parked messages", "none")
+
+
+def _triggers() -> Iterator[Finding]:
+    wrong = []
+    registered = pgtrigger.registered()
+    for model, trigger in registered:
+        state, enabled = trigger.get_installation_status(model)
+        if state != UNALLOWED and (state != INSTALLED or not enabled):
+            wrong.append(f"{trigger.name} of {model._meta.db_table} is {state.lower() if enabled else 'not enabled'}")
+    if wrong:
+        text = f"{'; '.join(wrong)}: a write that goes round the ORM has no event"
+        yield failed("triggers", text, "manage.py migrate, then manage.py pgtrigger install and pgtrigger enable")
+    else:
+        yield ok("triggers", f"all {len(registered)} are installed and enabled")
+
+
+doctor.register("outbox", check)

@@ -1,0 +1,55 @@
+"""`manage.py doctor` of both services, as a person calls it, on a platform that runs."""
+
+import subprocess
+from collections.abc import Mapping
+
+import pytest
+
+from manage_scripts.stack.django_commands import LICENSING, ORGANIZATION, Project
+from manage_scripts.stack.environment import service_environment
+from manage_scripts.stack.paths import ROOT
+from tests.e2e.world import World
+
+SUBJECTS = {
+    ORGANIZATION: [
+        "settings",
+        "database",
+        "migrations",
+        "broker kafka",
+        "relay",
+        "outbox",
+        "parked messages",
+        "triggers",
+    ],
+    LICENSING: ["settings", "database", "group licensingGroup", "Redis eviction", "watermarks", "organization service"],
+}
+
+
+def doctor(project: Project, settings: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        project.command("doctor"),
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=service_environment(settings),
+    )
+
+
+@pytest.mark.parametrize("project", SUBJECTS, ids=lambda project: project.name)
+def test_all_is_well_but_for_the_single_broker(world: World, project: Project) -> None:
+    customer = world.customer()
+    world.cached(customer)
+    settings = {
+        ORGANIZATION: world.platform.organization_settings,
+        LICENSING: world.platform.licensing_settings,
+    }[project]
+    done = doctor(project, settings)
+    lines = done.stdout.splitlines()
+    assert [line for line in lines if line.startswith(("warning", "failed"))] == [
+        "warning  broker kafka: answers, and is the only one: lost, it takes the events along -> run at least three"
+    ], done.stdout
+    for subject in SUBJECTS[project]:
+        assert any(f"  {subject}: " in line for line in lines), subject
+    assert done.returncode == 3, done.stderr
+    assert done.stderr.strip().splitlines()[-1].startswith("CommandError: It works, with warnings: 1 warning, ")
