@@ -18,6 +18,7 @@ from manage_scripts.main_job import MainJob
 from manage_scripts.run_state import DEFAULT_DATA, SECRETS, RunLock, Secrets, forget
 from manage_scripts.screen import Screen
 from manage_scripts.stack.errors import StackError
+from manage_scripts.stack.nginx import Nginx, NginxMissing
 from manage_scripts.stack.platform import Platform
 from manage_scripts.stack.ports import RememberedPorts, require_free
 from manage_scripts.stack.process import SupervisedProcess
@@ -61,6 +62,9 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--org-port", type=int, default=8081, help="of the organization service (default: 8081)")
     parser.add_argument("--licensing-port", type=int, default=8080, help="of the licensing service (default: 8080)")
     parser.add_argument(
+        "--gateway-port", type=int, default=8072, help="of the gateway, where nginx is installed (default: 8072)"
+    )
+    parser.add_argument(
         "--data",
         type=Path,
         metavar="DIR",
@@ -83,6 +87,7 @@ def _run(options: argparse.Namespace, screen: Screen, cleanup: ExitStack) -> int
         forget(data)
     require_free(options.org_port, purpose="the organization service", choose_with="--org-port")
     require_free(options.licensing_port, purpose="the licensing service", choose_with="--licensing-port")
+    gateway = _gateway(options, data)
     secrets = Secrets.load(data / SECRETS)
     ports = RememberedPorts(data / "ports.json")
 
@@ -103,13 +108,18 @@ def _run(options: argparse.Namespace, screen: Screen, cleanup: ExitStack) -> int
         org_port=options.org_port,
         licensing_ports=[options.licensing_port],
         secret_key=secrets.secret_key,
+        asked_at=f"{gateway.url()}/organization" if gateway else None,
     )
     with screen.step("Preparing databases, topic, sample data and admin"):
         admin = {"USERNAME": _ADMIN, "EMAIL": "admin@example.org", "PASSWORD": secrets.admin_password}
         platform.prepare(sample_data=True, admin={f"DJANGO_SUPERUSER_{name}": value for name, value in admin.items()})
     cleanup.callback(platform.stop)
-    with screen.step("Starting both services and the worker"):
+    others = "the worker and the gateway" if gateway else "the worker"
+    with screen.step(f"Starting both services, {others}"):
         platform.start()
+        if gateway:
+            cleanup.callback(gateway.stop)
+            gateway.start()
     screen.heading("The main job: one change, from the lookup to the evicted copy")
     organization_id = MainJob(platform, screen).do()
     screen.line(f"Every step was seen, {time.monotonic() - started:.1f} s after the start.", mark="✓")
@@ -117,15 +127,30 @@ def _run(options: argparse.Namespace, screen: Screen, cleanup: ExitStack) -> int
         screen.save_picture(options.picture, "./manage_scripts/run")
     if options.once:
         return 0
-    _show_doors(screen, platform, organization_id)
+    _show_doors(screen, platform, gateway, organization_id)
     screen.fact("login of both admins", f"{_ADMIN} / {secrets.admin_password}")
     screen.fact("data and logs", str(data))
     screen.heading("Ctrl-C stops everything and keeps the data.")
-    _watch([*servers.processes, *platform.processes], screen)
+    _watch([*servers.processes, *platform.processes, *([gateway] if gateway else [])], screen)
     return 0
 
 
-def _show_doors(screen: Screen, platform: Platform, organization_id: str) -> None:
+def _gateway(options: argparse.Namespace, data: Path) -> Nginx | None:
+    """In front of both services, as in production; None where there is no nginx: everything else works without."""
+    try:
+        gateway = Nginx(
+            data / "gateway",
+            organization_port=options.org_port,
+            licensing_port=options.licensing_port,
+            port=options.gateway_port,
+        )
+    except NginxMissing:
+        return None
+    require_free(options.gateway_port, purpose="the gateway", choose_with="--gateway-port")
+    return gateway
+
+
+def _show_doors(screen: Screen, platform: Platform, gateway: Nginx | None, organization_id: str) -> None:
     organizations = "/v1/organization"
     [licensing_url] = platform.licensing_urls
     screen.heading("Open in a browser")
@@ -136,6 +161,11 @@ def _show_doors(screen: Screen, platform: Platform, organization_id: str) -> Non
         screen.fact(name, base + api)
         screen.fact("  its API's page", f"{base}/docs")
         screen.fact("  its admin", f"{base}/admin/")
+    if gateway:
+        screen.fact("gateway", f"{gateway.url()}/organization/docs")
+        screen.fact("", f"{gateway.url()}/license/docs")
+    else:
+        screen.fact("gateway", "not started: it needs nginx, which this machine doesn't have")
 
 
 def _watch(processes: Sequence[SupervisedProcess], screen: Screen) -> None:

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 
 from manage_scripts.stack.environment import server_environment
@@ -17,6 +18,17 @@ TEMPLATE = ROOT / "deploy" / "nginx" / "gateway.conf.template"
 
 # nginx is in no wheel; Debian puts it where only root's PATH leads.
 _FOLDERS_BESIDE_PATH = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/bin")
+
+# On one machine everybody comes from 127.0.0.1: no limits there, and the admin is reached. No proxy is in front.
+_DEFAULTS = {
+    "GATEWAY_PUBLIC_SCHEME": "http",
+    "GATEWAY_PROXY": "unix:",
+    "GATEWAY_RATE": "100r/s",
+    "GATEWAY_BURST": "200",
+    "GATEWAY_CONNECTIONS": "64",
+    "GATEWAY_UNLIMITED_FROM": "127.0.0.1/32",
+    "GATEWAY_ADMIN_FROM": "127.0.0.1/32",
+}
 
 _MAIN = """\
 {user}
@@ -50,7 +62,7 @@ def nginx_program() -> Path:
 
 
 class Nginx(SupervisedProcess):
-    """The gateway on 127.0.0.1:`port`, in front of the two services on their ports."""
+    """The gateway on 127.0.0.1:`port`, in front of the two services on their ports; `settings` are the template's."""
 
     def __init__(
         self,
@@ -59,15 +71,17 @@ class Nginx(SupervisedProcess):
         organization_port: int,
         licensing_port: int,
         port: int | None = None,
-        name: str = "Gateway",
+        settings: Mapping[str, str] | None = None,
+        name: str = "gateway",
     ) -> None:
         self.data_dir = data_dir
         self.port = port or free_port()
         self._values = {
+            **_DEFAULTS,
             "GATEWAY_PORT": f"127.0.0.1:{self.port}",
-            "GATEWAY_PUBLIC_SCHEME": "http",
             "ORGANIZATION_UPSTREAM": f"127.0.0.1:{organization_port}",
             "LICENSING_UPSTREAM": f"127.0.0.1:{licensing_port}",
+            **(settings or {}),
         }
         super().__init__(
             name,

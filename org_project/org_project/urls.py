@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.http import HttpResponse
 from django.urls import include, path
 from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 
 handler400 = "event_stream.web.problem.bad_request"
 handler403 = "event_stream.web.problem.forbidden"
@@ -16,7 +16,7 @@ urlpatterns = [
     path("", include("organizations.api.urls")),
     path("", include("event_stream.web.health")),
     path("openapi.json", SpectacularJSONAPIView.as_view(), name="openapi"),
-    path("docs", SpectacularSwaggerView.as_view(url_name="openapi"), name="docs"),
+    path("docs", SpectacularSwaggerSplitView.as_view(url_name="openapi"), name="docs"),
     path("admin/", admin.site.urls),
     # Browsers ask for one by themselves, and would show an error for each page.
     path("favicon.ico", lambda _request: HttpResponse(status=204)),

@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 import pytest
@@ -78,7 +80,21 @@ def test_networks_volumes_and_files_exist(stack: dict[str, Any]) -> None:
 def test_only_the_gateway_can_be_reached_from_outside(stack: dict[str, Any]) -> None:
     assert [name for name, definition in stack["services"].items() if "ports" in definition] == ["gateway"]
     assert stack["networks"]["data"]["internal"] is True
-    assert stack["services"]["gateway"]["networks"] == ["edge"]
+    assert list(stack["services"]["gateway"]["networks"]) == ["edge"]
+
+
+def test_forwarded_headers_are_believed_from_the_gateway_only(stack: dict[str, Any]) -> None:
+    [edge] = stack["networks"]["edge"]["ipam"]["config"]
+    gateway = stack["services"]["gateway"]["networks"]["edge"]["ipv4_address"]
+    services = IPv4Network(edge["ip_range"])
+    for name in OURS:
+        assert stack["services"][name]["environment"]["FORWARDED_ALLOW_IPS"] == gateway
+    assert services.subnet_of(IPv4Network(edge["subnet"]))
+    # Neither the gateway, whose address must be free when it starts, nor the machine, where its callers come from.
+    for outside in (gateway, edge["gateway"]):
+        assert IPv4Address(outside) in IPv4Network(edge["subnet"])
+        assert IPv4Address(outside) not in services
+    assert stack["services"]["gateway"]["environment"]["GATEWAY_UNLIMITED_FROM"] == edge["ip_range"]
 
 
 def test_each_service_gets_its_own_secrets_only(services: dict[str, dict[str, Any]]) -> None:
@@ -149,9 +165,10 @@ def test_the_template_of_the_gateway_gets_its_values(services: dict[str, dict[st
     template = (DEPLOY / "nginx/gateway.conf.template").read_text()
     environment = services["gateway"]["environment"]
 
-    for name in ("GATEWAY_PORT", "GATEWAY_PUBLIC_SCHEME", "ORGANIZATION_UPSTREAM", "LICENSING_UPSTREAM"):
-        assert f"${{{name}}}" in template
-        assert name in environment
+    wanted = set(re.findall(r"\$\{([A-Z_]+)\}", template))
+    assert len(wanted) > 4
+    assert wanted == set(environment) - {"NGINX_ENVSUBST_FILTER"}
+    assert all(re.match(environment["NGINX_ENVSUBST_FILTER"], name) for name in wanted)
     assert services["licensing"]["environment"]["ORGANIZATION_SERVICE_URL"].startswith(
         f"http://gateway:{environment['GATEWAY_PORT']}/organization"
     )

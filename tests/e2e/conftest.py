@@ -1,13 +1,16 @@
 """One running platform for the tests of this folder: two licensing services, two workers."""
 
+import shutil
 import uuid
 from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from manage_scripts.stack.platform import Platform
 from manage_scripts.stack.servers import Servers
 from tests.e2e.admin import ADMIN, Admin
+from tests.e2e.screen import Screen
 from tests.e2e.world import World, own_databases, redis_database
 
 
@@ -44,3 +47,29 @@ def admin(platform: Platform) -> Iterator[Admin]:
     """Logged in to the organization service's admin."""
     with Admin(platform.organization_url) as admin:
         yield admin
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("there is no chromium: install one to have the pages tested in a browser")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def screen(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Screen]:
+    """Of a British reader, or of the locale that the test asks for."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, locale=getattr(request, "param", "en-GB"))
+    context.set_default_timeout(20_000)
+    screen = Screen(context.new_page())
+    yield screen
+    screen.settle()
+    complaints = list(screen.complaints)
+    context.close()
+    assert complaints == []

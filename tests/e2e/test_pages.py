@@ -1,88 +1,12 @@
 """The pages that people use, in a real browser. SCREENSHOTS names a folder to keep pictures of them in."""
 
-import os
 import re
-import shutil
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, expect, sync_playwright
+from playwright.sync_api import expect
 
-from tests.e2e.admin import PASSWORD, USER
+from tests.e2e.screen import Screen
 from tests.e2e.world import LICENSE, ORGANIZATION, Customer, World, fresh
-
-
-class Screen:
-    """A page, and whatever went wrong on it behind the user's back."""
-
-    def __init__(self, page: Page) -> None:
-        self.page = page
-        self.complaints: list[str] = []
-        self.page.on("console", self._console)
-        self.page.on("pageerror", lambda error: self.complaints.append(f"script: {error}"))
-        self.page.on("requestfailed", self._failed)
-        self.page.on("response", self._response)
-
-    def open(self, url: str) -> Page:
-        self.page.goto(url, wait_until="networkidle")
-        return self.page
-
-    def log_in(self, admin_url: str) -> None:
-        self.open(admin_url)
-        self.page.get_by_label("Username").fill(USER)
-        self.page.get_by_label("Password").fill(PASSWORD)
-        self.page.get_by_role("button", name="Log in").click()
-        expect(self.page.get_by_role("button", name="Log out")).to_be_visible()
-
-    def settle(self) -> None:
-        """Until the page has all that it asked for."""
-        self.page.wait_for_load_state("networkidle")
-
-    def keep(self, name: str) -> None:
-        """A picture of the whole page."""
-        if folder := os.environ.get("SCREENSHOTS"):
-            self.settle()
-            self.page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
-
-    def _console(self, message: ConsoleMessage) -> None:
-        if message.type in {"error", "warning"}:
-            self.complaints.append(f"console: {message.text}")
-
-    def _failed(self, request: Request) -> None:
-        # Aborted is what was under way when the user went on to another page.
-        if request.failure != "net::ERR_ABORTED":
-            self.complaints.append(f"no answer: {request.url} ({request.failure})")
-
-    def _response(self, response: Response) -> None:
-        if response.status >= 400:
-            self.complaints.append(f"{response.status}: {response.url}")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("there is no chromium: install one to have the pages tested in a browser")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-        )
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def screen(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Screen]:
-    """Of a British reader, or of the locale that the test asks for."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800}, locale=getattr(request, "param", "en-GB"))
-    context.set_default_timeout(20_000)
-    screen = Screen(context.new_page())
-    yield screen
-    screen.settle()
-    complaints = list(screen.complaints)
-    context.close()
-    assert complaints == []
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import pytest
 from manage_scripts.run_state import SECRETS, forget
 from manage_scripts.stack import StackError, SupervisedProcess, wait_until
 from manage_scripts.stack.environment import server_environment
+from manage_scripts.stack.nginx import NginxMissing, nginx_program
 from manage_scripts.stack.paths import ROOT
 from manage_scripts.stack.ports import free_port, is_free
 
@@ -26,7 +27,7 @@ class Run(SupervisedProcess):
 
     def __init__(self, folder: Path) -> None:
         self.data = folder / "data"
-        self.org_port, self.licensing_port = free_port(), free_port()
+        self.org_port, self.licensing_port, self.gateway_port = free_port(), free_port(), free_port()
         super().__init__(
             "run",
             [ROOT / "manage_scripts" / "run", *self.options],
@@ -39,7 +40,7 @@ class Run(SupervisedProcess):
     @property
     def options(self) -> list[str]:
         ports = ["--org-port", str(self.org_port), "--licensing-port", str(self.licensing_port)]
-        return ["--data", str(self.data), *ports]
+        return ["--data", str(self.data), *ports, "--gateway-port", str(self.gateway_port)]
 
     def again(self, *more: str, verb: str = "run") -> subprocess.CompletedProcess[str]:
         """Another command on the same data, to its end."""
@@ -51,6 +52,13 @@ class Run(SupervisedProcess):
         """All its processes but the guardian, who outlives them by a moment."""
         below = psutil.Process(self.pid).children(recursive=True)
         return [child for child in below if not any("guardian" in part for part in child.cmdline())]
+
+
+def has_nginx() -> bool:
+    try:
+        return nginx_program().exists()
+    except NginxMissing:
+        return False
 
 
 def all_gone(processes: list[psutil.Process], within_s: float = 20) -> bool:
@@ -72,6 +80,13 @@ def test_it_does_the_main_job_and_stays_up_until_it_is_stopped_and_keeps_its_dat
     with urllib.request.urlopen(f"http://127.0.0.1:{run.licensing_port}/health/ready", timeout=5) as answer:
         assert answer.status == 200
     assert (run.data / SECRETS).stat().st_mode & 0o077 == 0
+    if has_nginx():
+        with urllib.request.urlopen(f"http://127.0.0.1:{run.gateway_port}/license/docs", timeout=5) as answer:
+            assert answer.status == 200
+        # Licensing asked through it.
+        assert '"path": "/organization/v1/organization/' in (run.data / "gateway.log").read_text()
+    else:
+        assert "not started: it needs nginx" in said
 
     second = run.again()
     assert second.returncode == 1
