@@ -18,12 +18,14 @@ from event_stream.cache import Change, Heartbeat
 from event_stream.correlation import CORRELATION_ID, is_acceptable
 from event_stream.errors import ConversionError
 from event_stream.message import Record
+from organization_lookup.unknown import Unknown
 
 logger = logging.getLogger(__name__)
 
 # The source's text and the source's code disagree on the words: both are taken.
 CHANGES = frozenset({"CREATED", "UPDATED", "DELETED", "SAVE", "UPDATE", "DELETE"})
 READ = "GET"
+FIELDS = frozenset({"type", "action", "organizationId", "correlationId", "version", "eventId", "occurredAt", "asOf"})
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
 # A version is at least the microseconds of the database's clock. One from far beyond would be a floor under which
@@ -32,10 +34,11 @@ _MOST_AHEAD = timedelta(hours=1)
 
 
 class OrganizationChanges:
-    """Decodes the records of one binding."""
+    """Decodes the records of one binding. Actions and fields of a later time are passed over, and counted."""
 
-    def __init__(self, binding: Binding) -> None:
+    def __init__(self, binding: Binding, unknown: Unknown | None = None) -> None:
         self._binding = binding
+        self._unknown = unknown or Unknown()
 
     def __call__(self, record: Record) -> Change | Heartbeat | None:
         """What the record means for the cache; None if nothing. Raises ConversionError where that can't be said."""
@@ -43,16 +46,16 @@ class OrganizationChanges:
         payload = message.payload
         if not isinstance(payload, Mapping):
             raise ConversionError(f"the body should be an object, not {type(payload).__name__}")
+        if more := payload.keys() - FIELDS:
+            for field in more:
+                self._unknown.met("field", field, partition=record.partition, offset=record.offset)
         action, organization_id = payload.get("action"), payload.get("organizationId")
         if action == READ:
             return _heartbeat(payload) if organization_id is None else None
         if not isinstance(action, str):
             raise ConversionError(f"action should be a text, not {action!r:.80}")
         if action not in CHANGES:
-            logger.warning(
-                "message.unknown_action",
-                extra={"action": action[:80], "partition": record.partition, "offset": record.offset},
-            )
+            self._unknown.met("action", action, partition=record.partition, offset=record.offset)
             return None
         return Change(
             id=canonical_id(organization_id),
