@@ -64,6 +64,7 @@ class Relay:
         # A server that answers may lack the table yet: nobody should lead before it is migrated.
         store.is_drained()
         self._database.over()
+        logger.info("outbox.ready")
         while not seat.take():
             if self._stop.wait(self._settings.election_interval_s) or self._drained(store):
                 return

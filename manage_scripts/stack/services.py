@@ -59,4 +59,4 @@ def worker(name: str, settings: Mapping[str, str], *, folder: Path) -> Supervise
 
 def relay(name: str, settings: Mapping[str, str], *, folder: Path) -> SupervisedProcess:
     """The relay as a process of its own; by default it runs inside the organization service."""
-    return LoggedProcess(ORGANIZATION, "relay_outbox", name, settings, ready_event="relay.ready", folder=folder)
+    return LoggedProcess(ORGANIZATION, "relay_outbox", name, settings, ready_event="outbox.ready", folder=folder)

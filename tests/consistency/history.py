@@ -7,6 +7,8 @@ somewhere between the two times of its write. It is surely superseded once the w
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+STALE = "stale"
+
 
 @dataclass(frozen=True, slots=True)
 class Write:
@@ -56,19 +58,24 @@ class History:
         return max(0.0, read.began_s - self._superseded_s(read))
 
     def violations(self, reads: Iterable[Read], *, bound_s: float, clock_error_s: float) -> Iterator[Violation]:
-        """Reads older than the bound, reads whose claim is not true, and reads of what was never written."""
+        """Reads older than the bound and not marked so, reads with a false claim, reads of what was never written."""
         for read in reads:
-            written = [each for each in self._writes[read.organization_id] if each.version == read.version]
+            written = [each for each in self._of(read) if each.version == read.version]
             if not written:
                 yield Violation(read, 0.0, "no such version was written")
                 continue
             if written[0].began_s > read.answered_s + clock_error_s:
                 yield Violation(read, written[0].began_s - read.answered_s, "from the future")
-            if (late_s := self.staleness_s(read) - bound_s - clock_error_s) > 0:
+            late_s = self.staleness_s(read) - bound_s - clock_error_s
+            # What is marked as stale claims no more than that it was true once.
+            if late_s > 0 and read.cache != STALE:
                 yield Violation(read, late_s, "superseded for longer than the bound")
             if (wrong_s := read.fresh_at_s - self._superseded_s(read) - clock_error_s) > 0:
                 yield Violation(read, wrong_s, "superseded before the instant at which it claims to have been current")
 
+    def _of(self, read: Read) -> list[Write]:
+        return self._writes.get(read.organization_id, [])
+
     def _superseded_s(self, read: Read) -> float:
-        later = (each.answered_s for each in self._writes[read.organization_id] if each.version > read.version)
+        later = (each.answered_s for each in self._of(read) if each.version > read.version)
         return min(later, default=float("inf"))

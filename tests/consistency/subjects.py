@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol, cast
@@ -66,36 +66,45 @@ def licensing(world: World) -> Iterator[Licensing]:
         yield Licensing(world, cache)
 
 
+def naive_web(module: str, port: int, env: Mapping[str, str], folder: Path) -> SupervisedProcess:
+    """A gunicorn of the control."""
+    name = module.replace("_", "-")
+    argv = [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "--threads", "16"]
+    return SupervisedProcess(
+        name,
+        [*argv, f"tests.consistency.{module}:application"],
+        log=folder / f"{name}.log",
+        ready=lambda: accepts(port),
+        env={**os.environ, **env},
+        cwd=ROOT,
+    )
+
+
+def naive_worker(env: Mapping[str, str], folder: Path, ready: Callable[[], bool]) -> SupervisedProcess:
+    """The control's consumer."""
+    return SupervisedProcess(
+        "cache-aside-worker",
+        [sys.executable, "-m", "tests.consistency.cache_aside_worker"],
+        log=folder / "cache-aside-worker.log",
+        ready=ready,
+        env={**os.environ, **env},
+        cwd=ROOT,
+    )
+
+
 @contextmanager
 def cache_aside(world: World, gate: Gate, redis_url: str, folder: Path) -> Iterator[CacheAside]:
     """The control as real processes: a gunicorn and a consumer."""
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
     env = {
-        **os.environ,
         "REDIS_URL": redis_url,
         "ORGANIZATION_SERVICE_URL": gate.url,
         "KAFKA_BOOTSTRAP_SERVERS": world.platform.servers.kafka_bootstrap_servers,
         "ORG_CHANGE_TOPIC": world.platform.topic,
     }
-    argv = [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "--threads", "16"]
+    port = free_port()
+    web, url = naive_web("cache_aside_web", port, env, folder), f"http://127.0.0.1:{port}"
     with redis.Redis.from_url(redis_url) as cache, httpx.Client(base_url=url, timeout=60) as http:
-        web = SupervisedProcess(
-            "cache-aside-web",
-            [*argv, "tests.consistency.cache_aside_web:application"],
-            log=folder / "cache-aside-web.log",
-            ready=lambda: accepts(port),
-            env=env,
-            cwd=ROOT,
-        )
-        worker = SupervisedProcess(
-            "cache-aside-worker",
-            [sys.executable, "-m", "tests.consistency.cache_aside_worker"],
-            log=folder / "cache-aside-worker.log",
-            # Heartbeats come every second, so that it soon has something to say.
-            ready=lambda: bool(cache.keys("applied:*")),
-            env=env,
-            cwd=ROOT,
-        )
+        # Heartbeats come every second, so that it soon has something to say.
+        worker = naive_worker(env, folder, ready=lambda: bool(cache.keys("applied:*")))
         with web, worker:
             yield CacheAside(http, cache)

@@ -25,11 +25,11 @@ from event_stream.message import OutboundRecord
 from event_stream.testing.reader import Reader
 from event_stream.testing.waiting import wait_until
 from event_stream.worker import Until
-from tests.event_stream.forwarder import Forwarder
 from tests.event_stream.handlers import Outage, Recorder
 from tests.event_stream.kafka_topics import admin, new_binding
 from tests.event_stream.leaks import failed_connections, lets_sockets_leak
 from tests.event_stream.running import running
+from tests.faults.link import Link
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = ConsumerSettings(idle_interval_ms=100, retry_initial_ms=10, retry_max_ms=100)
@@ -206,17 +206,17 @@ def test_waits_for_a_broker_and_says_so_once(
     kafka_bootstrap_servers: str, binding: Binding, send: Send, caplog: pytest.LogCaptureFixture
 ) -> None:
     send("a")
-    forwarder = Forwarder(kafka_bootstrap_servers.split(",", maxsplit=1)[0])
-    away = KafkaBinder("kafka", {"bootstrap_servers": [forwarder.address], "bootstrap_timeout_ms": 300})
+    link = Link(kafka_bootstrap_servers.split(",", maxsplit=1)[0])
+    away = KafkaBinder("kafka", {"bootstrap_servers": [link.address], "bootstrap_timeout_ms": 300})
     handler = Recorder()
     with caplog.at_level(logging.INFO, "event_stream.worker"), failed_connections():
         with running(away, binding, handler):
             wait_until(lambda: "worker.unavailable" in caplog.messages, "it has said so")
         with running(away, binding, handler):
             wait_until(lambda: caplog.messages.count("worker.unavailable") == 2, "the next one too")
-            forwarder.open()
+            link.open()
             wait_until(lambda: handler.handled == [b"a"], "it handles when the broker is there")
-    forwarder.close()
+    link.close()
     events = [message for message in caplog.messages if message != "worker.batch"]
     assert events == [
         "worker.unavailable",

@@ -1,0 +1,126 @@
+"""One fault, struck again and again while clients write and read; then quiet, and a verdict on the whole of it.
+
+FAULT_ROUNDS says how often each fault strikes (3), FAULT_SEED what is drawn by chance; a failing test shows both.
+"""
+
+import dataclasses
+import os
+import random
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+from manage_scripts.stack.waiting import wait_until
+from tests.consistency.history import STALE
+from tests.consistency.load import Client, Load, Unanswered
+from tests.e2e.world import DEADLINE_S, Customer
+from tests.faults import evidence, naive, results
+from tests.faults.oracle import Evidence, Final, Verdict, judge
+from tests.faults.site import BOUND_S, TABLE, Site
+from tests.faults.tolerant import Tolerant
+
+ROUNDS = int(os.environ.get("FAULT_ROUNDS", "3"))
+SEED = int(os.environ.get("FAULT_SEED", random.SystemRandom().randrange(2**32)))
+CUSTOMERS = 6
+READERS, READER_PAUSE_S = 2, 0.01
+PATIENCE_S = 120.0
+"""For so many writes as the next strike waits for. Far longer than they take."""
+_SHOWN = 10
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Fault:
+    """`strike` does it and undoes it, once. What it decides by chance, it draws from what it is given."""
+
+    name: str
+    strike: Callable[[Site, random.Random], None]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of it, for the product and for the control beside it."""
+
+    fault: str
+    struck: int
+    product: Verdict
+    naive: Verdict
+    unanswered: Sequence[Unanswered]
+    """Of the product's requests."""
+
+    def assert_right(self) -> None:
+        assert self.product.wrong[:_SHOWN] == []
+        assert self.product.changes > self.struck, "too little was changed to mean anything"
+
+
+def hold(seconds: float) -> None:
+    """Let a fault last."""
+    threading.Event().wait(seconds)
+
+
+def run(
+    site: Site, fault: Fault, *, rounds: int = ROUNDS, between: tuple[int, int] = (10, 40), readers: int = READERS
+) -> Outcome:
+    """`between`: after how many writes, drawn by chance, the fault strikes again."""
+    chance = random.Random(f"{SEED} {fault.name}")
+    # Shown where the test fails.
+    print(f"FAULT_SEED={SEED} FAULT_ROUNDS={rounds}: {fault.name}")  # noqa: T201
+    customers = site.customers(CUSTOMERS)
+    client = Tolerant(site.world)
+    with _load(client, customers, readers) as load, _load(site.naive, customers, readers) as naive_load:
+        for _ in range(rounds):
+            _go_on(load, chance.randint(*between))
+            fault.strike(site, chance)
+            site.assert_alive()
+            site.naive.revive()
+        _go_on(load, between[1])
+    site.settle()
+    ids = {customer.id for customer in customers}
+    product = Evidence(
+        commits=evidence.commits(site.database_url, ids),
+        log=evidence.log(site.bootstrap_servers, site.platform.topic, ids),
+        marks=evidence.marks(site.database_url, ids),
+        writes=load.writes,
+        reads=load.reads,
+        finals=_finals(client, customers, evidence.owners(site.database_url, TABLE, ids)),
+        bound_s=BOUND_S,
+    )
+    control = Evidence(
+        commits=evidence.commits(site.naive_database_url, ids),
+        log=evidence.log(site.bootstrap_servers, site.naive.topic, ids),
+        marks=[],
+        writes=naive_load.writes,
+        reads=naive_load.reads,
+        finals=_finals(site.naive, customers, evidence.owners(site.naive_database_url, naive.TABLE, ids)),
+        bound_s=BOUND_S,
+    )
+    outcome = Outcome(fault.name, rounds, judge(product), judge(control), load.unanswered)
+    results.add(results.Row.of(outcome.fault, outcome.struck, outcome.product, outcome.naive))
+    return outcome
+
+
+def _load(client: Client, customers: Sequence[Customer], readers: int) -> Load:
+    return Load(client, customers, readers=readers, reader_pause_s=READER_PAUSE_S)
+
+
+def _go_on(load: Load, writes: int) -> None:
+    assert wait_until(load.after(writes=writes), within_s=PATIENCE_S), "writes are no longer answered"
+
+
+def _finals(client: Client, customers: Sequence[Customer], owners: Mapping[str, int]) -> list[Final]:
+    """What each instance answers about each, up to where its cache does: every answer on the way has to be right."""
+    finals: list[Final] = []
+
+    def ask(customer: Customer, instance: int) -> bool:
+        answer = client.read(customer, instance)
+        if isinstance(answer, Unanswered) or answer.cache == STALE:
+            return False
+        finals.append(Final(customer.id, instance, answer.version, owners[customer.id]))
+        return answer.cache == "hit"
+
+    for customer in customers:
+        for instance in range(client.instances):
+            assert wait_until(partial(ask, customer, instance), within_s=DEADLINE_S), "nothing is cached any more"
+    return finals

@@ -1,0 +1,180 @@
+"""Servers of its own with a link before each, both services on them, relays, and the control beside it all."""
+
+import dataclasses
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit, urlunsplit
+
+import redis
+
+from manage_scripts.stack import services
+from manage_scripts.stack.kafka import Kafka, kafka_cluster
+from manage_scripts.stack.platform import DEFAULT_TOPIC, Platform
+from manage_scripts.stack.ports import free_port
+from manage_scripts.stack.postgres import Postgres
+from manage_scripts.stack.process import SupervisedProcess
+from manage_scripts.stack.servers import Servers
+from manage_scripts.stack.together import start_together, stop_together
+from manage_scripts.stack.topics import create_topics, read_topics
+from manage_scripts.stack.valkey import Valkey
+from manage_scripts.stack.waiting import wait_until
+from tests.consistency.subjects import Licensing
+from tests.e2e.world import Customer, World
+from tests.faults import evidence, naive
+from tests.faults.link import Link
+from tests.faults.naive import Naive
+
+BOUND_S = 1.0
+SETTLE_S = 90.0
+"""Far longer than it takes to replace a member of the group that was killed."""
+TABLE = "organizations_organization"
+_ORGANIZATION, _LICENSING, _NAIVE = "fault_organization", "fault_licensing", "fault_naive"
+_QUICK_SESSION = {"broker.session.timeout.ms": "2000", "broker.heartbeat.interval.ms": "500"}
+"""A broker that was killed is believed to be alive for the length of its session, and let in again after it."""
+_NAIVE_DATABASE = 1
+"""In Redis, beside the product's 0."""
+
+
+class Site:
+    """One, of `brokers` Kafka brokers. With several there is no link before them: they name each other to clients."""
+
+    def __init__(self, folder: Path, *, brokers: int = 1) -> None:
+        self.postgres = Postgres(folder / "postgres", durable=False)
+        self.valkey = Valkey(folder / "valkey", durable=False)
+        kafka_port, self._org_port, self._naive_port = free_port(), free_port(), free_port()
+        self._kafka, self._redis, self._postgres = (
+            Link(f"127.0.0.1:{port}") for port in (kafka_port, self.valkey.port, self.postgres.port)
+        )
+        # From the service that caches to the one that owns: the product's, and the control's.
+        self._http, self._naive_http = (Link(f"127.0.0.1:{port}") for port in (self._org_port, self._naive_port))
+        self.links = {
+            "kafka": [self._kafka],
+            "redis": [self._redis],
+            "postgres": [self._postgres],
+            "http": [self._http, self._naive_http],
+        }
+        if brokers > 1:
+            self.brokers = kafka_cluster(folder, brokers)
+            self.bootstrap_servers = ",".join(broker.bootstrap_servers for broker in self.brokers)
+        else:
+            advertised = {"advertised.listeners": f"PLAINTEXT://{self._kafka.address}"}
+            self.brokers = [Kafka(folder / "kafka", port=kafka_port, settings=_QUICK_SESSION | advertised)]
+            self.bootstrap_servers = self._kafka.address
+        self._folder = folder
+        self._stack = ExitStack()
+
+    @property
+    def servers(self) -> list[SupervisedProcess]:
+        return [self.postgres, self.valkey, *self.brokers]
+
+    def __enter__(self) -> Self:
+        with self._stack:
+            self._stack.callback(lambda: stop_together(self.servers))
+            start_together(self.servers)
+            for links in self.links.values():
+                for link in links:
+                    self._stack.enter_context(link)
+            self._prepare()
+            self._stack.callback(self._stop)
+            start_together([*self.platform.processes, *self.relays])
+            self.naive.start()
+            self.world = self._stack.enter_context(World(self.platform))
+            self._stack = self._stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def _prepare(self) -> None:
+        shared = Servers(
+            database_server_url=_at(self.postgres.url(), self._postgres),
+            redis_url=_at(self.valkey.url(), self._redis),
+            kafka_bootstrap_servers=self.bootstrap_servers,
+        )
+        self.platform = Platform(
+            shared,
+            self._folder,
+            licensing=2,
+            workers=2,
+            org_port=self._org_port,
+            asked_at=f"http://{self._http.address}",
+            databases=(_ORGANIZATION, _LICENSING),
+            settings={
+                "WEB_CONCURRENCY": "1",
+                "WEB_THREADS": "8",
+                "OUTBOX_EMBEDDED": "false",
+                "ORGANIZATION_BOUND_S": str(BOUND_S),
+                "ORGANIZATION_CIRCUIT_RESET_S": "0.5",
+            },
+        )
+        self.platform.prepare()
+        evidence.install_witness(self.database_url, TABLE, "INSERT OR UPDATE")
+        settings = self.platform.organization_settings
+        self.relays = [services.relay(name, settings, folder=self._folder) for name in ("relay", "relay-2")]
+        # The control, by the same links.
+        self.postgres.create_database(_NAIVE)
+        naive.create(self.naive_database_url)
+        evidence.install_witness(self.naive_database_url, naive.TABLE, "UPDATE")
+        self.naive = Naive(
+            database_url=_at(self.naive_database_url, self._postgres),
+            redis_url=_at(self.valkey.url(_NAIVE_DATABASE), self._redis),
+            bootstrap_servers=self.bootstrap_servers,
+            topic="naive",
+            port=self._naive_port,
+            asked_at=f"http://{self._naive_http.address}",
+            folder=self._folder,
+        )
+        definition = next(each for each in read_topics() if each.name == DEFAULT_TOPIC)
+        create_topics(self.bootstrap_servers, [dataclasses.replace(definition, name=self.naive.topic)])
+
+    def _stop(self) -> None:
+        self.naive.stop()
+        self.platform.stop()
+        stop_together(self.relays)
+
+    # What a test looks at, past every link.
+
+    @property
+    def database_url(self) -> str:
+        return self.postgres.url(_ORGANIZATION)
+
+    @property
+    def naive_database_url(self) -> str:
+        return self.postgres.url(_NAIVE)
+
+    def customers(self, count: int) -> list[Customer]:
+        """New ones, whom the product and the control know."""
+        customers = [self.world.customer() for _ in range(count)]
+        naive.add(self.naive_database_url, customers)
+        return customers
+
+    def assert_alive(self) -> None:
+        """None of the product's processes has ended by itself."""
+        for process in [*self.platform.processes, *self.relays]:
+            process.raise_if_dead()
+
+    def settle(self) -> None:
+        """Return when all that was committed is in the log, and all that is in the log has been applied."""
+        drained = wait_until(lambda: evidence.is_drained(self.database_url), within_s=SETTLE_S)
+        assert drained, "the outbox is not drained"
+        last = evidence.ends(self.bootstrap_servers, self.platform.topic)
+        with redis.Redis.from_url(self.valkey.url()) as cache:
+            applied = Licensing(self.world, cache).applied
+
+            def done() -> bool:
+                return all(applied(partition) >= offset for partition, offset in last.items())
+
+            assert wait_until(done, within_s=SETTLE_S), "the log is not applied"
+        with redis.Redis.from_url(self.valkey.url(_NAIVE_DATABASE)) as cache:
+            self.naive.settle(cache)
+
+
+def _at(url: str, link: Link) -> str:
+    """The same, by way of the link."""
+    parts = urlsplit(url)
+    user = f"{parts.username}:{parts.password}@" if parts.username else ""
+    return urlunsplit(parts._replace(netloc=user + link.address))

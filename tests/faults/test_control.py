@@ -1,0 +1,19 @@
+"""The same harness finds a naive consumer and plain cache-aside wrong: were it right, the harness would see nothing."""
+
+from tests.faults.campaign import Fault, run
+from tests.faults.site import Site
+
+
+def test_where_the_owner_is_slow_the_control_is_stale_for_ever(site: Site) -> None:
+    links = site.links["http"]
+    for link in links:
+        link.delay(0.5)
+    try:
+        outcome = run(site, Fault("owner slow", lambda _site, _chance: None), between=(20, 40), readers=8)
+    finally:
+        for link in links:
+            link.delay(0)
+    # What its readers had in hand when the last change was told, they kept.
+    assert outcome.naive.stale
+    assert outcome.naive.wrong_reads
+    outcome.assert_right()
