@@ -17,6 +17,9 @@ class ProducerSettings:
     """The binder's own: see its documentation."""
     interceptors: tuple[str, ...] = ()
     """Dotted paths of functions that each message passes through before it is serialized: message in, message out."""
+    stand_in: str | None = None
+    """Dotted path of a function that makes, of the payload of a message that can't be sent, that of a smaller one; the
+    outbox' relay sends it in its place."""
 
 
 @dataclass(frozen=True, slots=True)

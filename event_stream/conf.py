@@ -125,12 +125,21 @@ def _binding(name: str, entry: Table, binders: Mapping[str, BinderSettings], def
 
 
 def _producer(entry: Table) -> ProducerSettings:
-    heartbeat = entry.text("heartbeat") or None
-    if heartbeat and "." not in heartbeat:
-        entry.wrong("heartbeat", f"is {heartbeat!r}; it should be the dotted path of a function")
-    result = ProducerSettings(heartbeat, entry.table("properties").rest(), entry.texts("interceptors"))
+    result = ProducerSettings(
+        heartbeat=_dotted(entry, "heartbeat"),
+        properties=entry.table("properties").rest(),
+        interceptors=entry.texts("interceptors"),
+        stand_in=_dotted(entry, "stand_in"),
+    )
     entry.finish()
     return result
+
+
+def _dotted(entry: Table, key: str) -> str | None:
+    path = entry.text(key) or None
+    if path and "." not in path:
+        entry.wrong(key, f"is {path!r}; it should be the dotted path of a function")
+    return path
 
 
 def _consumer(entry: Table) -> ConsumerSettings:

@@ -17,7 +17,8 @@ One statement makes it, `LEAST(transaction_timestamp(), the oldest unsent entry'
 
 A transaction still open at the snapshot commits after `as_of`, and nothing is said of it. Nor is anything assumed of
 who sends: the heartbeat of a relay that has just lost the lead is as true as any other. What is assumed is a database
-clock that does not go back. Parked entries are passed over: `as_of` would stand still until a person comes.
+clock that does not go back. Parked entries are passed over: `as_of` would stand still until a person comes. What stands
+in for one (`stand_in`) is acknowledged before it is parked, and so lies before the heartbeats that pass it.
 """
 
 import time
@@ -25,14 +26,12 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from django.utils.module_loading import import_string
-
 from event_stream import correlation
 from event_stream.bindable import source
-from event_stream.conf import SETTING, configuration
 from event_stream.errors import ConfigurationError, EventStreamError
 from event_stream.message import Message, Receipt
 from event_stream.outbox.outage import Outage
+from event_stream.outbox.owner import functions
 from event_stream.outbox.store import Store
 
 # No transaction stands behind it; a minted id would look like one.
@@ -48,11 +47,7 @@ class Heartbeats:
         self._interval_s = interval_s
         self._due_s = self._begun_s = time.monotonic()
         self._under_way: list[Future[Receipt]] = []
-        self._makers = {
-            name: _maker(name, binding.producer.heartbeat)
-            for name, binding in configuration().bindings.items()
-            if binding.producer.heartbeat
-        }
+        self._makers = functions("heartbeat")
 
     def wait_s(self) -> float:
         """How long until the next is due."""
@@ -88,15 +83,3 @@ class Heartbeats:
             if isinstance(error, ConfigurationError):
                 raise
             self._outage.met(error)
-
-
-def _maker(binding: str, path: str) -> Callable[[int], Any]:
-    setting = f"{SETTING}['bindings'][{binding!r}]['producer']['heartbeat']"
-    try:
-        made = import_string(path)
-    except ImportError as error:
-        raise ConfigurationError(f"{setting} is {path!r}; it should be the path of a function ({error})") from error
-    if not callable(made):
-        raise ConfigurationError(f"{setting} is {path!r}, which can't be called; it should be a function of as_of_us")
-    result: Callable[[int], Any] = made
-    return result

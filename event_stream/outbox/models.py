@@ -19,7 +19,10 @@ class ClockTimestamp(models.Func):
 
 
 class OutboxEntry(models.Model):
-    """One message. Unsent, then either published (`partition` and `offset` say where it lies) or parked (`error`)."""
+    """One message. Unsent, then either published (`partition` and `offset` say where it lies) or parked (`error`).
+
+    Of a parked one `partition` and `offset` say where that lies which was sent in its place.
+    """
 
     id = models.BigAutoField(primary_key=True)
     event_id = models.UUIDField(default=uuid.uuid4)

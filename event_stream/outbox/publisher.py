@@ -11,6 +11,7 @@ from event_stream.conf import configuration
 from event_stream.errors import ConversionError, PublishError, UnavailableError, UnsendableError
 from event_stream.message import Receipt
 from event_stream.outbox.outage import Outage
+from event_stream.outbox.stand_in import StandIns
 from event_stream.outbox.store import Entry, Store
 from event_stream.partitioner import partition_for
 from event_stream.testing import crash_points
@@ -34,6 +35,7 @@ class Publisher:
         self._store = store
         self._outage = outage
         self._stop = stop
+        self._stand_ins = StandIns()
         self.parked = 0
 
     def publish(self, entries: Sequence[Entry]) -> bool:
@@ -45,7 +47,8 @@ class Publisher:
             try:
                 receipt = self._result(future)
             except UnsendableError as error:
-                self._park(entry, error)
+                if not self._park(entry, error):
+                    blocked.add(entry)
             except PublishError as error:
                 self._outage.met(error)
                 blocked.add(entry)
@@ -74,7 +77,8 @@ class Publisher:
                 with correlation.use(entry.context()):
                     future = source(entry.binding).send(entry.message())
             except ConversionError as error:
-                self._park(entry, error)
+                if not self._park(entry, error):
+                    return sent, False
                 continue
             sent.append((entry, future))
             if future.done() and not isinstance(future.exception(), UnsendableError | None):
@@ -90,10 +94,26 @@ class Publisher:
                 if self._stop():
                     return None
 
-    def _park(self, entry: Entry, error: object) -> None:
-        self._store.park(entry.id, str(error))
+    def _park(self, entry: Entry, error: object) -> bool:
+        """Whether it is parked: only once what stands in for it is acknowledged, as heartbeats pass a parked entry."""
+        receipt: Receipt | None = None
+        stand_in = self._stand_ins.send(entry)
+        if stand_in is not None:
+            try:
+                receipt = self._result(stand_in)
+            except UnsendableError as refusal:
+                error = f"{error}. Nor can what stands in for it be sent: {refusal}"
+            except PublishError as outage:
+                self._outage.met(outage)
+                return False
+            else:
+                if receipt is None:
+                    return False
+        self._store.park(entry.id, str(error), receipt)
         self.parked += 1
-        logger.error("outbox.parked", extra={**_identity(entry), "error": str(error)})
+        where = {"partition": receipt.partition, "offset": receipt.offset} if receipt else None
+        logger.error("outbox.parked", extra={**_identity(entry), "error": str(error), "stand_in": where})
+        return True
 
     def _report(
         self, entries: Iterable[Entry], receipts: dict[int, Receipt], published_at: dict[int, datetime]

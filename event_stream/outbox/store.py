@@ -74,11 +74,19 @@ class Store:
         )
         return {row[0]: row[1] for row in rows}
 
-    def park(self, entry_id: int, error: str) -> None:
-        """Never to be sent, unless a person sets `parked_at` to null again."""
+    def park(self, entry_id: int, error: str, stand_in: Receipt | None) -> None:
+        """Never to be sent, unless a person sets `parked_at` to null again. `stand_in` was, in its place."""
         self._connection.execute(
-            "UPDATE event_stream_outbox SET parked_at = clock_timestamp(), error = %s WHERE id = %s",
-            [error.replace("\x00", "\\x00"), entry_id],
+            """
+            UPDATE event_stream_outbox
+            SET parked_at = clock_timestamp(), error = %s, partition = %s, "offset" = %s WHERE id = %s
+            """,
+            [
+                error.replace("\x00", "\\x00"),
+                stand_in.partition if stand_in else None,
+                stand_in.offset if stand_in else None,
+                entry_id,
+            ],
         )
 
     def as_of_us(self, binding: str) -> int:

@@ -90,6 +90,7 @@ EVENT_STREAM = {
             "header_format": _FORMAT.header_format,
             "producer": {
                 "heartbeat": "organizations.events.heartbeat",
+                "stand_in": "organizations.events.stand_in",
                 "interceptors": [*_ACTIONS, *_FORMAT.interceptors],
             },
         },

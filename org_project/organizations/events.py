@@ -56,6 +56,11 @@ def heartbeat(as_of_us: int) -> JSON:
     return {"type": TYPE, "action": ActionEnum.GET, "correlationId": "", "asOf": as_of}
 
 
+def stand_in(payload: JSON) -> JSON:
+    """In the place of an event that can't be sent: the four keys of old, by which every reader lets go of its copy."""
+    return {key: payload[key] for key in ("type", "action", "organizationId", "correlationId")}
+
+
 def _emission(action: ActionEnum, pair: tuple[uuid.UUID, int], context: correlation.UserContext) -> Emission:
     organization_id, version = pair
     event_id = uuid.uuid4()

@@ -88,6 +88,7 @@ def test_needs_no_default_binder_where_there_is_one_binder() -> None:
         (("bindings", "in", "consumer", "dead_letters"), 1, "['dead_letters'] is 1; it should be True or False"),
         (("bindings", "in", "consumer", "dead_letter_limit"), 0, "['dead_letter_limit'] is 0; it should be a whole"),
         (("bindings", "out", "producer", "heartbeat"), "beat", "is 'beat'; it should be the dotted path of a function"),
+        (("bindings", "out", "producer", "stand_in"), "bare", "is 'bare'; it should be the dotted path of a function"),
         (("bindings", "out", "producer", "interceptors"), "a.b", "is 'a.b'; it should be a list of non-empty strings"),
     ],
 )

@@ -1,6 +1,7 @@
 """The relay on a real database and a platform in memory: order, failures, leadership, what is kept."""
 
 import itertools
+import json
 import logging
 import threading
 from typing import Any
@@ -155,6 +156,84 @@ def test_an_unsendable_message_is_parked_and_the_rest_goes_on(caplog: pytest.Log
     assert (status().parked, status().unsent) == (1, 0)
     (line,) = events(caplog, "outbox.parked")
     assert (line.key, line.event_id) == ("bad", str(entry.event_id))
+
+
+@pytest.fixture
+def standing_in(settings: Settings) -> None:
+    """Heartbeats, and something to send in the place of what can't be sent."""
+    settings.EVENT_STREAM = event_stream(FLAKY, heartbeat=True, partitions=3)
+    settings.EVENT_STREAM["bindings"][BINDING]["producer"]["stand_in"] = f"{__name__}.let_go"
+
+
+def let_go(payload: Any) -> Any:
+    return {"letGo": payload["n"]}
+
+
+def test_what_stands_in_for_a_parked_message_is_in_the_log(standing_in: None, caplog: pytest.LogCaptureFixture) -> None:
+    flaky().verdict = lambda key, attempt: unsendable("too large") if (key, attempt) == ("bad", 1) else None
+    with transaction.atomic():
+        emit(BINDING, Message({"n": 7}, key="bad", headers={"long": "x" * 99}), version=7)
+    write("good")
+    drain()
+    [told] = [record for record in binder().sent(TOPIC) if record.key == b"bad"]
+    assert told.value == b'{"letGo":7}'
+    entry = OutboxEntry.objects.get(key="bad")
+    headers = dict(told.headers)
+    assert headers["tmx-correlation-id"] == f'"{entry.correlation_id}"'.encode()
+    assert "long" not in headers
+    assert (entry.parked_at is None, entry.published_at, entry.error) == (False, None, "too large")
+    assert (entry.partition, entry.offset) == (told.partition, told.offset)
+    assert b"good" in {record.key for record in binder().sent(TOPIC)}
+    [line] = events(caplog, "outbox.parked")
+    assert line.stand_in == {"partition": told.partition, "offset": told.offset}
+
+
+def test_nothing_is_parked_before_what_stands_in_for_it_is_acknowledged(standing_in: None) -> None:
+    """Or a heartbeat would say that all is in the log."""
+    may_pass = threading.Event()
+
+    def verdict(key: str, attempt: int) -> PublishError | None:
+        if key != "bad" or (may_pass.is_set() and attempt % 2 == 0):
+            return None
+        return unsendable("too large") if attempt % 2 else PublishError("no broker")
+
+    flaky().verdict = verdict
+    write("bad")
+    with relaying():
+        until(lambda: flaky().attempts["bad"] >= 6)
+        entry = OutboxEntry.objects.get()
+        assert entry.parked_at is None
+        written_us = round(entry.written_at.timestamp() * 1_000_000)
+        told = [json.loads(record.value or b"") for record in binder().sent(TOPIC)]
+        assert all(each["asOf"] <= written_us for each in told)
+        may_pass.set()
+        until(lambda: OutboxEntry.objects.get().parked_at)
+        until(lambda: any(b"letGo" in (record.value or b"") for record in binder().sent(TOPIC)))
+
+        def passed() -> bool:
+            heartbeats = [json.loads(record.value or b"").get("asOf", 0) for record in binder().sent(TOPIC)]
+            return max(heartbeats) > written_us
+
+        until(passed)
+
+
+def test_what_can_not_stand_in_either_is_told_and_holds_nothing_up(
+    standing_in: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    flaky().verdict = lambda key, _attempt: unsendable("too large") if key == "bad" else None
+    write("bad")
+    with transaction.atomic():
+        emit(
+            BINDING, Message({"has": "no n"}, key="worse", headers={"contentType": "application/x-unknown"}), version=1
+        )
+    write("good")
+    drain()
+    # Heartbeats have no key.
+    assert {record.key for record in binder().sent(TOPIC) if record.key} == {b"good"}
+    assert OutboxEntry.objects.get(key="bad").error == ("too large. Nor can what stands in for it be sent: too large")
+    assert OutboxEntry.objects.get(key="worse").offset is None
+    assert status().parked == 2
+    assert "KeyError: 'n'" in caplog.text
 
 
 def test_a_message_for_a_binding_that_is_not_configured_is_parked() -> None:
@@ -351,8 +430,9 @@ def test_what_is_committed_just_before_it_falls_asleep_is_not_left_lying(monkeyp
         until(lambda: published() == 1)
 
 
-def test_a_wrong_heartbeat_is_refused_at_the_start(settings: Settings) -> None:
+@pytest.mark.parametrize("key", ["heartbeat", "stand_in"])
+def test_a_wrong_function_is_refused_at_the_start(settings: Settings, key: str) -> None:
     settings.EVENT_STREAM = event_stream(FLAKY, heartbeat=True)
-    settings.EVENT_STREAM["bindings"][BINDING]["producer"]["heartbeat"] = "nowhere.to_be_found"
-    with pytest.raises(ConfigurationError, match=r"\['producer'\]\['heartbeat'\] is 'nowhere.to_be_found'"):
+    settings.EVENT_STREAM["bindings"][BINDING]["producer"][key] = "nowhere.to_be_found"
+    with pytest.raises(ConfigurationError, match=rf"\['producer'\]\['{key}'\] is 'nowhere.to_be_found'"):
         Relay(until_drained=True).run()
