@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from manage_scripts.stack.django_commands import LICENSING, ORGANIZATION, Project
+from manage_scripts.stack.django_commands import JOURNAL, LICENSING, ORGANIZATION, Project
 from manage_scripts.stack.paths import ROOT
 
 _MAX_LINES = 300
@@ -23,7 +23,9 @@ _SETTINGS = {
     "ORGANIZATION_SERVICE_URL": "http://127.0.0.1:1",
     "DATABASE_URL": "postgresql://127.0.0.1:1/none",
 }
-_PYTHON_PATH = os.pathsep.join(str(folder) for folder in (ROOT, ROOT / "org_project", ROOT / "licensing_project"))
+_SERVICES = (ORGANIZATION, LICENSING)
+_PROJECTS = (*_SERVICES, JOURNAL)
+_PYTHON_PATH = os.pathsep.join(str(folder) for folder in (ROOT, *(project.folder for project in _PROJECTS)))
 _TOOLS = Path(sys.executable).parent
 
 
@@ -51,11 +53,11 @@ class Check:
 
 def checks() -> list[Check]:
     common = [path for path in ("event_stream", "manage_scripts", "benchmarks") if any((ROOT / path).rglob("*.py"))]
-    yours = {project.name for project in (ORGANIZATION, LICENSING)}
+    yours = {project.name for project in _PROJECTS}
     tests = [f"tests/{path.name}" for path in sorted((ROOT / "tests").iterdir()) if path.name not in yours]
     return [
         Check("mypy: event_stream, manage_scripts, tests", [*_mypy("event_stream/mypy.ini"), *common, *_typed(tests)]),
-        *(check for project in (ORGANIZATION, LICENSING) for check in _of_project(project)),
+        *(check for project in _PROJECTS for check in _of_project(project)),
         Check("ruff check", [str(_TOOLS / "ruff"), "check", "--quiet", "."]),
         Check("ruff format", [str(_TOOLS / "ruff"), "format", "--quiet", "--check", "."]),
         Check("import directions", [str(_TOOLS / "lint-imports")], {"PYTHONPATH": _PYTHON_PATH}),
@@ -63,11 +65,14 @@ def checks() -> list[Check]:
 
 
 def _of_project(project: Project) -> Iterator[Check]:
-    python_path = {"MYPYPATH": str(ROOT / project.name), "PYTHONPATH": str(ROOT / project.name)}
-    folders = _typed([project.name, f"tests/{project.name}"])
-    yield Check(f"mypy: {project.name}", [*_mypy(f"{project.name}/mypy.ini"), *folders], python_path)
+    python_path = {"MYPYPATH": str(project.folder), "PYTHONPATH": str(project.folder)}
+    folder = str(project.folder.relative_to(ROOT))
+    folders = _typed([folder, f"tests/{project.name}"])
+    yield Check(f"mypy: {project.name}", [*_mypy(f"{folder}/mypy.ini"), *folders], python_path)
     yield Check(f"{project.name}: system checks", project.command("check", "--fail-level", "WARNING"))
     yield Check(f"{project.name}: migrations", project.command("makemigrations", "--check", "--dry-run"))
+    if project not in _SERVICES:
+        return
     spectacular = ("spectacular", "--validate", "--fail-on-warn", "--file", os.devnull)
     yield Check(f"{project.name}: OpenAPI", project.command(*spectacular))
 

@@ -1,10 +1,11 @@
-"""Commands of the two Django projects (`manage.py …`), run to their end."""
+"""Commands of the Django projects (`manage.py …`), run to their end."""
 
 import json
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from manage_scripts.stack import call_commands
 from manage_scripts.stack.environment import service_environment
@@ -18,20 +19,27 @@ class Project:
 
     name: str
     database: str
+    parent: Path = ROOT
+
+    @property
+    def folder(self) -> Path:
+        return self.parent / self.name
 
     def command(self, *arguments: str) -> list[str]:
         """The command line of `manage.py`, to be run in the root of the checkout."""
-        return [sys.executable, str(ROOT / self.name / "manage.py"), *arguments]
+        return [sys.executable, str(self.folder / "manage.py"), *arguments]
 
 
 ORGANIZATION = Project("org_project", "organization")
 LICENSING = Project("licensing_project", "licensing")
+JOURNAL = Project("audit_journal", "journal", ROOT / "examples")
+"""The example of another consumer."""
 
 
 def manage(project: Project, settings: Mapping[str, str], *commands: Sequence[str]) -> str:
     """Run commands (name and arguments each) one after another; their output, or a `StackError` with the end of it."""
     done = subprocess.run(
-        [sys.executable, call_commands.__file__, str(ROOT / project.name), json.dumps(commands)],
+        [sys.executable, call_commands.__file__, str(project.folder), json.dumps(commands)],
         check=False,
         capture_output=True,
         text=True,

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from manage_scripts.stack.django_commands import JOURNAL
 from manage_scripts.stack.paths import ROOT
 
 TESTS = ROOT / "tests"
@@ -37,6 +38,7 @@ OTHER = Session("other")
 SESSIONS = (
     Session("org_project", "org_project.settings", ROOT / "org_project", database="organization"),
     Session("licensing_project", "licensing_project.settings", ROOT / "licensing_project", database="licensing"),
+    Session("audit_journal", "audit_journal.settings", JOURNAL.folder, database=JOURNAL.database),
     Session("event_stream", "tests.event_stream.settings", database="event_stream", brokers=Brokers.ALL),
     OTHER,
     Session("e2e", brokers=Brokers.EACH),

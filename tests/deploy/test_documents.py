@@ -8,9 +8,16 @@ import pytest
 
 from manage_scripts.stack.paths import ROOT
 
-DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("*/README.md")]
+DOCUMENTS = [
+    *ROOT.glob("*.md"),
+    *(ROOT / "docs").rglob("*.md"),
+    *ROOT.glob("*/README.md"),
+    *ROOT.glob("examples/*/README.md"),
+]
 # `tests/a/test_b.py::test_c`, `tests/a/test_b.py -k "c or d"`, `tests/a/`
 _TEST = re.compile(r"`(?:\./manage_scripts/test )?(tests/[\w/.]+)(?:::(\w+))?(?: -k (?:\"([^\"]+)\"|(\w+)))?`")
+# `path/to/file.py`, an empty line, and code of it
+_EXCERPT = re.compile(r"^`([\w/.]+)`\n\n```python\n(.*?)```$", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)")
 
 
@@ -45,3 +52,10 @@ def test_a_test_that_a_document_names_exists(document: str, path: str, function:
 def test_links_between_pages_lead_somewhere(document: Path) -> None:
     broken = [link for link in _LINK.findall(document.read_text()) if not (document.parent / link).exists()]
     assert broken == []
+
+
+def test_code_that_a_page_shows_is_that_of_the_file_it_names() -> None:
+    excerpts = [(page, path, code) for page in DOCUMENTS for path, code in _EXCERPT.findall(page.read_text())]
+    assert {page.name for page, _, _ in excerpts} >= {"new-consumer.md"}
+    wrong = [(page.name, path, code) for page, path, code in excerpts if code not in (ROOT / path).read_text()]
+    assert wrong == []

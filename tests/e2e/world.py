@@ -147,9 +147,13 @@ class World:
         deleted = self.organization("DELETE", customer.path, status=204)
         watch.eviction(customer.id, deleted.headers[CORRELATION_ID])
 
+    def events(self, organization_id: str) -> list[Event]:
+        """All that were written for this organization."""
+        return self._events("key = %s", organization_id)
+
     def event(self, organization_id: str) -> Event:
-        """The last that was written for this organization."""
-        return self._events("key = %s", organization_id)[-1]
+        """The last of them."""
+        return self.events(organization_id)[-1]
 
     def event_of(self, correlation_id: str) -> Event:
         """The only one of this transaction."""

@@ -10,7 +10,7 @@ def test_a_folder_named_like_a_session_belongs_to_it_and_all_others_to_other() -
 
 
 def test_without_a_path_every_session_runs_and_servers_are_needed() -> None:
-    names = ["org_project", "licensing_project", "event_stream", "other", "e2e"]
+    names = ["org_project", "licensing_project", "audit_journal", "event_stream", "other", "e2e"]
     assert [session.name for session in concerned([])] == names
     assert needs_servers([])
 
@@ -19,7 +19,7 @@ def test_a_path_concerns_its_own_session_only_and_no_server_where_none_is_talked
     assert concerned(["tests/manage_scripts"]) == {OTHER: ["tests/manage_scripts"]}
     assert not needs_servers(["tests/manage_scripts"])
     assert needs_servers(["tests"])
-    assert len(concerned(["tests"])) == 5
+    assert len(concerned(["tests"])) == 6
 
 
 def test_the_value_of_an_option_is_not_taken_for_a_path() -> None:

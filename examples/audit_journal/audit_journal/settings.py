@@ -1,0 +1,77 @@
+"""Settings of the audit journal. All that differs between installations comes from the environment."""
+
+from event_stream.web import messaging
+from event_stream.web.environment import choice, count, flag, postgresql, text, texts
+from event_stream.web.logging import FORMATS, LEVELS, logging_config
+
+DEBUG = flag("DEBUG", default=False)
+_KEY_DEFAULT = {"default": "for-development-only"} if DEBUG else {}
+SECRET_KEY = text("SECRET_KEY", "a long random text known to this service alone", **_KEY_DEFAULT)
+ALLOWED_HOSTS = texts("ALLOWED_HOSTS", "host names between commas", default=["localhost", "127.0.0.1", "[::1]"])
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "event_stream",
+    "event_stream.cloudevents",
+    "event_stream.inbox",
+    "journal",
+]
+
+MIDDLEWARE = [
+    "event_stream.web.middleware.UserContextMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+]
+
+ROOT_URLCONF = "audit_journal.urls"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+DATABASES = {
+    "default": postgresql("DATABASE_URL", "a PostgreSQL URL such as postgresql://user:password@host:5432/journal")
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+EVENT_STREAM = {
+    "binders": messaging.binders(),
+    "bindings": {
+        "journalOrgChanges": {
+            "destination": text("ORG_CHANGE_TOPIC", "the name of the topic", default="orgChangeTopic"),
+            "group": text("JOURNAL_GROUP", "the name of the consumer group", default="auditJournal"),
+            "consumer": {
+                # Written wrong today, it is written wrong tomorrow.
+                "retry_permanent": ["django.core.exceptions.ValidationError"],
+                "dead_letters": True,
+                "dead_letter_limit": count("DEAD_LETTER_LIMIT", 100, "messages in a row that may be parked"),
+            },
+        },
+    },
+}
+
+LANGUAGE_CODE = "en"
+USE_TZ = True
+TIME_ZONE = "UTC"
+STATIC_URL = "/static/"
+
+LOGGING = logging_config(choice("LOG_LEVEL", "INFO", LEVELS), choice("LOG_FORMAT", "json", FORMATS), "audit-journal")

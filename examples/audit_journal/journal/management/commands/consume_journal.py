@@ -1,0 +1,40 @@
+"""`manage.py consume_journal [--until-caught-up]`"""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from event_stream import ConfigurationError, Sink
+from event_stream.conf import configuration
+from event_stream.errors import TooManyDeadLettersError
+from event_stream.inbox.idempotent import Idempotent
+from event_stream.stopping import stop_on_signals
+from event_stream.worker import Until, Worker
+from journal.handlers import write_down
+
+BINDING = "journalOrgChanges"
+
+
+class Command(BaseCommand):
+    help = (
+        "Writes each organization change into the journal until SIGTERM or SIGINT. Any number may run: they share the "
+        "topic. Exit code 0 when told to stop, or done; 1 after an error that trying again can't mend."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--until-caught-up",
+            dest="until",
+            action="store_const",
+            const=Until.CAUGHT_UP,
+            default=Until.STOPPED,
+            help="end when all is written that was there at the start",
+        )
+
+    def handle(self, *args: Any, until: Until, **options: Any) -> None:
+        stop = stop_on_signals()
+        try:
+            binding = configuration().binding(BINDING)
+            Worker(BINDING, Sink(binding, Idempotent(binding, write_down))).run(stop.is_set, until)
+        except (ConfigurationError, TooManyDeadLettersError) as error:
+            raise CommandError(str(error)) from error

@@ -1,0 +1,18 @@
+#!/usr/bin/env python
+"""The audit journal's commands. Works from any directory."""
+
+import os
+import sys
+from pathlib import Path
+
+
+def main() -> None:
+    sys.path.insert(0, str(Path(__file__).resolve().parent))
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "audit_journal.settings")
+    from django.core.management import execute_from_command_line  # noqa: PLC0415 - needs the setting above
+
+    execute_from_command_line(sys.argv)
+
+
+if __name__ == "__main__":
+    main()
