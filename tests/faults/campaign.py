@@ -28,12 +28,34 @@ PATIENCE_S = 120.0
 _SHOWN = 10
 
 
+Strike = Callable[[Site, random.Random], None]
+
+
+def none(request: Unanswered) -> bool:
+    """Nobody needed what was struck."""
+    return False
+
+
+def says_so(request: Unanswered) -> bool:
+    """It was refused with a 503 that tells a program that, and when to come again."""
+    return request.says_so
+
+
+def cut_off(request: Unanswered) -> bool:
+    """The process that would have answered was gone, or the one behind it, and then that is said."""
+    return request.status is None or request.says_so
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Fault:
-    """`strike` does it and undoes it, once. What it decides by chance, it draws from what it is given."""
+    """`strike` does it and undoes it, once. What it decides by chance, it draws from what it is given.
+
+    `excuse` says of a request that was not answered whether it needed what was struck, and was refused as it should be.
+    """
 
     name: str
-    strike: Callable[[Site, random.Random], None]
+    strike: Strike
+    excuse: Callable[[Unanswered], bool] = none
 
     def __str__(self) -> str:
         return self.name
@@ -43,7 +65,7 @@ class Fault:
 class Outcome:
     """What came of it, for the product and for the control beside it."""
 
-    fault: str
+    fault: Fault
     struck: int
     product: Verdict
     naive: Verdict
@@ -52,6 +74,7 @@ class Outcome:
 
     def assert_right(self) -> None:
         assert self.product.wrong[:_SHOWN] == []
+        assert [each for each in self.unanswered if not self.fault.excuse(each)][:_SHOWN] == []
         assert self.product.changes > self.struck, "too little was changed to mean anything"
 
 
@@ -96,8 +119,8 @@ def run(
         finals=_finals(site.naive, customers, evidence.owners(site.naive_database_url, naive.TABLE, ids)),
         bound_s=BOUND_S,
     )
-    outcome = Outcome(fault.name, rounds, judge(product), judge(control), load.unanswered)
-    results.add(results.Row.of(outcome.fault, outcome.struck, outcome.product, outcome.naive))
+    outcome = Outcome(fault, rounds, judge(product), judge(control), load.unanswered)
+    results.add(results.Row.of(fault.name, rounds, outcome.product, outcome.naive, len(outcome.unanswered)))
     return outcome
 
 

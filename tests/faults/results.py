@@ -18,8 +18,9 @@ FILE = LOCAL / "faults.json"
 DOCUMENT = ROOT / "docs" / "guarantees.md"
 BEGIN, END = "<!-- faults: begin -->", "<!-- faults: end -->"
 _COLUMNS = (
-    *("fault", "struck", "changes", "events in the log", "of them twice", "reads", "wrong", "lost", "stale"),
-    *("control: reads", "wrong", "lost", "stale"),
+    *("fault", "struck", "changes", "events in the log", "of them twice", "lost"),
+    *("reads", "wrong", "stale", "refused"),
+    *("control: lost", "reads", "wrong", "stale"),
 )
 _HEAD = f"\n| {' | '.join(_COLUMNS)} |\n|---{'|--:' * (len(_COLUMNS) - 1)}|\n"
 
@@ -33,17 +34,18 @@ class Row:
     changes: int
     events: int
     duplicates: int
+    lost: int
     reads: int
     wrong_reads: int
-    lost: int
     stale: int
+    unanswered: int
+    naive_lost: int
     naive_reads: int
     naive_wrong_reads: int
-    naive_lost: int
     naive_stale: int
 
     @classmethod
-    def of(cls, fault: str, struck: int, product: Verdict, naive: Verdict) -> Self:
+    def of(cls, fault: str, struck: int, product: Verdict, naive: Verdict, unanswered: int) -> Self:
         return cls(
             fault=fault,
             struck=struck,
@@ -54,6 +56,7 @@ class Row:
             wrong_reads=len(product.wrong_reads),
             lost=len(product.lost),
             stale=len(product.stale),
+            unanswered=unanswered,
             naive_reads=naive.reads,
             naive_wrong_reads=len(naive.wrong_reads),
             naive_lost=len(naive.lost),

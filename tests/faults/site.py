@@ -22,7 +22,7 @@ from manage_scripts.stack.valkey import Valkey
 from manage_scripts.stack.waiting import wait_until
 from tests.consistency.subjects import Licensing
 from tests.e2e.world import Customer, World
-from tests.faults import evidence, naive
+from tests.faults import evidence, naive, shifted_clock
 from tests.faults.link import Link
 from tests.faults.naive import Naive
 
@@ -41,8 +41,10 @@ class Site:
     """One, of `brokers` Kafka brokers. With several there is no link before them: they name each other to clients."""
 
     def __init__(self, folder: Path, *, brokers: int = 1) -> None:
-        self.postgres = Postgres(folder / "postgres", durable=False)
-        self.valkey = Valkey(folder / "valkey", durable=False)
+        # Durable, or a kill would take with it what it has committed.
+        self.postgres = Postgres(folder / "postgres")
+        self.valkey = Valkey(folder / "valkey", durable=False, settings={"repl-diskless-sync-delay": "0"})
+        self.replica = Valkey(folder / "replica", durable=False, replica_of=self.valkey.port, name="Valkey replica")
         kafka_port, self._org_port, self._naive_port = free_port(), free_port(), free_port()
         self._kafka, self._redis, self._postgres = (
             Link(f"127.0.0.1:{port}") for port in (kafka_port, self.valkey.port, self.postgres.port)
@@ -67,7 +69,7 @@ class Site:
 
     @property
     def servers(self) -> list[SupervisedProcess]:
-        return [self.postgres, self.valkey, *self.brokers]
+        return [self.postgres, self.valkey, self.replica, *self.brokers]
 
     def __enter__(self) -> Self:
         with self._stack:
@@ -109,8 +111,13 @@ class Site:
                 "OUTBOX_EMBEDDED": "false",
                 "ORGANIZATION_BOUND_S": str(BOUND_S),
                 "ORGANIZATION_CIRCUIT_RESET_S": "0.5",
+                # Longer than a busy machine makes anybody wait who is not kept waiting by the fault.
+                "ORGANIZATION_READ_TIMEOUT_S": "5",
+                "ORGANIZATION_LOOKUP_BUDGET_S": "10",
             },
         )
+        self.postgres.create_database(_ORGANIZATION)
+        shifted_clock.install(self.database_url)
         self.platform.prepare()
         evidence.install_witness(self.database_url, TABLE, "INSERT OR UPDATE")
         settings = self.platform.organization_settings
@@ -135,6 +142,18 @@ class Site:
         self.naive.stop()
         self.platform.stop()
         stop_together(self.relays)
+
+    def fail_over(self) -> None:
+        """The primary is killed, and the replica takes its place with what it knows; the other becomes its replica."""
+        lost = self.valkey
+        lost.kill()
+        with redis.Redis.from_url(self.replica.url()) as client:
+            client.replicaof("no", "one")
+        self._redis.lead_to(f"127.0.0.1:{self.replica.port}")
+        self.valkey, self.replica = self.replica, lost
+        lost.start()
+        with redis.Redis.from_url(lost.url()) as client:
+            client.replicaof("127.0.0.1", str(self.valkey.port))
 
     # What a test looks at, past every link.
 

@@ -1,7 +1,10 @@
 """The same harness finds a naive consumer and plain cache-aside wrong: were it right, the harness would see nothing."""
 
+from tests.event_stream.leaks import lets_sockets_leak
 from tests.faults.campaign import Fault, run
 from tests.faults.site import Site
+
+pytestmark = lets_sockets_leak
 
 
 def test_where_the_owner_is_slow_the_control_is_stale_for_ever(site: Site) -> None:

@@ -6,9 +6,11 @@ from collections.abc import Callable
 import pytest
 
 from manage_scripts.stack.process import SupervisedProcess
-from tests.faults.campaign import Fault, hold, run
+from tests.event_stream.leaks import lets_sockets_leak
+from tests.faults.campaign import Fault, Strike, cut_off, hold, run, says_so
 from tests.faults.site import Site
 
+pytestmark = lets_sockets_leak
 Victims = Callable[[Site], tuple[list[SupervisedProcess], SupervisedProcess]]
 """The product's, of which chance chooses one, and the control's."""
 
@@ -26,7 +28,7 @@ def webs(site: Site) -> tuple[list[SupervisedProcess], SupervisedProcess]:
     return [site.platform.organization, *site.platform.licensing], site.naive.web
 
 
-def killed(victims: Victims) -> Callable[[Site, random.Random], None]:
+def killed(victims: Victims) -> Strike:
     def strike(site: Site, chance: random.Random) -> None:
         ours, control = victims(site)
         victim = chance.choice(ours)
@@ -38,7 +40,7 @@ def killed(victims: Victims) -> Callable[[Site, random.Random], None]:
     return strike
 
 
-def frozen(victims: Victims) -> Callable[[Site, random.Random], None]:
+def frozen(victims: Victims) -> Strike:
     def strike(site: Site, chance: random.Random) -> None:
         ours, control = victims(site)
         victim = chance.choice(ours)
@@ -52,9 +54,12 @@ def frozen(victims: Victims) -> Callable[[Site, random.Random], None]:
 
 
 FAULTS = [
-    Fault(f"{name} {how.__name__}", how(victims))
-    for name, victims in (("worker", workers), ("relay", relays), ("web process", webs))
-    for how in (killed, frozen)
+    Fault("worker killed", killed(workers)),
+    Fault("worker frozen", frozen(workers)),
+    Fault("relay killed", killed(relays)),
+    Fault("relay frozen", frozen(relays)),
+    Fault("web process killed", killed(webs), excuse=cut_off),
+    Fault("web process frozen", frozen(webs), excuse=says_so),
 ]
 
 

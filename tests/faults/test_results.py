@@ -10,10 +10,10 @@ NAIVE = dataclasses.replace(PRODUCT, reads=4000, lost=["a"], stale=["b", "c"], w
 
 
 def test_a_row_has_the_figures_of_both() -> None:
-    made = table([Row.of("relay killed", 30, PRODUCT, NAIVE), Row.of("broker away", 3, PRODUCT, PRODUCT)])
+    made = table([Row.of("relay killed", 30, PRODUCT, NAIVE, 4), Row.of("broker away", 3, PRODUCT, PRODUCT, 0)])
     _, _, first, second, total = made.strip().splitlines()
     assert first.startswith("| broker away | 3 | 1,200 |")
-    assert second == "| relay killed | 30 | 1,200 | 1,230 | 30 | 5,000 | 0 | 0 | 0 | 4,000 | 7 | 1 | 2 |"
+    assert second == "| relay killed | 30 | 1,200 | 1,230 | 30 | 0 | 5,000 | 0 | 0 | 4 | 1 | 4,000 | 7 | 2 |"
     assert total.startswith("| **all** | 33 | 2,400 |")
 
 

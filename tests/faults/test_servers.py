@@ -1,0 +1,70 @@
+"""Redis and PostgreSQL lose what they may lose, and go away; the database's clock jumps."""
+
+import random
+
+import pytest
+import redis
+
+from manage_scripts.stack.waiting import wait_until
+from tests.e2e.world import DEADLINE_S
+from tests.event_stream.leaks import lets_sockets_leak
+from tests.faults import shifted_clock
+from tests.faults.campaign import ROUNDS, Fault, hold, run, says_so
+from tests.faults.site import Site
+
+pytestmark = lets_sockets_leak
+_HOUR_S = 3600
+
+
+def redis_flushed(site: Site, chance: random.Random) -> None:
+    with redis.Redis.from_url(site.valkey.url()) as client:
+        client.flushall()
+    hold(chance.uniform(0, 0.5))
+
+
+def redis_killed(site: Site, chance: random.Random) -> None:
+    site.valkey.kill()
+    hold(chance.uniform(0, 2))
+    site.valkey.start()
+
+
+def redis_failed_over(site: Site, chance: random.Random) -> None:
+    """To a replica that has heard nothing for a while: what it took for true may have been evicted meanwhile."""
+    with redis.Redis.from_url(site.replica.url(), decode_responses=True) as client:
+        assert wait_until(lambda: client.info("replication")["master_link_status"] == "up", within_s=DEADLINE_S)
+        client.replicaof("no", "one")
+    hold(chance.uniform(0.2, 2))
+    site.fail_over()
+
+
+def postgresql_restarted(site: Site, chance: random.Random) -> None:
+    site.postgres.stop()
+    hold(chance.uniform(0, 1))
+    site.postgres.start()
+
+
+def postgresql_killed(site: Site, chance: random.Random) -> None:
+    site.postgres.kill()
+    hold(chance.uniform(0, 1))
+    site.postgres.start()
+
+
+def clock_jumps(site: Site, chance: random.Random) -> None:
+    shifted_clock.set_ahead(site.database_url, chance.choice([-1, 1]) * chance.uniform(_HOUR_S, 2 * _HOUR_S))
+    hold(chance.uniform(0.5, 3))
+    shifted_clock.set_ahead(site.database_url, 0)
+
+
+FAULTS = [
+    Fault("redis flushed", redis_flushed),
+    Fault("redis killed, empty after it", redis_killed),
+    Fault("redis failed over to an older replica", redis_failed_over),
+    Fault("postgresql restarted", postgresql_restarted, excuse=says_so),
+    Fault("postgresql killed", postgresql_killed, excuse=says_so),
+    Fault("database clock jumps by an hour or two", clock_jumps),
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+def test_a_server_may_go_away(site: Site, fault: Fault) -> None:
+    run(site, fault, rounds=max(1, ROUNDS // 2)).assert_right()
