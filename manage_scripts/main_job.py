@@ -54,7 +54,9 @@ class MainJob:
     def __init__(self, platform: Platform, screen: Screen) -> None:
         self._platform = platform
         self._screen = screen
-        self._http = httpx.Client(timeout=10, headers={"Accept": "application/json"})
+        self._http = httpx.Client(
+            timeout=10, headers={"Accept": "application/json", **platform.authorization("USER", sub="main-job")}
+        )
 
     def do(self) -> str:
         """Returns the id of the organization that was looked up and changed."""

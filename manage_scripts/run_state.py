@@ -17,6 +17,7 @@ from manage_scripts.stack.waiting import wait_until
 
 DEFAULT_DATA = LOCAL / "run"
 SECRETS = "secrets.json"
+ISSUER = "issuer"
 # A run that was killed leaves its servers to the guardian, which needs this long at most to stop them.
 _AFTERMATH_S = 15.0
 

@@ -11,6 +11,8 @@ urlpatterns = [
     path("", include("licenses.api.urls")),
     path("", include("event_stream.web.health")),
     path("admin/", admin.site.urls),
+    # The login of the browsable API, for those who may not enter the admin.
+    path("api-auth/", include("rest_framework.urls")),
     # Browsers ask for one by themselves, and would show an error for each page.
     path("favicon.ico", lambda _request: HttpResponse(status=204)),
     path("openapi.json", SpectacularJSONAPIView.as_view(), name="openapi"),

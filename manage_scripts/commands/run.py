@@ -6,6 +6,7 @@ the PostgreSQL of DATABASE_URL when missing).
 """
 
 import argparse
+import shlex
 import signal
 import sys
 import time
@@ -15,9 +16,10 @@ from pathlib import Path
 from types import FrameType
 
 from manage_scripts.main_job import MainJob
-from manage_scripts.run_state import DEFAULT_DATA, SECRETS, RunLock, Secrets, forget
+from manage_scripts.run_state import DEFAULT_DATA, ISSUER, SECRETS, RunLock, Secrets, forget
 from manage_scripts.screen import Screen
 from manage_scripts.stack.errors import StackError
+from manage_scripts.stack.issuer import make_issuer
 from manage_scripts.stack.nginx import Nginx, NginxMissing
 from manage_scripts.stack.platform import Platform
 from manage_scripts.stack.ports import RememberedPorts, require_free
@@ -109,6 +111,7 @@ def _run(options: argparse.Namespace, screen: Screen, cleanup: ExitStack) -> int
         licensing_ports=[options.licensing_port],
         secret_key=secrets.secret_key,
         asked_at=f"{gateway.url()}/organization" if gateway else None,
+        issuer=make_issuer(data / ISSUER),
     )
     with screen.step("Preparing databases, topic, sample data and admin"):
         admin = {"USERNAME": _ADMIN, "EMAIL": "admin@example.org", "PASSWORD": secrets.admin_password}
@@ -128,10 +131,11 @@ def _run(options: argparse.Namespace, screen: Screen, cleanup: ExitStack) -> int
     if options.once:
         return 0
     _show_doors(screen, platform, gateway, organization_id)
-    screen.fact("login of both admins", f"{_ADMIN} / {secrets.admin_password}")
+    screen.fact("login of both", f"{_ADMIN} / {secrets.admin_password}")
+    screen.fact("a token for programs", _token_command(data))
     screen.fact("data and logs", str(data))
     screen.heading("Ctrl-C stops everything and keeps the data.")
-    _watch([*servers.processes, *platform.processes, *([gateway] if gateway else [])], screen)
+    _watch([*servers.processes, *platform.processes, *([gateway] if gateway else [])], platform, screen)
     return 0
 
 
@@ -168,12 +172,18 @@ def _show_doors(screen: Screen, platform: Platform, gateway: Nginx | None, organ
         screen.fact("gateway", "not started: it needs nginx, which this machine doesn't have")
 
 
-def _watch(processes: Sequence[SupervisedProcess], screen: Screen) -> None:
+def _token_command(data: Path) -> str:
+    where = "" if data == DEFAULT_DATA else f" --data {shlex.quote(str(data))}"
+    return f"./manage_scripts/token --role USER{where}"
+
+
+def _watch(processes: Sequence[SupervisedProcess], platform: Platform, screen: Screen) -> None:
     """Return on Ctrl-C; `ProcessDiedError` as soon as one of them is gone."""
     try:
         while True:
             for process in processes:
                 process.raise_if_dead()
+            platform.keep_tokens_fresh()
             time.sleep(_WATCH_EVERY_S)
     except KeyboardInterrupt:
         screen.line("Stopping.")

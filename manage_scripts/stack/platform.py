@@ -6,14 +6,16 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from manage_scripts.stack import services
 from manage_scripts.stack.django_commands import LICENSING, ORGANIZATION, Project, manage
+from manage_scripts.stack.issuer import Issuer
 from manage_scripts.stack.ports import free_port
 from manage_scripts.stack.process import SupervisedProcess
 from manage_scripts.stack.servers import Servers
 from manage_scripts.stack.together import start_together, stop_together
+from manage_scripts.stack.token_file import LIFETIME_S, TokenFile
 from manage_scripts.stack.topics import read_topics
 
 DEFAULT_TOPIC = "orgChangeTopic"
@@ -23,9 +25,9 @@ class Platform:
     """One organization service, `licensing` licensing services and `workers` workers, on 127.0.0.1.
 
     Several of them share `servers` without meeting if each has its own `databases` (of the two services, made when
-    missing), Redis database (in `redis_url`) and `topic`. `settings` go into every process's environment; unless
-    they name an issuer, whoever reaches the services may do everything. `asked_at` is where licensing asks for
-    organizations, if not at the service itself: a gateway. Logs go to `folder`, a file a process.
+    missing), Redis database (in `redis_url`) and `topic`. `settings` go into every process's environment; `asked_at`
+    is where licensing asks for organizations, if not at the service itself: a gateway. The services believe the tokens
+    of `issuer`; without one, whoever reaches them may do everything. Logs go to `folder`, a file a process.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Platform:
         secret_key: str | None = None,
         settings: Mapping[str, str] | None = None,
         asked_at: str | None = None,
+        issuer: Issuer | None = None,
     ) -> None:
         self.servers = servers
         self.topic = topic
@@ -65,15 +68,18 @@ class Platform:
             "ORG_CHANGE_TOPIC": topic,
             "ORG_CHANGE_PARTITIONS": str(definition.partitions),
             "LOG_FORMAT": "json",
-            "AUTH_REQUIRED": "false",
+            **(issuer.environment() if issuer else {"AUTH_REQUIRED": "false"}),
             **(settings or {}),
         }
         self._databases = databases
+        self._issuer = issuer
+        self._own_token = TokenFile(folder / "licensing.token", issuer, "licensing") if issuer else None
         self.organization_settings = {**shared, "DATABASE_URL": servers.database_url(databases[0])}
         self.licensing_settings = {
             **shared,
             "DATABASE_URL": servers.database_url(databases[1]),
             "ORGANIZATION_SERVICE_URL": asked_at or self.organization_url,
+            **({"ORGANIZATION_TOKEN_FILE": str(self._own_token.path)} if self._own_token else {}),
         }
         self.organization = services.web(
             ORGANIZATION, "organization", self.organization_settings, port=org_port, folder=folder
@@ -91,6 +97,17 @@ class Platform:
     def processes(self) -> list[SupervisedProcess]:
         """In the order of starting."""
         return [self.organization, *self.licensing, *self.workers]
+
+    def authorization(self, *roles: str, **claims: Any) -> dict[str, str]:
+        """The header of somebody with these roles, good for an hour; none where no token is asked for."""
+        if self._issuer is None:
+            return {}
+        return {"Authorization": f"Bearer {self._issuer.token(*roles, lifetime_s=LIFETIME_S, **claims)}"}
+
+    def keep_tokens_fresh(self) -> None:
+        """Licensing's own token expires: to be called now and then by who keeps a platform up for long."""
+        if self._own_token is not None:
+            self._own_token.keep_fresh()
 
     def prepare(self, *, sample_data: bool = False, admin: Mapping[str, str] | None = None) -> None:
         """Databases, tables and topic; sample data and an admin (DJANGO_SUPERUSER_* variables) on request."""
@@ -116,6 +133,7 @@ class Platform:
 
     def start(self) -> Self:
         """All processes at once; returns when every one is ready. If one isn't, all are stopped."""
+        self.keep_tokens_fresh()
         start_together(self.processes)
         return self
 

@@ -18,6 +18,8 @@ urlpatterns = [
     path("openapi.json", SpectacularJSONAPIView.as_view(), name="openapi"),
     path("docs", SpectacularSwaggerSplitView.as_view(url_name="openapi"), name="docs"),
     path("admin/", admin.site.urls),
+    # The login of the browsable API, for those who may not enter the admin.
+    path("api-auth/", include("rest_framework.urls")),
     # Browsers ask for one by themselves, and would show an error for each page.
     path("favicon.ico", lambda _request: HttpResponse(status=204)),
 ]

@@ -1,6 +1,7 @@
 """The Django app of the organizations."""
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
+from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
 
 
@@ -9,4 +10,9 @@ class OrganizationsConfig(AppConfig):
     verbose_name = _("Organizations")
 
     def ready(self) -> None:
+        from event_stream.web.auth.groups import make_groups, make_groups_of_readers  # noqa: PLC0415
         from organizations import signals  # noqa: F401, PLC0415  (connects them)
+
+        post_migrate.connect(make_groups, sender=self)
+        # An organization's form leads to its events.
+        post_migrate.connect(make_groups_of_readers, sender=apps.get_app_config("event_stream_outbox"))

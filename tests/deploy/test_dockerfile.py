@@ -58,5 +58,14 @@ def test_all_that_is_copied_exists_and_gets_past_the_ignore_file() -> None:
         assert any(source == kept or source.startswith(f"{kept}/") for kept in let_in), source
 
 
+def test_the_development_issuer_is_in_no_image() -> None:
+    """Nor anything else of manage_scripts/, where it lives."""
+    ignore = (DEPLOY / "Dockerfile.dockerignore").read_text()
+
+    assert (ROOT / "manage_scripts/stack/issuer.py").exists()
+    assert "manage_scripts" not in "\n".join(LINES)
+    assert "manage_scripts" not in ignore
+
+
 def test_nothing_secret_is_built_in() -> None:
     assert not re.search(r"(?i)password|secret|token", "\n".join(LINES))

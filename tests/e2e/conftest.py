@@ -5,8 +5,9 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
+from manage_scripts.stack.issuer import make_issuer
 from manage_scripts.stack.platform import Platform
 from manage_scripts.stack.servers import Servers
 from tests.e2e.admin import ADMIN, Admin
@@ -16,14 +17,16 @@ from tests.e2e.world import World, own_databases, redis_database
 
 @pytest.fixture(scope="session")
 def platform(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    folder = tmp_path_factory.mktemp("platform")
     platform = Platform(
         servers,
-        tmp_path_factory.mktemp("platform"),
+        folder,
         licensing=2,
         workers=2,
         topic=f"e2e-{uuid.uuid4().hex}",
         databases=own_databases("e2e", servers.binder),
         redis_url=redis_database(servers.redis_url, 11),
+        issuer=make_issuer(folder / "issuer"),
         settings={
             "ACCESS_LOG": "true",
             "WEB_CONCURRENCY": "1",
@@ -54,6 +57,8 @@ def browser() -> Iterator[Browser]:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
         pytest.skip("there is no chromium: install one to have the pages tested in a browser")
+    # As long as the actions wait: the machine may be busy.
+    expect.set_options(timeout=20_000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=chromium, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]

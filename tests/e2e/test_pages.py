@@ -5,6 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from tests.e2e.admin import PASSWORD, USER
 from tests.e2e.screen import Screen
 from tests.e2e.world import LICENSE, ORGANIZATION, Customer, World, fresh
 
@@ -93,6 +94,7 @@ def test_licenses_in_the_admin(world: World, screen: Screen, customer: Customer)
 
 
 def test_the_organizations_browsable_api(world: World, screen: Screen, customer: Customer) -> None:
+    screen.log_in(f"{world.platform.organization_url}/admin/")
     page = screen.open(f"{world.platform.organization_url}/v1/organization")
     expect(page.get_by_role("heading", name="Organizations")).to_be_visible()
     screen.keep("organization-api-list")
@@ -111,6 +113,7 @@ def test_the_organizations_browsable_api(world: World, screen: Screen, customer:
 
 def test_the_licenses_browsable_api(world: World, screen: Screen, customer: Customer) -> None:
     licenses = world.platform.licensing_urls[0] + customer.license.rpartition("/")[0]
+    screen.log_in(f"{world.platform.licensing_urls[0]}/admin/")
     page = screen.open(licenses)
     page.locator("input[name=productName]").fill("Ostock Mobile")
     page.locator("input[name=licenseType]").fill("per-seat")
@@ -128,6 +131,33 @@ def test_the_licenses_browsable_api(world: World, screen: Screen, customer: Cust
 
 
 @pytest.mark.parametrize("service", ["organization", "licensing"])
+def test_a_page_that_needs_a_login_leads_to_it_and_back(
+    world: World, screen: Screen, customer: Customer, service: str
+) -> None:
+    url = {
+        "organization": world.platform.organization_url + customer.path,
+        "licensing": world.platform.licensing_urls[0] + customer.license,
+    }[service]
+    page = screen.open(url)
+    expect(page.get_by_text("HTTP 401 Unauthorized")).to_be_visible()
+    screen.keep(f"{service}-api-unauthorized")
+    assert [complaint for complaint in screen.complaints if "401" not in complaint] == []
+    screen.complaints.clear()
+
+    page.get_by_role("link", name="Log in").click()
+    page.get_by_label("Username").fill(USER)
+    page.get_by_label("Password").fill(PASSWORD)
+    screen.keep(f"{service}-api-login")
+    page.get_by_role("button", name="Log in").click()
+
+    expect(page.get_by_text("HTTP 200 OK")).to_be_visible()
+    expect(page.get_by_text(ORGANIZATION["contactEmail"]).first).to_be_visible()
+    screen.keep(f"{service}-api-logged-in")
+    page.get_by_role("button", name="DELETE").first.click()
+    expect(page.get_by_text("Are you sure you want to delete")).to_be_visible()
+
+
+@pytest.mark.parametrize("service", ["organization", "licensing"])
 def test_the_documentation(world: World, screen: Screen, customer: Customer, service: str) -> None:
     urls = {"organization": world.platform.organization_url, "licensing": world.platform.licensing_urls[0]}
 
@@ -135,6 +165,11 @@ def test_the_documentation(world: World, screen: Screen, customer: Customer, ser
 
     expect(page.get_by_role("heading", name=f"{service.capitalize()} service")).to_be_visible()
     screen.keep(f"{service}-docs")
+    page.get_by_role("button", name="Authorize", exact=True).click()
+    bearer = page.locator(".auth-container").filter(has=page.locator("#auth-bearer-value"))
+    bearer.locator("#auth-bearer-value").fill(world.platform.authorization()["Authorization"].removeprefix("Bearer "))
+    bearer.locator("button.authorize").click()
+    page.locator("button.close-modal").click()
     page.locator(".opblock-get").last.click()
     page.get_by_role("button", name="Try it out").click()
     page.get_by_placeholder("organizationId").fill(customer.id)

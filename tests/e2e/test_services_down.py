@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from manage_scripts.stack.issuer import make_issuer
 from manage_scripts.stack.kafka import Kafka
 from manage_scripts.stack.platform import Platform
 from manage_scripts.stack.process import SupervisedProcess
@@ -72,6 +73,7 @@ def fragile(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Itera
             licensing=2,
             topic=f"fragile-{uuid.uuid4().hex}",
             databases=own_databases("fragile", servers.binder),
+            issuer=make_issuer(folder / "issuer"),
             settings={"WEB_CONCURRENCY": "1", "ORGANIZATION_CIRCUIT_RESET_S": "0.5"},
         )
         for number, process in enumerate(platform.licensing):

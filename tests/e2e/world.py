@@ -110,7 +110,7 @@ class World:
 
     def __init__(self, platform: Platform) -> None:
         self.platform = platform
-        self.http = httpx.Client(timeout=20)
+        self.http = httpx.Client(timeout=20, headers=platform.authorization("ADMIN"))
         self._tail = platform.servers.broker.tail(platform.topic)
         self._records: dict[tuple[int, int], Record] = {}
 

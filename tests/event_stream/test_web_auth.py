@@ -17,8 +17,9 @@ from event_stream.web.auth.configuration import ALGORITHMS
 from event_stream.web.auth.errors import InvalidToken, NoKeysError
 from event_stream.web.auth.keys import KeySet, reader
 from event_stream.web.auth.tokens import BELIEVED_S, LEEWAY_S, TokenVerifier
+from manage_scripts.stack.issuer import public_jwk
 from tests.security.forged import FORGED
-from tests.security.issuer import AUDIENCE, CURVE_KEY, FIRST_KEY, SECOND_KEY, Issuer, public_jwk, running, sign
+from tests.security.issuer import AUDIENCE, CURVE_KEY, FIRST_KEY, SECOND_KEY, Issuer, running, sign
 
 
 @dataclass(slots=True)
@@ -92,6 +93,7 @@ def test_a_forged_token_is_not_believed(verifier: TokenVerifier, issuer: Issuer,
     [
         ("roles", {"roles": ["USER"]}, {"USER"}),
         ("resource_access.ours.roles", {"resource_access": {"ours": {"roles": ["ADMIN"]}}}, {"ADMIN"}),
+        ("https://id.example.org/roles", {"https://id.example.org/roles": ["USER"]}, {"USER"}),
         ("roles", {}, set()),
         ("roles", {"roles": "ADMIN"}, set()),
         ("roles", {"roles": [1, None, ["ADMIN"], "USER"]}, {"USER"}),
@@ -219,7 +221,7 @@ def test_with_no_key_at_all_nothing_is_decided(verifier: TokenVerifier, issuer: 
         b"{}",
         b'{"keys": []}',
         b'{"keys": [{"kty": "RSA"}]}',
-        b'{"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}',
+        b'{"keys": [{"kty": "oct", "k": "c2VjcmV0", "kid": "first"}]}',
         json.dumps({"keys": [public_jwk("first", FIRST_KEY) | {"use": "enc"}]}).encode(),
         b"[" * 100_000,
         b"x" * 300_000,

@@ -8,10 +8,11 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
-from manage_scripts.run_state import SECRETS, forget
+from manage_scripts.run_state import ISSUER, SECRETS, forget
 from manage_scripts.stack import StackError, SupervisedProcess, wait_until
 from manage_scripts.stack.environment import server_environment
 from manage_scripts.stack.nginx import NginxMissing, nginx_program
@@ -44,7 +45,7 @@ class Run(SupervisedProcess):
 
     def again(self, *more: str, verb: str = "run") -> subprocess.CompletedProcess[str]:
         """Another command on the same data, to its end."""
-        options = self.options if verb == "run" else self.options[:2]
+        options = self.options if verb == "run" else self.options[:2]  # the data alone
         command = [str(ROOT / "manage_scripts" / verb), *options, *more]
         return subprocess.run(command, check=False, capture_output=True, text=True, env=server_environment())
 
@@ -87,6 +88,7 @@ def test_it_does_the_main_job_and_stays_up_until_it_is_stopped_and_keeps_its_dat
         assert '"path": "/organization/v1/organization/' in (run.data / "gateway.log").read_text()
     else:
         assert "not started: it needs nginx" in said
+    let_in_are_those_with_a_token(run)
 
     second = run.again()
     assert second.returncode == 1
@@ -103,6 +105,23 @@ def test_it_does_the_main_job_and_stays_up_until_it_is_stopped_and_keeps_its_dat
     assert third.returncode == 0, third.stderr
     assert "Every step was seen" in third.stdout
     assert is_free(run.licensing_port)
+
+
+def let_in_are_those_with_a_token(run: Run) -> None:
+    """As printed: a token is all that there is on standard output."""
+    assert f"./manage_scripts/token --role USER --data {run.data}" in run.log_tail(100)
+    organizations = f"http://127.0.0.1:{run.org_port}/v1/organization"
+    body = {"name": "Acme"}
+    assert httpx.post(organizations, json=body).status_code == 401
+    reader, user = (run.again(*role, verb="token").stdout.strip() for role in ([], ["--role", "USER"]))
+    assert httpx.post(organizations, json=body, headers={"Authorization": f"Bearer {reader}"}).status_code == 403
+    made = httpx.post(organizations, json=body, headers={"Authorization": f"Bearer {user}"})
+    assert made.status_code == 201
+    another = run.again("--role", "USER", "--audience", "another-service", verb="token").stdout.strip()
+    assert httpx.get(organizations, headers={"Authorization": f"Bearer {another}"}).status_code == 401
+    for private in (run.data / ISSUER).glob("*.pem"):
+        assert private.stat().st_mode & 0o077 == 0
+        assert private.read_text() not in run.log.read_text()
 
 
 def test_ctrl_c_is_a_clean_end(run: Run) -> None:

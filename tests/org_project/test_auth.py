@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group
+from django.core.management import call_command
 from django.test import Client
 
 from event_stream.web.auth import AuthSettings
@@ -37,6 +38,34 @@ def test_a_session_has_the_roles_of_its_groups(
         answer = browser.generic(method, url_of(organization), b'{"name": "Renamed"}', "application/json")
         assert (answer.status_code == 403) is (method not in allowed), answer.content
         assert answer.status_code < 400 or answer.status_code == 403
+
+
+@pytest.mark.parametrize(("role", "may_delete"), [("USER", False), ("ADMIN", True)])
+def test_a_role_may_do_in_the_admin_what_it_may_in_the_api(
+    organization: Organization, django_user_model: Any, role: str, may_delete: bool
+) -> None:
+    """The groups are there without anybody's doing."""
+    user = django_user_model.objects.create_user("somebody", is_staff=True)
+    user.groups.set([Group.objects.get(name=role)])
+    browser = Client()
+    browser.force_login(user)
+    page = f"/admin/organizations/organization/{organization.pk}/"
+    form = {"name": "Renamed", "seen_version": organization.version}
+    assert browser.post(f"{page}change/", form).status_code == 302
+    organization.refresh_from_db()
+    assert organization.name == "Renamed"
+    assert browser.get("/admin/event_stream_outbox/outboxentry/").status_code == 200
+    assert browser.post("/admin/organizations/organization/add/", form | {"name": "New"}).status_code == 302
+    assert (browser.post(f"{page}delete/", {"post": "yes"}).status_code == 302) is may_delete
+    assert Organization.objects.filter(pk=organization.pk).exists() is not may_delete
+    assert browser.get("/admin/auth/user/").status_code == 403
+
+
+def test_a_right_that_was_taken_from_a_group_comes_back(transactional_db: None) -> None:
+    Group.objects.get(name="USER").permissions.clear()
+    call_command("migrate", verbosity=0)
+    names = Group.objects.get(name="USER").permissions.values_list("codename", flat=True)
+    assert {"view_organization", "add_organization", "change_organization", "view_outboxentry"} == set(names)
 
 
 def test_a_superuser_may_do_everything(organization: Organization, boss: Client) -> None:
@@ -75,10 +104,18 @@ def test_without_a_key_a_token_is_neither_good_nor_bad(organization: Organizatio
     assert answer.headers["Content-Type"] == "application/problem+json"
 
 
-def test_a_browser_gets_a_page(organization: Organization, api: Client) -> None:
+def test_a_browser_gets_a_page_that_leads_to_the_login(
+    organization: Organization, api: Client, django_user_model: Any
+) -> None:
     answer = api.get(url_of(organization), headers={"Accept": "text/html"})
     assert answer.status_code == 401
     assert answer.headers["Content-Type"].startswith("text/html")
+    login = f"/api-auth/login/?next={url_of(organization)}"
+    assert f"href='{login}'" in answer.content.decode()
+    django_user_model.objects.create_user("somebody", password="only-for-tests-7391")
+    sent = api.post(login, {"username": "somebody", "password": "only-for-tests-7391"}, follow=True)
+    assert sent.redirect_chain == [(url_of(organization), 302)]
+    assert sent.status_code == 200
 
 
 def test_the_document_says_how_to_get_in(api: Client) -> None:

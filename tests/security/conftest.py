@@ -20,21 +20,17 @@ def issuer() -> Iterator[Issuer]:
 
 @pytest.fixture(scope="session")
 def platform(servers: Servers, issuer: Issuer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    folder = tmp_path_factory.mktemp("secured")
-    own_token = folder / "licensing.token"
-    own_token.write_text(issuer.token(sub="licensing", exp=issuer.claims()["iat"] + 3600) + "\n")
     platform = Platform(
         servers,
-        folder,
+        tmp_path_factory.mktemp("secured"),
         licensing=1,
         workers=0,
         topic=f"security-{uuid.uuid4().hex}",
         databases=("security_organization", "security_licensing"),
         redis_url=redis_database(servers.redis_url, 12),
+        issuer=issuer,
         settings={
-            **issuer.environment(),
             "WEB_CONCURRENCY": "1",
-            "ORGANIZATION_TOKEN_FILE": str(own_token),
             # No test is about a service that is away.
             "ORGANIZATION_CONNECT_TIMEOUT_S": "5",
             "ORGANIZATION_READ_TIMEOUT_S": "10",

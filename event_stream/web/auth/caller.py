@@ -29,9 +29,13 @@ class Caller:
 
 
 def caller_of(claims: dict[str, Any], roles_claim: str) -> Caller:
-    """A claim that isn't there, or isn't a list of texts, gives no role."""
-    found: Any = claims
-    for name in roles_claim.split("."):
-        found = found.get(name) if isinstance(found, dict) else None
+    """`roles_claim` is a claim's own name, or a path of names between dots. What isn't there, or isn't a list of texts,
+    gives no role."""
+    found: Any = claims.get(roles_claim)
+    if found is None:
+        # Some issuers name claims like URLs, whose dots are no path: hence only now.
+        found = claims
+        for name in roles_claim.split("."):
+            found = found.get(name) if isinstance(found, dict) else None
     roles = frozenset(role for role in found if isinstance(role, str)) if isinstance(found, list) else frozenset()
     return Caller(str(claims["sub"]), roles)

@@ -30,7 +30,7 @@ class AuthSettings:
     """Where the issuer publishes his keys: https, http, or file for keys that are mounted."""
     algorithms: tuple[str, ...] = DEFAULT_ALGORITHMS
     roles_claim: str = KEYCLOAK_ROLES
-    """Names between dots: the path to a list of texts."""
+    """A claim's name, or names between dots: the path to a list of texts."""
 
 
 def from_environment() -> AuthSettings | None:

@@ -100,11 +100,18 @@ def reader(url: str) -> Callable[[], bytes]:
 
 
 def _parse(document: bytes) -> Keys:
-    """Keys for signatures that have a kid. Raises ValueError, RecursionError or PyJWTError for what is no key set."""
+    """Public keys for signatures, by their kid. A secret (`oct`) is none: whoever reads the set could sign with it.
+
+    Raises ValueError, RecursionError or PyJWTError for what is no key set.
+    """
     content: Any = json.loads(document)
     if not isinstance(content, dict):
         raise ValueError("a key set should be a JSON object")  # noqa: TRY004 - wrong as a document
-    keys = {key.key_id: key for key in PyJWKSet.from_dict(content).keys if key.key_id and key.public_key_use != "enc"}
+    keys = {key.key_id: key for key in PyJWKSet.from_dict(content).keys if key.key_id and _is_for_signatures(key)}
     if not keys:
         raise ValueError("a key set without a key for signatures that has a kid")
     return MappingProxyType(keys)
+
+
+def _is_for_signatures(key: PyJWK) -> bool:
+    return key.public_key_use != "enc" and key.key_type != "oct"
