@@ -16,7 +16,7 @@ class Capabilities:
     seekable: bool
     """A consumer can go back to any offset still kept. Where it can't, only to what it has not committed."""
     retained: bool
-    """What is handled stays, numbered from 0: a group that comes later finds it, `committed` and `read` know of it.
+    """What is handled stays, at offsets that only grow: a later group finds it, `committed` and `read` know of it.
 
     Where it is not, a group gets what is sent once it has joined (or been declared), and `read` is for journals only.
     """

@@ -112,6 +112,9 @@ class Worker:
                 except UnavailableError as error:
                     # There is no later for this one: the partition is gone.
                     logger.warning("worker.unavailable", extra={"partition": number, "reason": str(error)})
+        if self._partitions:
+            # Some platforms take away only what another member gets: say what is left.
+            self._announced = False
 
     def lost(self, partitions: Collection[int]) -> None:
         logger.warning("worker.lost", extra={"partitions": sorted(partitions)})

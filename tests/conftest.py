@@ -28,6 +28,7 @@ def servers() -> Servers:
             database_server_url=os.environ["DATABASE_URL"],
             redis_url=os.environ["REDIS_URL"],
             kafka_bootstrap_servers=os.environ.get("KAFKA_BOOTSTRAP_SERVERS", ""),
+            event_redis_url=os.environ.get("EVENT_REDIS_URL", ""),
             binder=os.environ["EVENT_BINDER"],
         )
     except KeyError as missing:
@@ -48,3 +49,9 @@ def redis_url(servers: Servers) -> str:
 @pytest.fixture(scope="session")
 def kafka_bootstrap_servers(servers: Servers) -> str:
     return servers.kafka_bootstrap_servers or pytest.skip("there is no Kafka in this run")
+
+
+@pytest.fixture(scope="session")
+def event_redis_url(servers: Servers) -> str:
+    """Of the Redis that carries events."""
+    return servers.event_redis_url or pytest.skip("there is no Redis for events in this run")

@@ -179,11 +179,12 @@ class BinderConformance:
         bench.send_all([b"0", b"1", b"2", b"3"], key="k")
         reader = bench.reader()
         at = reader.read(4)[0]
-        assert reader.consumer.position(at.partition) == at.offset + 4
-        reader.consumer.seek(at.partition, at.offset + 1)
+        second, last = reader.records[1].offset, reader.records[3].offset
+        assert reader.consumer.position(at.partition) == last + 1
+        reader.consumer.seek(at.partition, second)
         assert [record.value for record in reader.read(7)[4:]] == [b"1", b"2", b"3"]
         reader.consumer.seek(at.partition, at.offset)
-        reader.consumer.seek(at.partition, at.offset + 3)
+        reader.consumer.seek(at.partition, last)
         assert [record.value for record in reader.read(8)[7:]] == [b"3"]
 
     def test_knows_the_bounds_of_the_log(self, bench: Bench) -> None:
@@ -191,8 +192,9 @@ class BinderConformance:
         reader = bench.reader()
         reader.read(1)
         bounds = reader.consumer.bounds(reader.owned)
-        assert {(it.start, it.end) for partition, it in bounds.items() if partition != at.partition} == {(0, 0)}
-        assert (bounds[at.partition].start, bounds[at.partition].end) == (0, 1)
+        assert all(it.start == it.end for partition, it in bounds.items() if partition != at.partition)
+        assert bounds[at.partition].start <= at.offset
+        assert bounds[at.partition].end == at.offset + 1
 
     def test_leaves_a_paused_partition_alone(self, bench: Bench) -> None:
         reader = bench.reader()

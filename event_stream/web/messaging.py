@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from event_stream.web.environment import addresses, choice
+from event_stream.web.environment import addresses, choice, redis_url
 from event_stream.web.kafka_security import kafka_security
 
 Properties = Mapping[str, Any]
@@ -14,7 +14,12 @@ def _kafka() -> Properties:
     return {"bootstrap_servers": servers, **kafka_security()}
 
 
-_BINDERS: Mapping[str, Callable[[], Properties]] = {"kafka": _kafka}
+def _redis() -> Properties:
+    # Not the Redis of licensing's cache: whoever publishes must not be able to reach that.
+    return {"url": redis_url("EVENT_REDIS_URL", "the URL of the events' own Redis, such as redis://events:6379/0")}
+
+
+_BINDERS: Mapping[str, Callable[[], Properties]] = {"kafka": _kafka, "redis": _redis}
 """By the type of a binder: what reads its properties."""
 
 

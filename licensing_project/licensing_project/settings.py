@@ -141,7 +141,8 @@ EVENT_STREAM = {
                         "request_timeout_ms": 1_000,
                         "delivery_timeout_ms": 1_500,
                         "max_request_size": 2_097_152,
-                    }
+                    },
+                    redis={"max_block_ms": 500, "connect_timeout_ms": 500, "request_timeout_ms": 1_000},
                 )
             },
         },

@@ -24,7 +24,7 @@ from manage_scripts.stack.nginx import Nginx, NginxMissing
 from manage_scripts.stack.platform import Platform
 from manage_scripts.stack.ports import RememberedPorts, require_free
 from manage_scripts.stack.process import SupervisedProcess
-from manage_scripts.stack.servers import BINDERS, start_servers
+from manage_scripts.stack.servers import BINDERS, USUAL, start_servers
 
 _ADMIN = "admin"
 _WATCH_EVERY_S = 0.5
@@ -58,9 +58,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--once", action="store_true", help="stop after the main job; exit code 0 only if each step was seen"
     )
-    parser.add_argument(
-        "--binder", choices=BINDERS, help=f"the platform that carries the messages (default: {BINDERS[0]})"
-    )
+    parser.add_argument("--binder", choices=BINDERS, help=f"the platform that carries the messages (default: {USUAL})")
     parser.add_argument("--org-port", type=int, default=8081, help="of the organization service (default: 8081)")
     parser.add_argument("--licensing-port", type=int, default=8080, help="of the licensing service (default: 8080)")
     parser.add_argument(
@@ -93,8 +91,8 @@ def _run(options: argparse.Namespace, screen: Screen, cleanup: ExitStack) -> int
     secrets = Secrets.load(data / SECRETS)
     ports = RememberedPorts(data / "ports.json")
 
-    binder = options.binder or BINDERS[0]
-    with screen.step("Starting PostgreSQL, Valkey and Kafka"):
+    binder = options.binder or USUAL
+    with screen.step(f"Starting PostgreSQL, Valkey and {BINDERS[binder]}"):
         servers = start_servers(
             data,
             durable=True,

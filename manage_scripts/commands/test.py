@@ -24,7 +24,7 @@ import pytest
 
 from manage_scripts.stack.errors import StackError
 from manage_scripts.stack.paths import ROOT
-from manage_scripts.stack.servers import BINDERS, Servers, start_servers
+from manage_scripts.stack.servers import BINDERS, USUAL, Servers, start_servers
 from manage_scripts.testing.outcome import FILE_VARIABLE, Outcome
 from manage_scripts.testing.sessions import (
     SESSION_VARIABLE,
@@ -78,14 +78,14 @@ def _binders(chosen: str | None, sessions: Mapping[Session, Sequence[str]]) -> S
     """What these sessions need; the first carries the messages where a session runs on one alone."""
     if chosen is not None:
         return [chosen]
-    return BINDERS if any(session.brokers is not Brokers.ONE for session in sessions) else BINDERS[:1]
+    return list(BINDERS) if any(session.brokers is not Brokers.ONE for session in sessions) else [USUAL]
 
 
 def _start(folder: Path, binders: Sequence[str]) -> Servers:
     def progress(fetched: int, total: int) -> None:
         print(f"\rFetching Kafka, once: jar {fetched} of {total}", end="" if fetched < total else "\n", flush=True)
 
-    print("Starting PostgreSQL, Valkey and Kafka", flush=True)
+    print(f"Starting PostgreSQL, Valkey and {' and '.join(BINDERS[binder] for binder in binders)}", flush=True)
     servers = start_servers(folder / "servers", durable=False, binders=binders, progress=progress)
     for session_database in ("organization", "licensing"):
         servers.create_database(session_database)

@@ -13,18 +13,20 @@ from event_stream.web.kafka_security import kafka_security
 from manage_scripts.stack import databases, ports, valkey
 from manage_scripts.stack.brokers import Broker
 from manage_scripts.stack.brokers.kafka import KafkaBroker
+from manage_scripts.stack.brokers.redis import RedisBroker
 from manage_scripts.stack.errors import StackError, UnreachableError
 from manage_scripts.stack.jars import Progress
 from manage_scripts.stack.kafka import Kafka
 from manage_scripts.stack.postgres import Postgres
 from manage_scripts.stack.process import SupervisedProcess
 from manage_scripts.stack.together import Announce, start_together, stop_together
-from manage_scripts.stack.valkey import Valkey
+from manage_scripts.stack.valkey import Valkey, event_valkey
 
 PortChooser = Callable[[str], int]
 
-BINDERS = ("kafka",)
-"""What may carry the messages, as EVENT_BINDER says it; the first is the usual one."""
+BINDERS = {"kafka": "Kafka", "redis": "Redis Streams"}
+"""What may carry the messages: as EVENT_BINDER says it, and as people do."""
+USUAL = "kafka"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,8 @@ class Servers:
     database_server_url: str
     redis_url: str
     kafka_bootstrap_servers: str = ""
-    binder: str = BINDERS[0]
+    event_redis_url: str = ""
+    binder: str = USUAL
     processes: tuple[SupervisedProcess, ...] = ()
     kafka_security: Mapping[str, Any] = field(default_factory=dict)
 
@@ -64,7 +67,10 @@ class Servers:
         return dataclasses.replace(self, binder=binder)
 
     def _brokers(self) -> Mapping[str, Broker]:
-        return {"kafka": KafkaBroker(self.kafka_bootstrap_servers, self.kafka_security)}
+        return {
+            "kafka": KafkaBroker(self.kafka_bootstrap_servers, self.kafka_security),
+            "redis": RedisBroker(self.event_redis_url),
+        }
 
     def database_url(self, name: str) -> str:
         return databases.database_url(self.database_server_url, name)
@@ -81,7 +87,7 @@ def start_servers(
     folder: Path,
     *,
     durable: bool,
-    binders: Sequence[str] = BINDERS[:1],
+    binders: Sequence[str] = (USUAL,),
     choose_port: PortChooser = lambda _name: ports.free_port(),
     announce: Announce = lambda _text: None,
     progress: Progress | None = None,
@@ -94,6 +100,7 @@ def start_servers(
     folder.mkdir(parents=True, exist_ok=True)
     own_database, own_redis = (os.environ.get(name) for name in ("DATABASE_URL", "REDIS_URL"))
     own_kafka = os.environ.get("KAFKA_BOOTSTRAP_SERVERS") if "kafka" in binders else None
+    own_events = os.environ.get("EVENT_REDIS_URL") if "redis" in binders else None
     postgres = None if own_database else Postgres(folder / "postgres", port=choose_port("postgres"), durable=durable)
     redis = None if own_redis else Valkey(folder / "valkey", port=choose_port("valkey"), durable=durable)
     kafka = None
@@ -102,14 +109,19 @@ def start_servers(
         kafka = Kafka(
             folder / "kafka", port=choose_port("kafka"), voters=voters, progress=progress, record_warm_start=True
         )
+    events = None
+    if "redis" in binders and not own_events:
+        # Not the cache's: that one may be flushed, and this one may make its clients wait for the disk.
+        events = event_valkey(folder / "valkey-events", port=choose_port("valkey-events"), durable=durable)
     security = _own_security() if own_kafka else {}
-    _check_own(own_database, own_redis, own_kafka)
-    processes = tuple(process for process in (postgres, redis, kafka) if process is not None)
+    _check_own(own_database, own_redis, own_kafka, own_events)
+    processes = tuple(process for process in (postgres, redis, kafka, events) if process is not None)
     start_together(processes, announce)
     return Servers(
         database_server_url=own_database or (postgres.url() if postgres else ""),
         redis_url=own_redis or (redis.url() if redis else ""),
         kafka_bootstrap_servers=own_kafka or (kafka.bootstrap_servers if kafka else ""),
+        event_redis_url=own_events or (events.url() if events else ""),
         binder=binders[0],
         processes=processes,
         kafka_security=security,
@@ -123,11 +135,13 @@ def _own_security() -> Mapping[str, Any]:
         raise StackError(str(error)) from error
 
 
-def _check_own(database: str | None, redis: str | None, kafka: str | None) -> None:
+def _check_own(database: str | None, redis: str | None, kafka: str | None, events: str | None) -> None:
     if database and not databases.answers(database):
         raise UnreachableError("DATABASE_URL is set, but no PostgreSQL answers there.")
     if redis and not valkey.answers(redis):
         raise UnreachableError("REDIS_URL is set, but no Redis or Valkey answers there.")
+    if events and not valkey.answers(events):
+        raise UnreachableError("EVENT_REDIS_URL is set, but no Redis or Valkey answers there.")
     for server in kafka.split(",") if kafka else ():
         host, _, port = server.strip().rpartition(":")
         if not port.isdigit():

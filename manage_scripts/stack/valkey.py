@@ -58,6 +58,13 @@ class Valkey(SupervisedProcess):
         return f"redis://127.0.0.1:{self.port}/{database}"
 
 
+def event_valkey(data_dir: Path, *, port: int | None = None, durable: bool = True) -> Valkey:
+    """One for the events, where what is acknowledged is on the disk if it is `durable`."""
+    return Valkey(
+        data_dir, port=port, durable=durable, settings={"appendfsync": "always"}, name="Valkey for the events"
+    )
+
+
 def answers(url: str) -> bool:
     """Whether a client gets a PONG."""
     try:

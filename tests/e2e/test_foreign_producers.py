@@ -8,10 +8,8 @@ from typing import Any
 import pytest
 
 from event_stream.binding import Binding
-from event_stream.conf import BinderSettings
 from event_stream.message import OutboundRecord
 from event_stream.partitioner import partition_for
-from event_stream.registry import make_binder
 from manage_scripts.stack.paths import ROOT
 from tests.e2e.world import Customer, World, fresh
 
@@ -29,9 +27,7 @@ class Foreigner:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        properties = dict(world.platform.servers.broker.properties)
-        binder = make_binder(BinderSettings("foreign", properties.pop("type"), properties))
-        self._producer = binder.producer(Binding("foreign", world.platform.topic, "foreign"))
+        self._producer = world.binder().producer(Binding("foreign", world.platform.topic, "own"))
 
     def close(self) -> None:
         self._producer.close(20)

@@ -4,6 +4,7 @@ import dataclasses
 import uuid
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from manage_scripts.stack.platform import Platform
 from manage_scripts.stack.process import SupervisedProcess
 from manage_scripts.stack.servers import Servers
 from manage_scripts.stack.together import start_together, stop_together
-from manage_scripts.stack.valkey import Valkey
+from manage_scripts.stack.valkey import Valkey, event_valkey
 from manage_scripts.stack.waiting import wait_until
 from tests.e2e.world import DEADLINE_S, Customer, Watch, World, fresh, own_databases
 
@@ -28,7 +29,7 @@ class Fragile:
     """A world with its servers."""
 
     world: World
-    kafka: Kafka
+    broker: SupervisedProcess
     valkey: Valkey
 
     def cached(self) -> Customer:
@@ -62,13 +63,12 @@ BOTH = pytest.mark.parametrize("outage", [Outage(frozen=False), Outage(frozen=Tr
 @pytest.fixture(scope="module")
 def fragile(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fragile]:
     folder = tmp_path_factory.mktemp("fragile")
-    # One that was killed is believed to be alive for the length of its session, and let in again after it.
-    session = {"broker.session.timeout.ms": "2000", "broker.heartbeat.interval.ms": "500"}
-    kafka, valkey = Kafka(folder / "kafka", settings=session), Valkey(folder / "valkey")
-    start_together([kafka, valkey])
+    broker, address = broker_of_its_own(servers.binder, folder)
+    valkey = Valkey(folder / "valkey")
+    start_together([broker, valkey])
     try:
         platform = Platform(
-            dataclasses.replace(servers, redis_url=valkey.url(), kafka_bootstrap_servers=kafka.bootstrap_servers),
+            dataclasses.replace(servers, redis_url=valkey.url(), **address),
             folder,
             licensing=2,
             topic=f"fragile-{uuid.uuid4().hex}",
@@ -80,9 +80,20 @@ def fragile(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Itera
             process.env = {**(process.env or {}), "ORGANIZATION_BOUND_S": BOUND_S[number]}
         platform.prepare()
         with platform, World(platform) as world:
-            yield Fragile(world, kafka, valkey)
+            yield Fragile(world, broker, valkey)
     finally:
-        stop_together([kafka, valkey])
+        stop_together([broker, valkey])
+
+
+def broker_of_its_own(binder: str, folder: Path) -> tuple[SupervisedProcess, dict[str, Any]]:
+    """To be started, and where `Servers` says that it is."""
+    if binder == "redis":
+        events = event_valkey(folder / "events")
+        return events, {"event_redis_url": events.url()}
+    # One that was killed is believed to be alive for the length of its session, and let in again after it.
+    session = {"broker.session.timeout.ms": "2000", "broker.heartbeat.interval.ms": "500"}
+    kafka = Kafka(folder / "kafka", settings=session)
+    return kafka, {"kafka_bootstrap_servers": kafka.bootstrap_servers}
 
 
 def becomes(world: World, customer: Customer, instance: int, **wanted: Any) -> bool:
@@ -162,12 +173,12 @@ def test_redis_is_away(fragile: Fragile, outage: Outage) -> None:
 
 
 @BOTH
-def test_kafka_is_away(fragile: Fragile, outage: Outage) -> None:
+def test_the_broker_is_away(fragile: Fragile, outage: Outage) -> None:
     world, customer = fragile.world, fragile.cached()
     service = Watch([world.platform.organization])
     first, second = fresh("contact"), fresh("contact")
 
-    outage.begin(fragile.kafka)
+    outage.begin(fragile.broker)
     try:
         # Answered, though no broker is there to take the message.
         world.change(customer, first)
@@ -179,7 +190,7 @@ def test_kafka_is_away(fragile: Fragile, outage: Outage) -> None:
         service.wait("outbox.unreachable", server="broker")
         worker = world.watch_workers()
     finally:
-        outage.end(fragile.kafka)
+        outage.end(fragile.broker)
 
     worker.eviction(customer.id, world.published(customer.id).correlation_id)
     assert {each.contact for each in world.lookups(customer)} == {second}
@@ -187,12 +198,12 @@ def test_kafka_is_away(fragile: Fragile, outage: Outage) -> None:
     service.wait("outbox.reachable", server="broker")
 
 
-def test_kafka_is_away_when_all_else_starts(fragile: Fragile) -> None:
+def test_the_broker_is_away_when_all_else_starts(fragile: Fragile) -> None:
     world, platform, customer = fragile.world, fragile.world.platform, fragile.cached()
     [worker] = platform.workers
     services = [platform.organization, *platform.licensing]
     stop_together([*services, worker])
-    fragile.kafka.stop()
+    fragile.broker.stop()
     try:
         # Ready without a broker; a worker waits for it.
         start_together(services)
@@ -203,7 +214,7 @@ def test_kafka_is_away_when_all_else_starts(fragile: Fragile) -> None:
         watch.wait("broker.unreachable")
         assert not world.event(customer.id).published
     finally:
-        fragile.kafka.start()
+        fragile.broker.start()
 
     worker.wait_ready()
     watch.eviction(customer.id, changed.headers["tmx-correlation-id"])

@@ -16,7 +16,7 @@ from manage_scripts.stack.ports import free_port
 from manage_scripts.stack.process import SupervisedProcess
 from manage_scripts.stack.services import worker
 from manage_scripts.stack.together import start_together
-from manage_scripts.stack.topics import Topic, create_topics
+from manage_scripts.stack.topics import Topic
 from manage_scripts.stack.waiting import wait_until
 from tests.e2e.world import DEADLINE_S, Customer, Watch, World, fresh, redis_database
 
@@ -172,7 +172,7 @@ def test_a_wrong_number_of_partitions_is_refused(world: World) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("KAFKA_BOOTSTRAP_SERVERS", "", "KAFKA_BOOTSTRAP_SERVERS should be host:port of Kafka's brokers"),
+        ("EVENT_BINDER", "pigeons", "EVENT_BINDER should be one of kafka, redis"),
         ("ORG_CHANGE_TOPIC", "no topic", "it should be a topic name"),
         ("ORG_CHANGE_PARTITIONS", "many", "ORG_CHANGE_PARTITIONS should be a whole number of partitions of the topic"),
         ("ORGANIZATION_BOUND_S", "0", "ORGANIZATION_BOUND_S should be a number of seconds above 0"),
@@ -196,7 +196,10 @@ def lonely(world: World, tmp_path: Path, request: pytest.FixtureRequest) -> Iter
     process.stop()
 
 
-NOBODY = {"KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{free_port()}"}
+NOBODY = {
+    "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{free_port()}",
+    "EVENT_REDIS_URL": f"redis://127.0.0.1:{free_port()}/0",
+}
 NO_TOPIC = {"ORG_CHANGE_TOPIC": f"e2e-none-{uuid.uuid4().hex}"}
 
 
@@ -217,7 +220,7 @@ def test_a_worker_goes_on_when_its_topic_is_made(world: World, lonely: Supervise
     topic = NO_TOPIC["ORG_CHANGE_TOPIC"]
     assert topic in told["error"]
 
-    create_topics(world.platform.servers.kafka_bootstrap_servers, [Topic(topic, len(PARTITIONS), 1, 1)])
+    world.platform.servers.broker.create_topics([Topic(topic, len(PARTITIONS), 1, 1)])
 
     lonely.wait_ready()
     # Nobody has made its dead-letter topic: it says so, and evicts all the same.

@@ -13,8 +13,11 @@ import httpx
 import psycopg
 from psycopg.rows import class_row
 
+from event_stream.binder import Binder
+from event_stream.conf import BinderSettings
 from event_stream.correlation import CORRELATION_ID
 from event_stream.message import Record
+from event_stream.registry import make_binder
 from manage_scripts.stack import json_log
 from manage_scripts.stack.json_log import Entry
 from manage_scripts.stack.platform import Platform
@@ -168,6 +171,11 @@ class World:
     def organization_sql(self, statement: str, *values: Any) -> None:
         with psycopg.connect(self.platform.organization_settings["DATABASE_URL"]) as connection:
             connection.execute(statement, values)
+
+    def binder(self) -> Binder:
+        """A binder of our own to where the services' messages are."""
+        properties = dict(self.platform.servers.broker.properties)
+        return make_binder(BinderSettings("own", properties.pop("type"), properties))
 
     def _events(self, where: str, value: str) -> list[Event]:
         statement = f"""

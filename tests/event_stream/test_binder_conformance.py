@@ -1,4 +1,4 @@
-"""The same behaviour in memory and on a real Kafka."""
+"""The same behaviour in memory, on a real Kafka and on a real Redis."""
 
 import uuid
 
@@ -8,6 +8,7 @@ from event_stream.binders.kafka import KafkaBinder
 from event_stream.binders.memory import MemoryBinder
 from event_stream.binding import Binding
 from event_stream.testing.conformance import PARTITIONS, BinderConformance, Harness
+from tests.event_stream import redis_streams
 from tests.event_stream.kafka_topics import new_binding
 
 
@@ -23,3 +24,9 @@ class TestKafka(BinderConformance):
     def harness(self, kafka_bootstrap_servers: str) -> Harness:
         binder = KafkaBinder("kafka", {"bootstrap_servers": kafka_bootstrap_servers})
         return Harness(binder, lambda: new_binding(kafka_bootstrap_servers, PARTITIONS))
+
+
+class TestRedisStreams(BinderConformance):
+    @pytest.fixture
+    def harness(self, event_redis_url: str) -> Harness:
+        return Harness(redis_streams.making(event_redis_url, PARTITIONS), redis_streams.new_binding)

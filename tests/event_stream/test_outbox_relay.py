@@ -212,7 +212,7 @@ def test_nothing_is_parked_before_what_stands_in_for_it_is_acknowledged(standing
 
         def passed() -> bool:
             heartbeats = [json.loads(record.value or b"").get("asOf", 0) for record in binder().sent(TOPIC)]
-            return max(heartbeats) > written_us
+            return bool(max(heartbeats) > written_us)
 
         until(passed)
 

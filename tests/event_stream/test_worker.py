@@ -232,6 +232,18 @@ def test_caught_up_is_where_the_log_ended_at_the_start(binder: MemoryBinder, sen
     assert len(handler.handled) == 8
 
 
+def test_says_which_partitions_are_left_when_another_one_has_come(
+    binder: MemoryBinder, caplog: pytest.LogCaptureFixture
+) -> None:
+    def said() -> list[list[int]]:
+        return [vars(each)["partitions"] for each in caplog.records if each.message == "worker.ready"]
+
+    with caplog.at_level(logging.INFO, "event_stream.worker"), running(binder, BINDING, Recorder()):
+        wait_until(lambda: said() == [[0, 1, 2]], "it has them all")
+        with running(binder, BINDING, Recorder()):
+            wait_until(lambda: [0, 2] in said() and [1] in said(), "both say what they have")
+
+
 def test_logs_each_batch_with_its_correlation_ids(binder: MemoryBinder, caplog: pytest.LogCaptureFixture) -> None:
     for correlation_id in ("c-1", "c-2", "c-2"):
         with correlation.use(correlation.UserContext(correlation_id=correlation_id)):

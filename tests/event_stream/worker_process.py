@@ -1,23 +1,27 @@
 """A process with one worker, as a service's command would run it.
 
-    python -m tests.event_stream.worker_process TOPIC
+    python -m tests.event_stream.worker_process TOPIC [BINDER]
 
-Writes a line for each thing it does: "ready", "handled VALUE". The value "fail" raises, "hang" is handled for ever.
+BINDER is an entry of EVENT_STREAM["binders"] as JSON; the tests' Kafka if it is left out. Writes a line for each thing
+it does: "ready", "handled VALUE". The value "fail" raises, "hang" is handled for ever.
 """
 
+import json
 import logging
 import signal
 import sys
 import threading
 from types import FrameType
+from typing import Any
 
 import django
 
 from event_stream.binder import LogBounds
-from event_stream.binders.kafka import KafkaBinder
 from event_stream.binding import Binding, ConsumerSettings
 from event_stream.channel import Channel
+from event_stream.conf import BinderSettings
 from event_stream.handler import Batch, Handled
+from event_stream.registry import make_binder
 from event_stream.worker import Worker
 
 
@@ -52,7 +56,7 @@ class Ready(logging.Handler):
             say("ready")
 
 
-def main(topic: str) -> None:
+def main(topic: str, entry: str | None = None) -> None:
     django.setup()
     logger = logging.getLogger("event_stream.worker")
     logger.setLevel(logging.INFO)
@@ -65,11 +69,14 @@ def main(topic: str) -> None:
     signal.signal(signal.SIGTERM, told)
     from django.conf import settings  # noqa: PLC0415 - after setup
 
-    binder = KafkaBinder("kafka", {"bootstrap_servers": settings.KAFKA_BOOTSTRAP_SERVERS})
+    properties: dict[str, Any] = {"type": "kafka", "bootstrap_servers": settings.KAFKA_BOOTSTRAP_SERVERS}
+    if entry is not None:
+        properties = json.loads(entry)
+    binder = make_binder(BinderSettings("in", properties.pop("type"), properties))
     consumer = ConsumerSettings(batch_size=1, properties={"session_timeout_ms": 6000})
-    binding = Binding("in", topic, "kafka", group=f"group-of-{topic}", consumer=consumer)
+    binding = Binding("in", topic, "in", group=f"group-of-{topic}", consumer=consumer)
     Worker("in", Printer(), channel=Channel(binding, binder)).run(stop.is_set)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])
