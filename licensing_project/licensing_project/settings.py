@@ -194,7 +194,7 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": [
         "rest_framework.renderers.JSONRenderer",
         "licenses.api.hal.HalRenderer",
-        "rest_framework.renderers.BrowsableAPIRenderer",
+        "event_stream.web.browsable.BrowsableAPI",
     ],
     "DEFAULT_PARSER_CLASSES": [
         "event_stream.web.parsers.JSONParser",

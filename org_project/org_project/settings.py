@@ -120,7 +120,7 @@ CSRF_COOKIE_NAME = "organization_csrf"
 REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": [
         "rest_framework.renderers.JSONRenderer",
-        "rest_framework.renderers.BrowsableAPIRenderer",
+        "event_stream.web.browsable.BrowsableAPI",
     ],
     "DEFAULT_PARSER_CLASSES": [
         "event_stream.web.parsers.JSONParser",

@@ -14,6 +14,7 @@ import pytest
 from playwright.sync_api import expect
 
 from manage_scripts.stack import json_log
+from manage_scripts.stack.issuer import make_issuer
 from manage_scripts.stack.nginx import Nginx, NginxMissing
 from manage_scripts.stack.paths import ROOT
 from manage_scripts.stack.platform import Platform
@@ -66,9 +67,11 @@ def gateway(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Itera
         settings={"ACCESS_LOG": "true", "WEB_CONCURRENCY": "1"},
         # As deployed: licensing, too, asks through the gateway.
         asked_at=f"{nginx.url()}/organization",
+        issuer=make_issuer(folder / "issuer"),
     )
     platform.prepare(admin=ADMIN)
-    with platform, nginx, httpx.Client(base_url=nginx.url(), timeout=20) as client:
+    headers = platform.authorization("ADMIN")
+    with platform, nginx, httpx.Client(base_url=nginx.url(), headers=headers, timeout=20) as client:
         yield Gateway(nginx, platform, client)
 
 
@@ -92,7 +95,8 @@ def problem_of(response: httpx.Response) -> dict[str, Any]:
 def test_the_path_is_the_services_below_the_prefix(gateway: Gateway, organization: str) -> None:
     assert gateway.client.get(organization).json()["name"] == "Acme"
     direct = organization.removeprefix("/organization")
-    assert httpx.get(gateway.platform.organization_url + direct).json()["name"] == "Acme"
+    past = httpx.get(gateway.platform.organization_url + direct, headers=gateway.platform.authorization())
+    assert past.json()["name"] == "Acme"
 
 
 def test_a_lookup_goes_twice_through_the_gateway_in_one_transaction(gateway: Gateway, organization: str) -> None:
@@ -244,8 +248,9 @@ def test_nobody_can_pretend_to_be_the_gateway_beside_it(gateway: Gateway, organi
     try:
         transport = httpx.HTTPTransport(local_address="127.0.0.2")
         with httpx.Client(transport=transport, base_url=gateway.platform.organization_url) as stranger:
-            page = stranger.get("/v1/organization?size=1", headers=FORGED).json()
-            below = stranger.get("/evil/v1/organization", headers=FORGED)
+            forged = FORGED | gateway.platform.authorization()
+            page = stranger.get("/v1/organization?size=1", headers=forged).json()
+            below = stranger.get("/evil/v1/organization", headers=forged)
     except httpx.ConnectError as error:
         pytest.skip(f"this machine does not have 127.0.0.2: {error}")
 
