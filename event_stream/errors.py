@@ -5,6 +5,7 @@ EventStreamError
 ├── ConversionError      bytes that are no message of their content type: never right later, so never retried
 ├── RejectedError        a handler's word that this message can never be handled: never retried
 ├── UnavailableError     a server needed for the work can't be reached now: the same message is tried again
+│   ├── RefusedError     it can be reached, and takes no writes now: its memory is full, or it is a replica
 │   └── RetryError       a handler failed, and has attempts left for this message
 ├── HeldError            why a message is parked that comes after a parked one of its key
 ├── TooManyDeadLettersError   so many in a row that the fault must be elsewhere: the worker stops
@@ -31,6 +32,10 @@ class RejectedError(EventStreamError):
 
 class UnavailableError(EventStreamError):
     """A server needed to handle a message is away; the message is to be tried again."""
+
+
+class RefusedError(UnavailableError):
+    """A server answers, and refuses to do what it is asked for now; what only reads may go on."""
 
 
 class RetryError(UnavailableError):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import wait
 from dataclasses import dataclass
 from enum import Enum
+from typing import ParamSpec, TypeVar
 
 from event_stream.cache.answers import FillOutcome, Lease, Reading, State
 from event_stream.cache.demand import ANY, Demand
@@ -14,11 +15,13 @@ from event_stream.cache.flight import Flights
 from event_stream.cache.origin import Budget, Fetch, Fetched, FetchFailed
 from event_stream.cache.outage import Outage
 from event_stream.cache.protocol import FencedCache
-from event_stream.errors import EventStreamError
+from event_stream.errors import EventStreamError, RefusedError
 
 __all__ = ["Budget", "Demand", "Fetch", "FetchFailed", "Fetched", "Found", "ReadThrough", "Source", "VersionNotReached"]
 
 logger = logging.getLogger("event_stream.cache")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class Source(Enum):
@@ -86,6 +89,10 @@ class ReadThrough:
         self._clock = cache.clock
         self._bound_ms = int(cache.settings.bound_s * 1000)
         self._redis = Outage(self._clock, cool_down_s)
+        # A server that takes no writes still has what it has: hits go on, and nothing new is kept.
+        self._writes = Outage(
+            self._clock, cool_down_s, of=RefusedError, began="cache.refuses_writes", ended="cache.takes_writes"
+        )
         self._flights: Flights[_Answer] = Flights()
 
     def find(self, id: str, demand: Demand = ANY) -> Found:
@@ -124,14 +131,15 @@ class ReadThrough:
     def _find_leased(self, id: str, demand: Demand, began_ms: int, budget: Budget, patience: Budget) -> _Answer:
         """One process asks; the others watch the cache for its answer."""
         while True:
-            lease = self._redis.attempt(self._cache.lease, id)
+            lease = self._write(self._cache.lease, id)
             # Read after it, too: whoever had it may have filled since the miss that brought us here.
             reading = None if demand.no_cache else self._redis.attempt(self._cache.read, id)
             if reading is not None and demand.met_by(reading, began_ms, self._bound_ms):
                 if lease is not None:
-                    self._redis.attempt(self._cache.release, lease)
+                    self._write(self._cache.release, lease)
                 return _Answer(_found(reading, Source.HIT), reading, None)
-            if lease is not None or demand.no_cache or self._redis.on or not patience.remaining_s():
+            nobody_fills = self._redis.on or self._writes.on
+            if lease is not None or demand.no_cache or nobody_fills or not patience.remaining_s():
                 return self._ask(id, lease, budget)
             self._sleep(min(patience.remaining_s(), (20 + secrets.randbelow(31)) / 1000))
 
@@ -141,14 +149,18 @@ class ReadThrough:
             fetched = self._fetch(id, budget)
         except BaseException:
             if lease is not None:
-                self._redis.attempt(self._cache.release, lease)
+                self._write(self._cache.release, lease)
             raise
         if lease is not None:
-            outcome = self._redis.attempt(self._cache.fill, lease, fetched.version, fetched.value, asked_ms)
+            outcome = self._write(self._cache.fill, lease, fetched.version, fetched.value, asked_ms)
             if outcome is FillOutcome.OLDER:
                 logger.warning("fill.older", extra={"id": id, "version": fetched.version})
         reading = Reading(State.HIT, fetched.value, fetched.version, asked_ms)
         return _Answer(_found(reading, Source.BYPASS if lease is None else Source.MISS), reading, asked_s)
+
+    def _write(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R | None:
+        # A refusal is an answer: whoever gives it can be reached.
+        return self._redis.attempt(self._writes.attempt, work, *args, **kwargs)
 
 
 def _found(reading: Reading, source: Source) -> Found:

@@ -7,10 +7,10 @@ from typing import Any, cast
 
 from django.core.cache import InvalidCacheBackendError
 from django_redis import get_redis_connection
-from redis import Redis, RedisError
+from redis import Redis, RedisError, ResponseError
 from redis.commands.core import Script
 
-from event_stream.errors import ConfigurationError, UnavailableError
+from event_stream.errors import ConfigurationError, RefusedError, UnavailableError
 
 # A script's name, and the files it is put together from.
 _SCRIPTS = {
@@ -30,7 +30,8 @@ def source(*names: str) -> str:
 
 
 def unavailable(error: RedisError) -> UnavailableError:
-    return UnavailableError(f"Redis: {error or type(error).__name__}")
+    kind = RefusedError if isinstance(error, ResponseError) else UnavailableError
+    return kind(f"Redis: {error or type(error).__name__}")
 
 
 class Scripts:

@@ -15,9 +15,22 @@ R = TypeVar("R")
 
 
 class Outage:
-    """Stands before a server. After a failure nobody tries for `cool_down_s`; then one caller does, and so on."""
+    """Stands before a server. After a failure nobody tries for `cool_down_s`; then one caller does, and so on.
 
-    def __init__(self, clock: Clock, cool_down_s: float) -> None:
+    `of` is the kind of failure that it is there for, others are raised; `began` and `ended` are its two lines.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        cool_down_s: float,
+        *,
+        of: type[UnavailableError] = UnavailableError,
+        began: str = "cache.unreachable",
+        ended: str = "cache.reachable",
+    ) -> None:
+        self._of = of
+        self._began, self._ended_again = began, ended
         self._clock = clock
         self._cool_down_s = cool_down_s
         self._lock = threading.Lock()
@@ -29,12 +42,12 @@ class Outage:
         return self._began_s is not None
 
     def attempt(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R | None:
-        """What the work returns; None where the server is away (UnavailableError) or was a moment ago."""
+        """What the work returns; None where the server fails (`of`) or did a moment ago."""
         if self._began_s is not None and not self._my_turn():
             return None
         try:
             result = work(*args, **kwargs)
-        except UnavailableError as error:
+        except self._of as error:
             self._failed(error)
             return None
         if self._began_s is not None:
@@ -55,11 +68,11 @@ class Outage:
             self._next_try_s = now_s + self._cool_down_s
             if self._began_s is None:
                 self._began_s = now_s
-                logger.warning("cache.unreachable", extra={"error": str(error)})
+                logger.warning(self._began, extra={"error": str(error)})
 
     def _ended(self) -> None:
         with self._lock:
             if self._began_s is not None:
                 outage_s = self._clock.monotonic_s() - self._began_s
                 self._began_s = None
-                logger.info("cache.reachable", extra={"outage_s": round(outage_s, 3)})
+                logger.info(self._ended_again, extra={"outage_s": round(outage_s, 3)})

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 
 from event_stream.cache import Budget, Demand, Fetched, ReadThrough, Source, State
 from event_stream.cache.outage import Outage
@@ -13,6 +14,7 @@ from manage_scripts.stack.valkey import Valkey
 from tests.event_stream.cache_world import PAYLOAD, Hands, caches_at, new_cache
 
 ID = "4d10ec24-141a-4980-be34-2ddb5e0458c7"
+OTHER = "0c8a4d6f-8e1f-4a43-9e3c-1b7d0d9e5a11"
 TIMEOUT_S = 0.2
 
 
@@ -184,3 +186,25 @@ def test_scripts_are_loaded_again_into_a_server_that_lost_them(valkey: Valkey, c
         assert cache.read(ID).state is State.MISS
         assert ReadThrough(cache, fetch).find(ID).source is Source.MISS
         assert cache.read(ID).state is State.HIT
+
+
+def test_a_full_server_serves_what_it_has_and_says_once_that_it_takes_no_more(
+    valkey: Valkey, clock: Hands, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caches_at(valkey.url()), redis.Redis.from_url(valkey.url()) as client:
+        cache = new_cache(clock)
+        lookup = ReadThrough(cache, fetch)
+        assert sources(lookup, 2) == [Source.MISS, Source.HIT]
+        used = int(client.info("memory")["used_memory"])  # type: ignore[index]
+        client.config_set("maxmemory", used // 2)
+        with caplog.at_level("INFO", "event_stream.cache"):
+            for _ in range(5):
+                # One is kept, as far as it can be proven; the other is asked for, and that costs no wait.
+                assert lookup.find(ID).source is Source.HIT
+                assert lookup.find(OTHER).source is Source.BYPASS
+                clock.advance(1.1)
+            client.config_set("maxmemory", 0)
+            assert lookup.find(OTHER).source is Source.MISS
+            assert lookup.find(OTHER).source is Source.HIT
+        assert [record.message for record in caplog.records] == ["cache.refuses_writes", "cache.takes_writes"]
+        assert "maxmemory" in vars(caplog.records[0])["error"]

@@ -9,6 +9,8 @@ from kafka import KafkaConsumer, TopicPartition
 
 from event_stream.binders.kafka import KafkaBinder
 from event_stream.binding import Binding
+from event_stream.dead_letters import Letter
+from event_stream.dead_letters.letter import read
 from event_stream.message import Record
 from tests.faults.oracle import Commit, Logged
 
@@ -61,11 +63,15 @@ def is_drained(database_url: str) -> bool:
 
 def log(bootstrap_servers: str, topic: str, ids: Collection[str]) -> list[Logged]:
     """The events of these organizations."""
-    return [
-        Logged(event["organizationId"], event["version"], record.partition, record.offset)
-        for record in _records(bootstrap_servers, topic)
-        if (event := json.loads(record.value or b"{}")).get("organizationId") in ids
-    ]
+    found = []
+    for record in records(bootstrap_servers, topic):
+        try:
+            event = json.loads(record.value or b"{}")
+        except ValueError:
+            continue  # poison that a test has sent
+        if event.get("organizationId") in ids:
+            found.append(Logged(event["organizationId"], event["version"], record.partition, record.offset))
+    return found
 
 
 def ends(bootstrap_servers: str, topic: str) -> dict[int, int]:
@@ -75,6 +81,13 @@ def ends(bootstrap_servers: str, topic: str) -> dict[int, int]:
         return {each.partition: int(offset) - 1 for each, offset in consumer.end_offsets(at).items()}
 
 
-def _records(bootstrap_servers: str, topic: str) -> Iterator[Record]:
+def letters(bootstrap_servers: str, topic: str, group: str) -> list[Letter]:
+    """Each copy of what the group has parked."""
+    found = (read(record) for record in records(bootstrap_servers, f"{topic}.{group}.dlq"))
+    return [each for each in found if isinstance(each, Letter)]
+
+
+def records(bootstrap_servers: str, topic: str) -> Iterator[Record]:
+    """Everything in it now."""
     binder = KafkaBinder("kafka", {"bootstrap_servers": bootstrap_servers.split(",")})
     return binder.read(Binding("oracle", topic, "kafka", group="oracle"))
