@@ -32,9 +32,11 @@ class Screen:
         """A piece of work: shown while it goes on, ticked off with its time when done. Not to be nested."""
         started = time.monotonic()
         if self._out.is_terminal:
-            with self._out.status(text) as self._status:
-                yield
-            self._status = None
+            try:
+                with self._out.status(text) as self._status:
+                    yield
+            finally:
+                self._status = None
         else:
             self.line(f"{text} ...")
             yield
@@ -69,9 +71,16 @@ class Screen:
 
     def error(self, text: str) -> None:
         """On stderr: the first line says what is wrong, the rest is detail."""
+        self._complain(text, "bold red")
+
+    def warning(self, text: str) -> None:
+        """On stderr: it goes on, but not as one would expect."""
+        self._complain(f"! {text}", "bold yellow")
+
+    def _complain(self, text: str, style: str) -> None:
         sentence, _, detail = text.partition("\n")
         with self._lock:
-            self._err.print(Text(sentence, style="bold red"))
+            self._err.print(Text(sentence, style=style))
             if detail:
                 self._err.print(Text(detail, style="dim"))
 

@@ -5,10 +5,12 @@ by itself, pytest collects the folders that need no Django project.
 """
 
 import os
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 
+from manage_scripts.stack.errors import JarsUnavailableError
 from manage_scripts.stack.servers import Servers
 from manage_scripts.testing.sessions import OTHER, SESSION_VARIABLE, session_of
 
@@ -18,6 +20,24 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
     if owner is not None and owner.name != os.environ.get(SESSION_VARIABLE, OTHER.name):
         return True
     return None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup() -> Generator[None, object, object]:
+    return (yield from _skipping_without_jars())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call() -> Generator[None, object, object]:
+    return (yield from _skipping_without_jars())
+
+
+def _skipping_without_jars() -> Generator[None, object, object]:
+    """A test that starts a Kafka of its own, on a machine where there can be none."""
+    try:
+        return (yield)
+    except JarsUnavailableError as error:
+        pytest.skip(f"there is no Kafka on this machine: {error}")
 
 
 @pytest.fixture(scope="session")

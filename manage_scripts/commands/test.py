@@ -1,9 +1,10 @@
 """Run the tests on real servers: ./manage_scripts/test [--binder NAME] [paths and options of pytest]
 
 PostgreSQL, Valkey and Kafka are started on free ports in a temporary folder, unless DATABASE_URL, REDIS_URL or
-KAFKA_BOOTSTRAP_SERVERS name your own, and are gone afterwards. The tests run in one pytest session per Django project,
-and those of tests/e2e in one per platform that carries messages; the last line adds them up. With --binder
-({binders}) there is that platform alone, and what needs another one is skipped. Examples:
+KAFKA_BOOTSTRAP_SERVERS (EVENT_REDIS_URL, ...) name your own, and are gone afterwards. The tests run in one pytest
+session per Django project, and those of tests/e2e in one per platform that carries messages; the last line sums up.
+With --binder ({binders}) there is that platform alone, and what needs another one is skipped; so it is with one
+that can't be had on this machine. Examples:
 
     ./manage_scripts/test
     ./manage_scripts/test tests/model -k lease
@@ -22,6 +23,7 @@ from types import FrameType
 
 import pytest
 
+from manage_scripts.stack import fallback
 from manage_scripts.stack.errors import StackError
 from manage_scripts.stack.paths import ROOT
 from manage_scripts.stack.servers import BINDERS, USUAL, Servers, start_servers
@@ -61,8 +63,11 @@ def main(arguments: Sequence[str]) -> int:
         folder = Path(temporary)
         # PostgreSQL, started by root, runs as somebody else, who has to get to its data.
         folder.chmod(0o711)
+        servers, notices = None, list[str]()
         try:
-            servers = _start(folder, _binders(mine.binder, sessions)) if needs_servers(selections) else None
+            if needs_servers(selections):
+                binders, notices = _binders(mine.binder, sessions)
+                servers = _start(folder, binders)
         except StackError as error:
             print(error, file=sys.stderr)
             return 1
@@ -71,22 +76,37 @@ def main(arguments: Sequence[str]) -> int:
         finally:
             if servers is not None:
                 servers.stop()
-    return _conclude(outcome, codes)
+    return _conclude(outcome, codes, notices)
 
 
-def _binders(chosen: str | None, sessions: Mapping[Session, Sequence[str]]) -> Sequence[str]:
-    """What these sessions need; the first carries the messages where a session runs on one alone."""
+def _binders(chosen: str | None, sessions: Iterable[Session]) -> tuple[list[str], list[str]]:
+    """Those that these sessions need and can have, and what is to be said of those that they can't.
+
+    The first one carries the messages where a session runs on one alone. Raises StackError for one that was asked for.
+    """
     if chosen is not None:
-        return [chosen]
-    return list(BINDERS) if any(session.brokers is not Brokers.ONE for session in sessions) else [USUAL]
+        fallback.fetch(chosen, _progress)
+        return [chosen], []
+    found, notices = [], []
+    for binder in BINDERS if any(session.brokers is not Brokers.ONE for session in sessions) else [USUAL]:
+        try:
+            fallback.fetch(binder, _progress)
+        except StackError as error:
+            notices.append(fallback.notice(error) if binder == USUAL else f"There is no {BINDERS[binder]}: {error}")
+        else:
+            found.append(binder)
+    for notice in notices:
+        print(f"! {notice}", file=sys.stderr, flush=True)
+    return found or [fallback.STAND_IN], notices
+
+
+def _progress(fetched: int, total: int) -> None:
+    print(f"\rFetching Kafka, once: jar {fetched} of {total}", end="" if fetched < total else "\n", flush=True)
 
 
 def _start(folder: Path, binders: Sequence[str]) -> Servers:
-    def progress(fetched: int, total: int) -> None:
-        print(f"\rFetching Kafka, once: jar {fetched} of {total}", end="" if fetched < total else "\n", flush=True)
-
     print(f"Starting PostgreSQL, Valkey and {' and '.join(BINDERS[binder] for binder in binders)}", flush=True)
-    servers = start_servers(folder / "servers", durable=False, binders=binders, progress=progress)
+    servers = start_servers(folder / "servers", durable=False, binders=binders)
     for session_database in ("organization", "licensing"):
         servers.create_database(session_database)
     return servers
@@ -136,12 +156,14 @@ def _environment(session: Session, servers: Servers | None) -> dict[str, str]:
     return environment
 
 
-def _conclude(outcome: Outcome, codes: Sequence[int]) -> int:
+def _conclude(outcome: Outcome, codes: Sequence[int], notices: Sequence[str]) -> int:
     print()
     if outcome.reasons:
         print("Skipped:")
         for reason, count in outcome.reasons.most_common():
             print(f"  {count} x {reason}")
+    for notice in notices:
+        print(f"! {notice}")
     if all(code == pytest.ExitCode.NO_TESTS_COLLECTED for code in codes):
         print("No test was selected: look at the path and at -k.")
     print(f"{outcome.passed} passed, {outcome.failed} failed, {outcome.skipped} skipped")

@@ -25,17 +25,31 @@ _JARS = LOCAL / "jars"
 _JGO = "import truststore; truststore.inject_into_ssl(); from jgo.__main__ import main; raise SystemExit(main())"
 
 Progress = Callable[[int, int], None]
+_failures: list[JarsUnavailableError] = []
+"""This process' own; the first is enough."""
 
 
 def class_path(progress: Progress | None = None) -> str:
     """Kafka's class path. `progress(fetched, of)` is called while jars are fetched, which is once per machine."""
+    if _failures:
+        # Whom one could not reach a moment ago, one need not ask again.
+        raise _failures[0]
     LOCAL.mkdir(exist_ok=True)
     with (LOCAL / "jars.lock").open("w") as lock:
         # Two commands may start at once: one fetches, the other one waits.
         fcntl.flock(lock, fcntl.LOCK_EX)
         if _complaint(_JARS):
-            _fetch(progress or (lambda _fetched, _of: None))
+            try:
+                _fetch(progress or (lambda _fetched, _of: None))
+            except JarsUnavailableError as error:
+                _failures.append(error)
+                raise
     return os.pathsep.join(str(jar) for jar in sorted(_JARS.iterdir()))
+
+
+def are_missing() -> bool:
+    """Whether they are to be fetched first."""
+    return _complaint(_JARS) is not None
 
 
 def _fetch(progress: Progress) -> None:

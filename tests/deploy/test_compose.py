@@ -51,8 +51,7 @@ def test_no_secret_is_written_down(services: dict[str, dict[str, Any]]) -> None:
         (service, name): value
         for service, definition in services.items()
         for name, value in definition.get("environment", {}).items()
-        # A path tells nothing.
-        if any(word in name for word in SECRET_WORDS) and not name.endswith(("_FILE", "_URL"))
+        if any(word in name for word in SECRET_WORDS)
     }
 
     assert len(written) >= 6
@@ -79,10 +78,7 @@ def test_networks_volumes_and_files_exist(stack: dict[str, Any]) -> None:
 
 
 def test_only_the_gateway_can_be_reached_from_outside(stack: dict[str, Any]) -> None:
-    ports = {name: definition["ports"] for name, definition in stack["services"].items() if "ports" in definition}
-    # The issuer of the profile speaks without TLS: it is there for this machine alone.
-    assert all(port.startswith("127.0.0.1:") for port in ports.pop("keycloak"))
-    assert list(ports) == ["gateway"]
+    assert [name for name, definition in stack["services"].items() if "ports" in definition] == ["gateway"]
     assert stack["networks"]["data"]["internal"] is True
     assert list(stack["services"]["gateway"]["networks"]) == ["edge"]
 

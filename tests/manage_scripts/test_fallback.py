@@ -1,0 +1,62 @@
+"""A machine from which Kafka's jars can't be reached: Redis Streams carries the messages, and that is said."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from manage_scripts.commands.run import _usual
+from manage_scripts.commands.test import _binders
+from manage_scripts.screen import Screen
+from manage_scripts.stack import fallback, jars
+from manage_scripts.stack.errors import JarsUnavailableError
+from manage_scripts.stack.ports import free_port
+from manage_scripts.testing.sessions import SESSIONS
+
+
+@pytest.fixture(autouse=True)
+def unreachable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No jars yet, and no way to their repository: what resolves them fails for real."""
+    monkeypatch.delenv("KAFKA_BOOTSTRAP_SERVERS", raising=False)
+    monkeypatch.setattr(jars, "_failures", [])
+    monkeypatch.setattr(jars, "LOCAL", tmp_path)
+    monkeypatch.setattr(jars, "_JARS", tmp_path / "jars")
+    nobody = f"http://127.0.0.1:{free_port()}"
+    for name in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, nobody)
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_run_goes_on_with_redis_streams_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _usual(Screen()) == "redis"
+    said = capsys.readouterr().err
+    assert said.startswith("! Kafka can't be had here: Redis Streams carries the messages instead")
+    assert "Kafka's jars could not be fetched" in said
+
+
+def test_the_tests_go_on_without_kafka_and_say_so(capsys: pytest.CaptureFixture[str]) -> None:
+    binders, notices = _binders(None, SESSIONS)
+    assert "kafka" not in binders
+    assert binders[0] == "redis"
+    assert notices[0] in capsys.readouterr().err
+
+
+def test_who_asks_for_kafka_is_refused() -> None:
+    with pytest.raises(JarsUnavailableError, match="could not be fetched"):
+        _binders("kafka", SESSIONS)
+
+
+def test_a_kafka_of_ones_own_needs_no_jars(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
+    fallback.fetch("kafka")
+    assert capsys.readouterr().err == ""
+
+
+def test_jars_that_are_not_what_the_lock_file_says_are_not_used(tmp_path: Path) -> None:
+    there = tmp_path / "jars"
+    there.mkdir()
+    shutil.copy(__file__, there / "kafka_2.13-4.1.1.jar")
+    assert jars.are_missing()
+    with pytest.raises(JarsUnavailableError):
+        fallback.fetch("kafka")
