@@ -160,7 +160,7 @@ class ReadThrough:
 
     def _write(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R | None:
         # A refusal is an answer: whoever gives it can be reached.
-        return self._redis.attempt(self._writes.attempt, work, *args, **kwargs)
+        return self._redis.attempt(lambda: self._writes.attempt(work, *args, **kwargs))
 
 
 def _found(reading: Reading, source: Source) -> Found:

@@ -195,7 +195,7 @@ def test_a_full_server_serves_what_it_has_and_says_once_that_it_takes_no_more(
         cache = new_cache(clock)
         lookup = ReadThrough(cache, fetch)
         assert sources(lookup, 2) == [Source.MISS, Source.HIT]
-        used = int(client.info("memory")["used_memory"])  # type: ignore[index]
+        used = int(client.info("memory")["used_memory"])
         client.config_set("maxmemory", used // 2)
         with caplog.at_level("INFO", "event_stream.cache"):
             for _ in range(5):

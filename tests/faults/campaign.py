@@ -84,13 +84,19 @@ def hold(seconds: float) -> None:
 
 
 def run(
-    site: Site, fault: Fault, *, rounds: int = ROUNDS, between: tuple[int, int] = (10, 40), readers: int = READERS
+    site: Site,
+    fault: Fault,
+    *,
+    rounds: int = ROUNDS,
+    between: tuple[int, int] = (10, 40),
+    readers: int = READERS,
+    customers: Sequence[Customer] = (),
 ) -> Outcome:
-    """`between`: after how many writes, drawn by chance, the fault strikes again."""
+    """`between`: after how many writes, drawn by chance, it strikes again. New customers unless some are given."""
     chance = random.Random(f"{SEED} {fault.name}")
     # Shown where the test fails.
     print(f"FAULT_SEED={SEED} FAULT_ROUNDS={rounds}: {fault.name}")  # noqa: T201
-    customers = site.customers(CUSTOMERS)
+    customers = customers or site.customers(CUSTOMERS)
     client = Tolerant(site.world)
     with _load(client, customers, readers) as load, _load(site.naive, customers, readers) as naive_load:
         for _ in range(rounds):

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.event_stream.leaks import failed_connections
 from tests.faults.site import Site
+
+
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    """What is asked of brokers that are not quite back yet is tidied up after each test."""
+    with failed_connections():
+        yield
 
 
 @pytest.fixture(scope="session")
