@@ -12,7 +12,7 @@ USER_ID = "tmx-user-id"
 ORGANIZATION_ID = "tmx-org-id"
 AUTHORIZATION = "Authorization"
 
-# The book's licensing service sends this name where its text says tmx-org-id: both are read, the first is sent.
+# Another of the source's services sends this name where its text says tmx-org-id: both are read, the first is sent.
 ORGANIZATION_ID_ALIASES = (ORGANIZATION_ID, "tmx-organization-id")
 
 _ACCEPTABLE = re.compile(r"[A-Za-z0-9._:@/+=-]{1,128}")

@@ -5,6 +5,8 @@ from enum import Enum
 
 
 class State(Enum):
+    """What a reading is worth."""
+
     HIT = "hit"
     """A value, proven to have been current no longer ago than BOUND."""
     STALE = "stale"
@@ -37,6 +39,8 @@ class Lease:
 
 
 class FillOutcome(Enum):
+    """What became of an answer that was to be kept."""
+
     FILLED = 1
     LEASE_LOST = 0
     """An eviction came in between, or the lease was over: the answer may be older than the event."""

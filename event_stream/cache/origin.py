@@ -32,5 +32,7 @@ class Fetched:
 
 
 class Fetch(Protocol):
+    """Asks the origin, within a budget."""
+
     def __call__(self, id: str, budget: Budget, /) -> Fetched:
         """What the origin has now. Raises FetchFailed, at the latest when the budget is spent."""

@@ -29,6 +29,7 @@ def dead_letter_binding(binding: Binding) -> Binding:
 
 
 def dead_letter_channel(binding: Binding) -> Channel:
+    """One of its own to the destination of the binding's dead letters."""
     return Channel(dead_letter_binding(binding), registry().binder(binding.binder))
 
 

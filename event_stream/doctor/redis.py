@@ -56,7 +56,7 @@ def _memory(information: dict[str, Any]) -> Iterator[Finding]:
     room = limit or information.get("total_system_memory", 0)
     text = f"{_megabytes(used)} of {_megabytes(room)} used{'' if limit else ', with no maxmemory set'}"
     if room and used > room * _FULL_SHARE:
-        remedy = "raise maxmemory, or lower ORGANIZATION_HARD_TTL_S or its like so that entries go sooner"
+        remedy = "raise maxmemory, or let entries go sooner, by a shorter time to live"
         yield warning("Redis memory", text, remedy)
     else:
         yield ok("Redis memory", text)

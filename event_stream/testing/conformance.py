@@ -2,12 +2,16 @@
 
 class TestMine(BinderConformance):
     @pytest.fixture
-    def harness(self): return Harness(binder, make_binding)
+    def harness(self):
+        return Harness(MyBinder("mine", {"url": URL}), new_binding, remake=partial(MyBinder, "mine", {"url": URL}))
+
+It needs pytest, and no settings of Django. What a platform can't do its Capabilities say, and those tests are skipped;
+what a harness does not offer is skipped too, with the reason.
 """
 
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass, replace
 
 import pytest
@@ -15,6 +19,8 @@ import pytest
 from event_stream.binder import Binder, Producer
 from event_stream.binding import Binding
 from event_stream.message import OutboundRecord, Receipt
+from event_stream.testing.conformance_faults import FaultConformance, OutageConformance
+from event_stream.testing.conformance_messages import MessageConformance
 from event_stream.testing.reader import Reader
 
 ACK_TIMEOUT_S = 20.0
@@ -24,10 +30,22 @@ MEGABYTE = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Harness:
-    """A binder, and what makes a binding to a destination that nobody has used, of PARTITIONS partitions."""
+    """A binder, and what makes a binding to a destination that nobody has used, of PARTITIONS partitions.
+
+    The rest may be left out, and the tests that need it are skipped then. Where a dead member is noticed by its silence
+    only, let the bindings say how long that takes: less than `patience_s`.
+    """
 
     binder: Binder
     new_binding: Callable[[], Binding]
+    remake: Callable[[], Binder] | None = None
+    """Makes the binder in another process: what pickle takes. None where the platform ends with the process."""
+    away: Callable[[], Binder] | None = None
+    """Makes a binder for a place where no platform is."""
+    cut: Callable[[], AbstractContextManager[object]] | None = None
+    """Within it the platform is away from `binder`: cut off, or stopped."""
+    patience_s: float = 30.0
+    """How long to wait for what has to come."""
 
 
 class Bench:
@@ -35,6 +53,7 @@ class Bench:
 
     def __init__(self, harness: Harness, stack: ExitStack) -> None:
         self.binder = harness.binder
+        self._patience_s = harness.patience_s
         self.binding = harness.new_binding()
         self.producer: Producer = self.binder.producer(self.binding)
         self._stack = stack
@@ -54,16 +73,20 @@ class Bench:
 
     def reader(self, group: str | None = None) -> Reader:
         binding = replace(self.binding, group=group) if group else self.binding
-        return self._stack.enter_context(closing(Reader(self.binder, binding)))
+        return self._stack.enter_context(closing(Reader(self.binder, binding, self._patience_s)))
 
 
-class BinderConformance:
-    """The behaviour that the rest of the package relies on."""
+class OnABench:
+    """What each part of the suite needs."""
 
     @pytest.fixture
     def bench(self, harness: Harness) -> Iterator[Bench]:
         with ExitStack() as stack:
             yield Bench(harness, stack)
+
+
+class BinderConformance(MessageConformance, FaultConformance, OutageConformance, OnABench):
+    """The behaviour that the rest of the package relies on."""
 
     def test_delivers_key_value_and_headers_as_they_were(self, bench: Bench) -> None:
         headers = (("a", b"1"), ("a", b"2"), ("naïve", "né".encode()), ("empty", b""))

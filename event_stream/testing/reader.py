@@ -11,9 +11,13 @@ from event_stream.message import Record
 
 
 class Reader:
-    """Starts each partition at the group's commit, as a worker does. `events` is what its consumer has told it."""
+    """Starts each partition at the group's commit, as a worker does. `events` is what its consumer has told it.
 
-    def __init__(self, binder: Binder, binding: Binding) -> None:
+    It waits for `patience_s` for what it is to read.
+    """
+
+    def __init__(self, binder: Binder, binding: Binding, patience_s: float = 30.0) -> None:
+        self._patience_s = patience_s
         self.records: list[Record] = []
         self.owned: set[int] = set()
         self.events: list[tuple[str, tuple[int, ...]]] = []
@@ -55,12 +59,14 @@ class Reader:
         self.records += fresh
         return fresh
 
-    def read_until(self, condition: "Callable[[Reader], bool]", what: str, timeout_s: float = 30.0) -> None:
+    def read_until(self, condition: "Callable[[Reader], bool]", what: str) -> None:
         """Poll until the condition is true. Raises TimeoutError, naming `what`, when it has not become so."""
-        deadline = time.monotonic() + timeout_s
+        deadline = time.monotonic() + self._patience_s
         while not condition(self):
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{what}: not after {timeout_s:g} s; {len(self.records)} records, {self.events}")
+                raise TimeoutError(
+                    f"{what}: not after {self._patience_s:g} s; {len(self.records)} records, {self.events}"
+                )
             self.turn()
 
     def read(self, count: int) -> list[Record]:

@@ -15,7 +15,7 @@ def _kafka() -> Properties:
 
 
 def _redis() -> Properties:
-    # Not the Redis of licensing's cache: whoever publishes must not be able to reach that.
+    # Not the Redis of a service's cache: whoever publishes must not be able to reach that.
     return {"url": redis_url("EVENT_REDIS_URL", "the URL of the events' own Redis, such as redis://events:6379/0")}
 
 

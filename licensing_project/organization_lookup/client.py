@@ -12,7 +12,7 @@ from event_stream.cache import Fetched
 from event_stream.clock import Clock
 from event_stream.correlation import AUTHORIZATION
 from organization_lookup import organization
-from organization_lookup.errors import Passing, PeerFault, Refused
+from organization_lookup.errors import OwnTokenFault, Passing, PeerFault, Refused
 
 _LARGEST_ANSWER = 64 * 1024
 _VERSION = re.compile(r"\d{1,18}", re.ASCII)
@@ -54,7 +54,7 @@ class OrganizationClient:
     def get(self, organization_id: str, budget_s: float) -> Fetched:
         """The organization's members with their version, or its absence. Takes no longer than `budget_s`.
 
-        Raises PeerFault, or Refused for a 401 or 403.
+        Raises PeerFault, OwnTokenFault, or Refused for a 401 or 403.
         """
         deadline = self._clock.monotonic_s() + min(budget_s, self._connect_timeout_s + self._read_timeout_s)
         timeout = httpx.Timeout(min(budget_s, self._read_timeout_s), connect=min(budget_s, self._connect_timeout_s))
@@ -69,7 +69,7 @@ class OrganizationClient:
         except Refused as refused:
             if own_token:
                 # Not the caller's fault, nor anything that he could mend.
-                raise PeerFault(f"this service's own token was answered with {refused.status}") from refused
+                raise OwnTokenFault(f"this service's own token was answered with {refused.status}") from refused
             raise
         except httpx.TimeoutException as error:
             raise PeerFault(f"no answer in time ({type(error).__name__})") from error
@@ -83,7 +83,7 @@ class OrganizationClient:
         try:
             token = self._token_file.read_text("ascii").strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise PeerFault(f"ORGANIZATION_TOKEN_FILE can't be read: {error}") from error
+            raise OwnTokenFault(f"ORGANIZATION_TOKEN_FILE can't be read: {error}") from error
         return f"Bearer {token}"
 
     def close(self) -> None:

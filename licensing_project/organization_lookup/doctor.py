@@ -12,7 +12,7 @@ from event_stream.doctor import Finding, failed, group, ok, redis, unknown
 from event_stream.errors import UnavailableError
 from event_stream.registry import registry
 from organization_lookup import lookup
-from organization_lookup.errors import PeerFault, Refused
+from organization_lookup.errors import OwnTokenFault, PeerFault, Refused
 
 BINDING = "inboundOrgChanges"
 WORKER = "manage.py consume_org_changes"
@@ -49,6 +49,9 @@ def organization_service() -> Iterator[Finding]:
         lookup.current().client.get(str(uuid4()), options.budget_s)
     except PeerFault as fault:
         remedy = "start it, or correct ORGANIZATION_SERVICE_URL; lookups serve what is cached meanwhile"
+        yield failed(subject, f"{options.base_url}: {fault}", remedy)
+    except OwnTokenFault as fault:
+        remedy = "renew ORGANIZATION_TOKEN_FILE; callers with tokens of their own are answered meanwhile"
         yield failed(subject, f"{options.base_url}: {fault}", remedy)
     except Refused as refused:
         yield ok(subject, f"{options.base_url} answers, with {refused.status} to whoever brings no token of his own")

@@ -12,7 +12,7 @@ from event_stream.cache import Budget, CacheSettings, Demand, FencedCache, Found
 from event_stream.clock import SystemClock
 from organization_lookup.circuit import Circuit
 from organization_lookup.client import OrganizationClient
-from organization_lookup.errors import Refused
+from organization_lookup.errors import OwnTokenFault, Refused
 from organization_lookup.guarded import GuardedClient
 from organization_lookup.settings import LookupSettings
 
@@ -40,7 +40,7 @@ class Lookup:
         """
         try:
             return self.read_through.find(organization_id, demand)
-        except Refused as refused:
+        except (OwnTokenFault, Refused) as refused:
             if refused.authorization == correlation.current_or_new().authorization:
                 raise
         # Several requests had waited for one answer, and it was another caller who was refused.

@@ -52,7 +52,11 @@ class Check:
 
 
 def checks() -> list[Check]:
-    common = [path for path in ("event_stream", "manage_scripts", "benchmarks") if any((ROOT / path).rglob("*.py"))]
+    common = [
+        path
+        for path in ("event_stream", "pytest_event_stream", "manage_scripts", "benchmarks")
+        if any((ROOT / path).rglob("*.py"))
+    ]
     yours = {project.name for project in _PROJECTS}
     tests = [f"tests/{path.name}" for path in sorted((ROOT / "tests").iterdir()) if path.name not in yours]
     return [

@@ -44,7 +44,7 @@ SESSIONS = (
     Session("e2e", brokers=Brokers.EACH),
 )
 # Folders whose tests start what they need themselves, or need nothing.
-_WITHOUT_SERVERS = {"model", "manage_scripts"}
+_WITHOUT_SERVERS = {"kit", "model", "manage_scripts"}
 
 # Options of pytest whose value is an argument of its own, and might look like a path.
 _TAKES_VALUE = {"-k", "-m", "-p", "-c", "-o", "-W", "-n", "--ignore", "--deselect", "--maxfail", "--durations", "--tb"}

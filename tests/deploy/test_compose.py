@@ -51,7 +51,8 @@ def test_no_secret_is_written_down(services: dict[str, dict[str, Any]]) -> None:
         (service, name): value
         for service, definition in services.items()
         for name, value in definition.get("environment", {}).items()
-        if any(word in name for word in SECRET_WORDS)
+        # A path tells nothing.
+        if any(word in name for word in SECRET_WORDS) and not name.endswith(("_FILE", "_URL"))
     }
 
     assert len(written) >= 6
@@ -78,7 +79,10 @@ def test_networks_volumes_and_files_exist(stack: dict[str, Any]) -> None:
 
 
 def test_only_the_gateway_can_be_reached_from_outside(stack: dict[str, Any]) -> None:
-    assert [name for name, definition in stack["services"].items() if "ports" in definition] == ["gateway"]
+    ports = {name: definition["ports"] for name, definition in stack["services"].items() if "ports" in definition}
+    # The issuer of the profile speaks without TLS: it is there for this machine alone.
+    assert all(port.startswith("127.0.0.1:") for port in ports.pop("keycloak"))
+    assert list(ports) == ["gateway"]
     assert stack["networks"]["data"]["internal"] is True
     assert list(stack["services"]["gateway"]["networks"]) == ["edge"]
 

@@ -1,15 +1,28 @@
 """The same behaviour in memory, on a real Kafka and on a real Redis."""
 
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
 from event_stream.binders.kafka import KafkaBinder
 from event_stream.binders.memory import MemoryBinder
-from event_stream.binding import Binding
-from event_stream.testing.conformance import PARTITIONS, BinderConformance, Harness
+from event_stream.binding import Binding, ConsumerSettings
+from event_stream.testing.conformance import PARTITIONS, BinderConformance, Harness, OnABench
+from event_stream.testing.conformance_faults import OutageConformance
+from manage_scripts.stack.kafka import Kafka
+from manage_scripts.stack.ports import free_port
 from tests.event_stream import redis_streams
 from tests.event_stream.kafka_topics import new_binding
+from tests.event_stream.leaks import failed_connections, lets_sockets_leak
+from tests.faults.link import Link
+
+# A dead member is known by its silence. Kafka takes no less than this.
+KAFKA_SETTINGS = ConsumerSettings(properties={"session_timeout_ms": 6_000})
+REDIS_SETTINGS = ConsumerSettings(properties={"session_timeout_ms": 2_000})
 
 
 class TestMemory(BinderConformance):
@@ -19,14 +32,56 @@ class TestMemory(BinderConformance):
         return Harness(binder, lambda: Binding("test", f"d-{uuid.uuid4()}", "memory", group="readers"))
 
 
+@lets_sockets_leak
 class TestKafka(BinderConformance):
     @pytest.fixture
-    def harness(self, kafka_bootstrap_servers: str) -> Harness:
-        binder = KafkaBinder("kafka", {"bootstrap_servers": kafka_bootstrap_servers})
-        return Harness(binder, lambda: new_binding(kafka_bootstrap_servers, PARTITIONS))
+    def harness(self, kafka_bootstrap_servers: str) -> Iterator[Harness]:
+        remake = partial(KafkaBinder, "kafka", {"bootstrap_servers": kafka_bootstrap_servers})
+        away = {"bootstrap_servers": f"127.0.0.1:{free_port()}", "bootstrap_timeout_ms": 300}
+        with failed_connections():
+            yield Harness(
+                remake(),
+                lambda: new_binding(kafka_bootstrap_servers, PARTITIONS, KAFKA_SETTINGS),
+                remake=remake,
+                away=partial(KafkaBinder, "kafka", away),
+            )
+
+
+@lets_sockets_leak
+class TestKafkaThatIsCutOff(OutageConformance, OnABench):
+    """A Kafka of its own, which is stopped: its clients go where it says that it is, and past any link."""
+
+    @pytest.fixture
+    def harness(self, kafka_bootstrap_servers: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
+        with Kafka(tmp_path_factory.mktemp("kafka") / "kafka") as kafka, failed_connections():
+
+            @contextmanager
+            def cut() -> Iterator[None]:
+                kafka.stop()
+                yield
+                kafka.start()
+
+            binder = KafkaBinder("kafka", {"bootstrap_servers": kafka.bootstrap_servers})
+            yield Harness(binder, lambda: new_binding(kafka.bootstrap_servers, PARTITIONS), cut=cut, patience_s=60)
 
 
 class TestRedisStreams(BinderConformance):
     @pytest.fixture
-    def harness(self, event_redis_url: str) -> Harness:
-        return Harness(redis_streams.making(event_redis_url, PARTITIONS), redis_streams.new_binding)
+    def harness(self, event_redis_url: str) -> Iterator[Harness]:
+        url = urlsplit(event_redis_url)
+        with Link(url.netloc) as link:
+
+            @contextmanager
+            def cut() -> Iterator[None]:
+                link.cut()
+                yield
+                link.open()
+
+            linked = urlunsplit(url._replace(netloc=link.address))
+            yield Harness(
+                redis_streams.making(linked, PARTITIONS),
+                lambda: redis_streams.new_binding(REDIS_SETTINGS),
+                remake=partial(redis_streams.making, event_redis_url, PARTITIONS),
+                away=partial(redis_streams.making, f"redis://127.0.0.1:{free_port()}/0", PARTITIONS),
+                cut=cut,
+            )

@@ -163,3 +163,11 @@ def test_another_content_type_can_be_registered() -> None:
     out = encode(binding, Message("hello"))
     assert out.value == b"HELLO"
     assert decode(BINDING, record(out.value, *out.headers)).payload == "hello"
+
+
+@pytest.mark.parametrize("name", ["tmx-org-id", "tmx-organization-id", "TMX-Organization-Id"])
+def test_both_names_of_the_organizations_header_are_read(name: str) -> None:
+    arrived = decode(BINDING, record(b"{}", (name, b'"o-1"')))
+    context, _ = correlation.from_headers(arrived.headers)
+    assert context.organization_id == "o-1"
+    assert dict(context.message_headers())["tmx-org-id"] == "o-1"

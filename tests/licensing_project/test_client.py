@@ -16,7 +16,7 @@ from event_stream.cache import Budget, Fetched
 from event_stream.clock import SystemClock
 from organization_lookup.circuit import Circuit
 from organization_lookup.client import OrganizationClient
-from organization_lookup.errors import CircuitOpen, Passing, PeerFault, Refused, TooBusy
+from organization_lookup.errors import CircuitOpen, OwnTokenFault, Passing, PeerFault, Refused, TooBusy
 from organization_lookup.guarded import GuardedClient
 from tests.licensing_project.organization_service import NASA, OrganizationService, answering, reply, running
 
@@ -270,7 +270,11 @@ def test_trouble_with_its_own_token_is_no_callers_fault(
         token_file.write_bytes(content)
     service.behaviour = answering(401)
     with client_of(service.url, token_file=token_file) as client:
-        with pytest.raises(PeerFault):
-            client.get(NASA, 5.0)
+        fetch = guarded(client.get)
+        for _ in range(10):
+            with pytest.raises(OwnTokenFault):
+                fetch(NASA, Budget(CLOCK, 5))
+        # Or those with good tokens would be turned away.
+        assert fetch.circuit.retry_after_s() == 0
         with correlation.use(correlation.UserContext(authorization="Bearer callers-own")), pytest.raises(Refused):
             client.get(NASA, 5.0)

@@ -13,7 +13,7 @@ from django.apps import AppConfig
 from django.apps import apps as installed
 from django.contrib.auth import get_permission_codename
 
-from event_stream.web.auth.permissions import ADMIN, USER
+from event_stream.web.auth.roles import ADMIN, USER
 
 _WRITE = ("view", "add", "change")
 

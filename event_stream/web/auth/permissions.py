@@ -8,13 +8,11 @@ from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
 from event_stream.web.auth.caller import Caller
+from event_stream.web.auth.roles import ADMIN, USER
 from event_stream.web.problem import Problem
 
 if TYPE_CHECKING:
     from rest_framework.views import APIView
-
-USER = "USER"
-ADMIN = "ADMIN"
 
 
 class RolesMay(BasePermission):

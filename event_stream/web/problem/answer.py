@@ -60,16 +60,19 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response | 
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """For handler400."""
     return _answer(request, problem_of(exception) or Problem(400), lambda: defaults.bad_request(request, exception))
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """For handler403."""
     return _answer(
         request, problem_of(exception) or Problem(403), lambda: defaults.permission_denied(request, exception)
     )
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """For handler404."""
     return _answer(request, problem_of(exception) or Problem(404), lambda: defaults.page_not_found(request, exception))
 
 
