@@ -16,6 +16,8 @@ AUTHORIZATION = "Authorization"
 ORGANIZATION_ID_ALIASES = (ORGANIZATION_ID, "tmx-organization-id")
 
 _ACCEPTABLE = re.compile(r"[A-Za-z0-9._:@/+=-]{1,128}")
+# What HTTP can carry on: anything else can't be good credentials, and would be an error where it is to be sent.
+_SENDABLE = re.compile(r"[\x20-\x7e]+")
 
 
 def new_correlation_id() -> str:
@@ -63,12 +65,13 @@ def from_headers(headers: Mapping[str, str]) -> tuple[UserContext, str | None]:
 
     given = lower.get(CORRELATION_ID)
     accepted = acceptable(CORRELATION_ID)
+    authorization = lower.get(AUTHORIZATION.lower())
     organization_id = next(filter(None, map(acceptable, ORGANIZATION_ID_ALIASES)), None)
     context = UserContext(
         correlation_id=accepted or new_correlation_id(),
         user_id=acceptable(USER_ID),
         organization_id=organization_id,
-        authorization=lower.get(AUTHORIZATION.lower()),
+        authorization=authorization if authorization and _SENDABLE.fullmatch(authorization) else None,
     )
     return context, given if given and not accepted else None
 

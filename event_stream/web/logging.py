@@ -6,7 +6,6 @@ the call's own values), and "plain" for a person's terminal.
 """
 
 import logging
-import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,19 +14,13 @@ from pythonjsonlogger.json import JsonFormatter
 
 from event_stream import correlation
 from event_stream.errors import ConfigurationError
+from event_stream.web.redaction import REDACTED, SECRET_NAMES, redacted
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 FORMATS = ("json", "plain")
 
 # Django hands the request object itself to its log calls: what matters of it is said by the other fields.
 _NOT_LOGGED = frozenset(RESERVED_ATTRS) | {"request", "taskName"}
-_SECRET_NAMES = frozenset(
-    {"authorization", "proxy_authorization", "cookie", "set_cookie", "password", "secret", "token"}
-)
-_REDACTED = "[redacted]"
-_CREDENTIALS = re.compile(r"\b([Bb]earer|[Bb]asic|BEARER|BASIC) +[A-Za-z0-9._~+/=-]{8,}|(?<=://)([^\s:/@]*):[^\s/@]+@")
-_TELLTALES = ("earer ", "EARER ", "asic ", "ASIC ", "://")
-
 # Everything that can end a line or steer a terminal: C0, DEL, C1, and Unicode's own line ends and direction marks.
 _CONTROLS = {
     code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
@@ -58,6 +51,8 @@ def logging_config(level: str, fmt: str, service: str = "") -> dict[str, Any]:
             "django.server": {"handlers": [], "level": "NOTSET", "propagate": True},
             # A status alone is the access log's affair; what remains is a crash with its traceback.
             "django.request": {"level": "ERROR", "filters": ["crashes"]},
+            # A caller's affair, answered with 400: a traceback for each would let anybody fill the log.
+            "django.security.DisallowedHost": {"level": "CRITICAL"},
             # One line per call at INFO.
             "httpx": {"level": "WARNING"},
             # Several a second while a broker is away; the event layer says it once. At DEBUG a person wants to see.
@@ -85,7 +80,7 @@ class EventJsonFormatter(JsonFormatter):
         log_data.update(message_dict)
 
     def format(self, record: logging.LogRecord) -> str:
-        return _redact(super().format(record))
+        return redacted(super().format(record))
 
 
 class EventPlainFormatter(logging.Formatter):
@@ -104,7 +99,7 @@ class EventPlainFormatter(logging.Formatter):
         for block in filter(None, (trace, record.stack_info)):
             # A message inside the traceback may hold anything; behind the bar it can't pass for a line of its own.
             line += "".join(f"\n    | {part.translate(_CONTROLS)}" for part in block.split("\n"))
-        return _redact(line)
+        return redacted(line)
 
 
 class CrashFilter(logging.Filter):
@@ -133,14 +128,7 @@ def _context() -> dict[str, Any]:
 def _extra(record: logging.LogRecord) -> dict[str, Any]:
     """What the call gave in `extra`; it may name another correlation id than the current one (a batch of many)."""
     return {
-        name: _REDACTED if name.lower().replace("-", "_") in _SECRET_NAMES else value
+        name: REDACTED if name.lower().replace("-", "_") in SECRET_NAMES else value
         for name, value in record.__dict__.items()
         if name not in _NOT_LOGGED
     }
-
-
-def _redact(line: str) -> str:
-    # Looking for the pattern takes 20 µs a line, and it can't be where none of these is.
-    if not any(telltale in line for telltale in _TELLTALES):
-        return line
-    return _CREDENTIALS.sub(lambda found: f"{found[1]} {_REDACTED}" if found[1] else f"{found[2]}:{_REDACTED}@", line)

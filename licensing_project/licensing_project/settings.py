@@ -1,5 +1,6 @@
 """Settings of the licensing service. All that differs between installations comes from the environment."""
 
+from datetime import timedelta
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
@@ -7,7 +8,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
-from event_stream.web import messaging
+from event_stream.web import hardening, messaging
 from event_stream.web.auth import from_environment
 from event_stream.web.environment import (
     base_url,
@@ -27,10 +28,8 @@ from organization_lookup.settings import LookupSettings
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 DEBUG = flag("DEBUG", default=False)
-# A known key lets anybody forge sessions: only a developer's own machine may go without one of its own.
-_KEY_DEFAULT = {"default": "for-development-only"} if DEBUG else {}
-SECRET_KEY = text("SECRET_KEY", "a long random text known to this service alone", **_KEY_DEFAULT)
-ALLOWED_HOSTS = texts("ALLOWED_HOSTS", "host names between commas", default=["localhost", "127.0.0.1", "[::1]"])
+SECRET_KEY = hardening.secret_key(debug=DEBUG)
+ALLOWED_HOSTS = hardening.allowed_hosts(debug=DEBUG)
 CSRF_TRUSTED_ORIGINS = texts("CSRF_TRUSTED_ORIGINS", "origins such as https://example.org between commas", default=[])
 
 INSTALLED_APPS = [
@@ -45,6 +44,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    "axes",
     "event_stream",
     "event_stream.cloudevents",
     "organization_lookup",
@@ -62,6 +62,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 
 ROOT_URLCONF = "licensing_project.urls"
@@ -189,6 +190,31 @@ AUTH_PASSWORD_VALIDATORS = [
 # Browsers send cookies to every port of a host, and both services are behind one gateway: each has names of its own.
 SESSION_COOKIE_NAME = "licensing_session"
 CSRF_COOKIE_NAME = "licensing_csrf"
+# No page has to read it: each has the token in a form, or in a script of its own.
+CSRF_COOKIE_HTTPONLY = True
+
+# What a caller says of its way here (X-Forwarded-For) is believed from these; scheme and prefix are gunicorn's affair,
+# by the same variable, so that SECURE_PROXY_SSL_HEADER, which would believe everybody, has no place here.
+GATEWAYS = hardening.gateways()
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = hardening.is_https(debug=DEBUG)
+SECURE_HSTS_SECONDS = 31_536_000 if SESSION_COOKIE_SECURE else 0
+SILENCED_SYSTEM_CHECKS = [
+    # Whether all other names of the domain are reached by https is not for a service to say.
+    "security.W005",
+    "security.W021",
+    # Who ends TLS redirects. Inside, the services are asked without it: by probes, by each other.
+    "security.W008",
+]
+
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AXES_FAILURE_LIMIT = count("LOGIN_FAILURE_LIMIT", 10, "wrong passwords from one address")
+AXES_COOLOFF_TIME = timedelta(minutes=count("LOGIN_COOLOFF_MIN", 15, "minutes"))
+AXES_LOCKOUT_PARAMETERS = ["ip_address"]
+AXES_CLIENT_IP_CALLABLE = "event_stream.web.logins.client_address"
+AXES_USERNAME_CALLABLE = "event_stream.web.logins.tried_name"
+AXES_LOCKOUT_CALLABLE = "event_stream.web.logins.locked_out"
+AXES_DISABLE_ACCESS_LOG = True
+AXES_VERBOSE = False
 
 REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": [

@@ -15,6 +15,7 @@ from organization_lookup import organization
 from organization_lookup.errors import OwnTokenFault, Passing, PeerFault, Refused
 
 _LARGEST_ANSWER = 64 * 1024
+_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 _VERSION = re.compile(r"\d{1,18}", re.ASCII)
 _PASSING_STATUSES = frozenset({429, 502, 503, 504})
 
@@ -54,8 +55,12 @@ class OrganizationClient:
     def get(self, organization_id: str, budget_s: float) -> Fetched:
         """The organization's members with their version, or its absence. Takes no longer than `budget_s`.
 
-        Raises PeerFault, OwnTokenFault, or Refused for a 401 or 403.
+        Raises PeerFault, OwnTokenFault, or Refused for a 401 or 403; a ValueError for an id that is none, before anything
+        is asked.
         """
+        if not _ID.fullmatch(organization_id):
+            # One segment of the path, whoever calls: not `..`, not another host.
+            raise ValueError(f"{organization_id!r} is no organization's id")
         deadline = self._clock.monotonic_s() + min(budget_s, self._connect_timeout_s + self._read_timeout_s)
         timeout = httpx.Timeout(min(budget_s, self._read_timeout_s), connect=min(budget_s, self._connect_timeout_s))
         headers = {**correlation.current_or_new().http_headers(), "Accept": "application/json"}

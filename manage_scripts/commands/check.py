@@ -73,7 +73,9 @@ def _of_project(project: Project) -> Iterator[Check]:
     folder = str(project.folder.relative_to(ROOT))
     folders = _typed([folder, f"tests/{project.name}"])
     yield Check(f"mypy: {project.name}", [*_mypy(f"{folder}/mypy.ini"), *folders], python_path)
-    yield Check(f"{project.name}: system checks", project.command("check", "--fail-level", "WARNING"))
+    # The services as in production: what the environment leaves out is as safe as it can be.
+    deploy = ["--deploy"] if project in _SERVICES else []
+    yield Check(f"{project.name}: system checks", project.command("check", *deploy, "--fail-level", "WARNING"))
     yield Check(f"{project.name}: migrations", project.command("makemigrations", "--check", "--dry-run"))
     if project not in _SERVICES:
         return

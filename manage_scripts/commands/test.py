@@ -39,7 +39,7 @@ from manage_scripts.testing.sessions import (
 
 # What the services' settings ask for and no server gives. Nothing listens there: a test that calls sets its own.
 _SERVICE_SETTINGS = {
-    "SECRET_KEY": "for-tests-only",
+    "SECRET_KEY": "for-tests-only-" + "0123456789" * 5,
     "ORGANIZATION_SERVICE_URL": "http://127.0.0.1:1",
     # A test that is about tokens says whose.
     "AUTH_REQUIRED": "false",

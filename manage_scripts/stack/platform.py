@@ -65,6 +65,8 @@ class Platform:
             "SECRET_KEY": secret_key or secrets.token_urlsafe(50),
             "DEBUG": "false",
             "ALLOWED_HOSTS": "127.0.0.1,localhost",
+            # Nothing ends TLS on one machine.
+            "PUBLIC_SCHEME": "http",
             "ORG_CHANGE_TOPIC": topic,
             "ORG_CHANGE_PARTITIONS": str(definition.partitions),
             "LOG_FORMAT": "json",

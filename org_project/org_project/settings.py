@@ -1,20 +1,19 @@
 """Settings of the organization service. All that differs between installations comes from the environment."""
 
+from datetime import timedelta
 from pathlib import Path
 
-from event_stream.web import messaging
+from event_stream.web import hardening, messaging
 from event_stream.web.auth import from_environment
-from event_stream.web.environment import choice, flag, postgresql, text, texts
+from event_stream.web.environment import choice, count, flag, postgresql, text, texts
 from event_stream.web.logging import FORMATS, LEVELS, logging_config
 from organizations import outbound
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 DEBUG = flag("DEBUG", default=False)
-# A known key lets anybody forge sessions: only a developer's own machine may go without one of its own.
-_KEY_DEFAULT = {"default": "for-development-only"} if DEBUG else {}
-SECRET_KEY = text("SECRET_KEY", "a long random text known to this service alone", **_KEY_DEFAULT)
-ALLOWED_HOSTS = texts("ALLOWED_HOSTS", "host names between commas", default=["localhost", "127.0.0.1", "[::1]"])
+SECRET_KEY = hardening.secret_key(debug=DEBUG)
+ALLOWED_HOSTS = hardening.allowed_hosts(debug=DEBUG)
 CSRF_TRUSTED_ORIGINS = texts("CSRF_TRUSTED_ORIGINS", "origins such as https://example.org between commas", default=[])
 
 INSTALLED_APPS = [
@@ -29,6 +28,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    "axes",
     "event_stream",
     "event_stream.cloudevents",
     "event_stream.outbox",
@@ -45,6 +45,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 
 ROOT_URLCONF = "org_project.urls"
@@ -116,6 +117,31 @@ AUTH_PASSWORD_VALIDATORS = [
 # Browsers send cookies to every port of a host, and both services are behind one gateway: each has names of its own.
 SESSION_COOKIE_NAME = "organization_session"
 CSRF_COOKIE_NAME = "organization_csrf"
+# No page has to read it: each has the token in a form, or in a script of its own.
+CSRF_COOKIE_HTTPONLY = True
+
+# What a caller says of its way here (X-Forwarded-For) is believed from these; scheme and prefix are gunicorn's affair,
+# by the same variable, so that SECURE_PROXY_SSL_HEADER, which would believe everybody, has no place here.
+GATEWAYS = hardening.gateways()
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = hardening.is_https(debug=DEBUG)
+SECURE_HSTS_SECONDS = 31_536_000 if SESSION_COOKIE_SECURE else 0
+SILENCED_SYSTEM_CHECKS = [
+    # Whether all other names of the domain are reached by https is not for a service to say.
+    "security.W005",
+    "security.W021",
+    # Who ends TLS redirects. Inside, the services are asked without it: by probes, by each other.
+    "security.W008",
+]
+
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AXES_FAILURE_LIMIT = count("LOGIN_FAILURE_LIMIT", 10, "wrong passwords from one address")
+AXES_COOLOFF_TIME = timedelta(minutes=count("LOGIN_COOLOFF_MIN", 15, "minutes"))
+AXES_LOCKOUT_PARAMETERS = ["ip_address"]
+AXES_CLIENT_IP_CALLABLE = "event_stream.web.logins.client_address"
+AXES_USERNAME_CALLABLE = "event_stream.web.logins.tried_name"
+AXES_LOCKOUT_CALLABLE = "event_stream.web.logins.locked_out"
+AXES_DISABLE_ACCESS_LOG = True
+AXES_VERBOSE = False
 
 REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": [

@@ -52,4 +52,4 @@ def example() -> dict[str, str]:
 
 def filled_in() -> dict[str, str]:
     """The example as a person would complete it."""
-    return {name: value or f"f1lled1n{number:040}" for number, (name, value) in enumerate(example().items())}
+    return {name: value or f"f1lled1n-{number:050}" for number, (name, value) in enumerate(example().items())}

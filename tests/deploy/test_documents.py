@@ -39,6 +39,13 @@ def test_guarantees_name_tests() -> None:
     assert len([each for each in named_tests() if each[0] == "docs/guarantees.md"]) > 20
 
 
+def test_every_threat_names_its_test() -> None:
+    table = (ROOT / "docs" / "security.md").read_text().partition("## Threats")[2].partition("\n## ")[0]
+    rows = [line for line in table.splitlines() if line.startswith("|")][2:]
+    assert len(rows) > 30
+    assert [row for row in rows if "`tests/" not in row and "| the same" not in row] == []
+
+
 @pytest.mark.parametrize(("document", "path", "function", "words"), list(named_tests()))
 def test_a_test_that_a_document_names_exists(document: str, path: str, function: str, words: list[str]) -> None:
     assert (ROOT / path).exists(), f"{document} names {path}"

@@ -20,7 +20,7 @@ from manage_scripts.stack.paths import ROOT
 from manage_scripts.stack.platform import Platform
 from manage_scripts.stack.ports import free_port
 from manage_scripts.stack.servers import Servers
-from tests.e2e.admin import ADMIN
+from tests.e2e.admin import ADMIN, PASSWORD, USER
 from tests.e2e.screen import Screen
 from tests.e2e.world import own_databases, redis_database
 
@@ -52,7 +52,13 @@ def gateway(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Itera
     folder = tmp_path_factory.mktemp("gateway")
     organization_port, licensing_port, port = free_port(), free_port(), free_port()
     try:
-        nginx = Nginx(folder / "nginx", organization_port=organization_port, licensing_port=licensing_port, port=port)
+        nginx = Nginx(
+            folder / "nginx",
+            organization_port=organization_port,
+            licensing_port=licensing_port,
+            port=port,
+            settings={"GATEWAY_ADMIN_FROM": "127.0.0.0/8"},
+        )
     except NginxMissing as missing:
         pytest.skip(str(missing))
     platform = Platform(
@@ -64,7 +70,7 @@ def gateway(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Itera
         topic=f"gateway-{uuid.uuid4().hex}",
         databases=own_databases("gateway", servers.binder),
         redis_url=redis_database(servers.redis_url, 10),
-        settings={"ACCESS_LOG": "true", "WEB_CONCURRENCY": "1"},
+        settings={"ACCESS_LOG": "true", "WEB_CONCURRENCY": "1", "LOGIN_FAILURE_LIMIT": "3"},
         # As deployed: licensing, too, asks through the gateway.
         asked_at=f"{nginx.url()}/organization",
         issuer=make_issuer(folder / "issuer"),
@@ -184,6 +190,27 @@ def test_the_admin_works_below_the_prefix(gateway: Gateway, prefix: str) -> None
 
 
 @pytest.mark.parametrize("prefix", ["/organization", "/license"])
+def test_wrong_passwords_are_counted_by_client_and_not_by_gateway(gateway: Gateway, prefix: str) -> None:
+    def log_in(caller: str, password: str, **headers: str) -> int:
+        transport = httpx.HTTPTransport(local_address=caller)
+        with httpx.Client(transport=transport, base_url=gateway.url, timeout=20, headers=headers) as client:
+            login = client.get(f"{prefix}/admin/login/")
+            token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', login.text)
+            assert token
+            fields = {"csrfmiddlewaretoken": token[1], "username": USER, "password": password}
+            return client.post(login.url, data=fields).status_code
+
+    try:
+        guesses = [log_in("127.0.0.2", "wrong", **{"X-Forwarded-For": f"198.51.100.{n}"}) for n in range(4)]
+    except httpx.ConnectError as error:
+        pytest.skip(f"this machine does not have 127.0.0.2: {error}")
+
+    assert guesses[-1] == 429
+    assert log_in("127.0.0.2", PASSWORD) == 429
+    assert log_in("127.0.0.3", PASSWORD) == 302
+
+
+@pytest.mark.parametrize("prefix", ["/organization", "/license"])
 def test_a_browser_works_below_the_prefix(gateway: Gateway, organization: str, screen: Screen, prefix: str) -> None:
     """Log in, change something, look around: under the gateway's policy the browser has nothing to complain of."""
     page = screen.page
@@ -207,8 +234,7 @@ def test_a_browser_works_below_the_prefix(gateway: Gateway, organization: str, s
 
     service = {"/organization": "organization", "/license": "licensing"}[prefix]
     assert set(cookies) == {f"{service}_session", f"{service}_csrf"}
-    assert cookies[f"{service}_session"]["httpOnly"]
-    assert {cookie["sameSite"] for cookie in cookies.values()} == {"Lax"}
+    assert {(cookie["httpOnly"], cookie["sameSite"]) for cookie in cookies.values()} == {(True, "Lax")}
 
 
 @pytest.mark.parametrize("prefix", ["/organization", "/license"])

@@ -180,3 +180,45 @@ def test_the_configuration_is_one_that_logging_takes(fmt: str, capsys: pytest.Ca
 def test_a_wrong_setting_is_named(level: str, fmt: str, named: str) -> None:
     with pytest.raises(ConfigurationError, match=f"{named} is .*; it should be one of"):
         logging_config(level, fmt)
+
+
+@pytest.mark.parametrize("formatter", [EventJsonFormatter, EventPlainFormatter])
+@pytest.mark.parametrize(
+    ("message", "extra"),
+    [
+        ("called", {"contact_name": "Zaphod"}),
+        ("called", {"contactEmail": "Zaphod"}),
+        ("called for zaphod.b+x@mail.example.org, no longer", {}),
+        ("called", {"error": "{'contactName': 'Zaphod', 'x': 1}"}),
+        ("called", {"error": '{"contactPhone": "Zaphod", "x": 1}'}),
+        ("called", {"body": {"contactName": "Zaphod"}}),
+        ("called", {"body": {"contactName": "O'Zaphod"}}),
+        ("called", {"error": "cut off: {'contactName': 'Zaphod"}),
+        ("called", {"error": 'cut off: {"contactName": "Zaphod'}),
+        ("called", {"error": "contact_name='Zaphod' is no good"}),
+        ("called", {"error": "DETAIL:  Failing row contains (7, Zaphod, (x), null)."}),
+        ("called", {"error": "DETAIL:  Key (name)=(Zaphod) already exists."}),
+        ("called", {"error": "Cookie: a=b; organization_session=Zaphod"}),
+    ],
+)
+def test_contact_data_stays_out_of_the_log(
+    formatter: type[EventJsonFormatter | EventPlainFormatter], message: str, extra: dict[str, Any]
+) -> None:
+    log = Log(formatter(service=""))
+
+    log.logger.info(message, extra={**extra, "after": "it"})
+
+    assert "zaphod" not in log.text.lower()
+    assert "called" in log.text
+    if formatter is EventJsonFormatter:
+        assert log.entry["after"] == "it"
+
+
+@pytest.mark.parametrize("number", ["+44 20 7946 0991", "+1 (555) 010-0100", "+15550100"])
+def test_phone_numbers_stay_out_of_the_log(number: str) -> None:
+    log = Log(EventJsonFormatter(service=""))
+
+    log.logger.info("called", extra={"who": f"somebody at {number}, again", "offset": 15550100})
+
+    assert log.entry["who"] == "somebody at [redacted], again"
+    assert log.entry["offset"] == 15550100

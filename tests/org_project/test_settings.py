@@ -8,7 +8,7 @@ import pytest
 from django.conf import settings
 
 RIGHT = {
-    "SECRET_KEY": "for-tests-only",
+    "SECRET_KEY": "for-tests-only-" + "0123456789" * 5,
     "DATABASE_URL": "postgresql://somebody:hush@127.0.0.1:1/none",
     "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
     "AUTH_ISSUER": "https://id.example.org/realms/ours",
@@ -16,10 +16,10 @@ RIGHT = {
 }
 
 
-def start(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def start(environment: dict[str, str], *command: str) -> subprocess.CompletedProcess[str]:
     """From another folder, in an environment with nothing else in it."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    argv = [sys.executable, str(settings.BASE_DIR / "manage.py"), "check"]
+    argv = [sys.executable, str(settings.BASE_DIR / "manage.py"), *(command or ["check"])]
     return subprocess.run(argv, env=kept | environment, cwd="/", capture_output=True, text=True, check=False)
 
 
@@ -45,6 +45,17 @@ def test_openness_is_asked_for_by_name() -> None:
     [
         ("SECRET_KEY", None, "long random text"),
         ("SECRET_KEY", "", "long random text"),
+        ("SECRET_KEY", "hush" * 12, "at least 50 characters"),
+        ("SECRET_KEY", "hush" * 20, "at least 50 characters"),
+        ("SECRET_KEY", "django-insecure-" + "0123456789" * 5, "none that is written anywhere"),
+        ("ALLOWED_HOSTS", "*", "host names"),
+        ("ALLOWED_HOSTS", "example.org,*", "host names"),
+        ("ALLOWED_HOSTS", "https://example.org", "host names"),
+        ("ALLOWED_HOSTS", ",", "host names"),
+        ("PUBLIC_SCHEME", "ftp", "https, http"),
+        ("FORWARDED_ALLOW_IPS", "*", "addresses or networks"),
+        ("FORWARDED_ALLOW_IPS", "gateway", "addresses or networks"),
+        ("LOGIN_FAILURE_LIMIT", "0", "wrong passwords"),
         ("DATABASE_URL", None, "postgresql://"),
         ("DATABASE_URL", "sqlite:///hush.db", "postgresql://"),
         ("DATABASE_URL", "postgresql://somebody:hush@127.0.0.1:port/none", "postgresql://"),
@@ -73,3 +84,21 @@ def test_a_wrong_setting_is_named(name: str, value: str | None, should_be: str) 
     assert f"{name} should be" in last
     assert should_be in last
     assert "hush" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("environment", "https"),
+    [({}, True), ({"PUBLIC_SCHEME": "https"}, True), ({"PUBLIC_SCHEME": "http"}, False), ({"DEBUG": "true"}, False)],
+)
+def test_cookies_are_for_https_unless_said_otherwise(environment: dict[str, str], https: bool) -> None:
+    names = ["SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE"]
+    script = (
+        f"from django.conf import settings as s; print([getattr(s, name) for name in {names}], s.SECURE_HSTS_SECONDS)"
+    )
+    done = start(RIGHT | environment, "shell", "--command", script)
+    assert done.stdout.splitlines()[-1] == f"{[https, https]} {31_536_000 if https else 0}", done.stderr
+
+
+def test_nothing_is_left_to_say_for_production() -> None:
+    done = start(RIGHT, "check", "--deploy", "--fail-level", "WARNING")
+    assert done.returncode == 0, done.stderr

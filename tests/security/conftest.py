@@ -24,13 +24,14 @@ def platform(servers: Servers, issuer: Issuer, tmp_path_factory: pytest.TempPath
         servers,
         tmp_path_factory.mktemp("secured"),
         licensing=1,
-        workers=0,
+        workers=1,
         topic=f"security-{uuid.uuid4().hex}",
         databases=("security_organization", "security_licensing"),
         redis_url=redis_database(servers.redis_url, 12),
         issuer=issuer,
         settings={
             "WEB_CONCURRENCY": "1",
+            "ACCESS_LOG": "true",
             # No test is about a service that is away.
             "ORGANIZATION_CONNECT_TIMEOUT_S": "5",
             "ORGANIZATION_READ_TIMEOUT_S": "10",

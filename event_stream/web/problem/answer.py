@@ -61,27 +61,28 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response | 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """For handler400."""
-    return _answer(request, problem_of(exception) or Problem(400), lambda: defaults.bad_request(request, exception))
+    return answer(request, problem_of(exception) or Problem(400), lambda: defaults.bad_request(request, exception))
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
     """For handler403."""
-    return _answer(
+    return answer(
         request, problem_of(exception) or Problem(403), lambda: defaults.permission_denied(request, exception)
     )
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """For handler404."""
-    return _answer(request, problem_of(exception) or Problem(404), lambda: defaults.page_not_found(request, exception))
+    return answer(request, problem_of(exception) or Problem(404), lambda: defaults.page_not_found(request, exception))
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """For an exception outside of DRF too: a database that is away is a 503, also when the session notices it."""
-    return _answer(request, problem_of(sys.exception()) or Problem(500), lambda: defaults.server_error(request))
+    return answer(request, problem_of(sys.exception()) or Problem(500), lambda: defaults.server_error(request))
 
 
-def _answer(request: HttpRequest, problem: Problem, page: Callable[[], HttpResponse]) -> HttpResponse:
+def answer(request: HttpRequest, problem: Problem, page: Callable[[], HttpResponse]) -> HttpResponse:
+    """The problem as JSON, or `page` under its status for a browser."""
     if request.get_preferred_type([MEDIA_TYPE, "application/json", "text/html"]) == "text/html":
         response = page()
         response.status_code = problem.status_code
