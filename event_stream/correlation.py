@@ -17,7 +17,7 @@ ORGANIZATION_ID_ALIASES = (ORGANIZATION_ID, "tmx-organization-id")
 
 _ACCEPTABLE = re.compile(r"[A-Za-z0-9._:@/+=-]{1,128}")
 # What HTTP can carry on: anything else can't be good credentials, and would be an error where it is to be sent.
-_SENDABLE = re.compile(r"[\x20-\x7e]+")
+_SENDABLE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
 
 
 def new_correlation_id() -> str:

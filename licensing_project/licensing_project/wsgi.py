@@ -5,12 +5,12 @@ import sys
 from pathlib import Path
 
 from django.conf import settings
-from django.core.wsgi import get_wsgi_application
 
 from event_stream.web.auth import log_who_gets_in
+from event_stream.web.wsgi import get_application
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "licensing_project.settings")
 
-application = get_wsgi_application()
+application = get_application()
 log_who_gets_in(settings.AUTH)

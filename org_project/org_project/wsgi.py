@@ -5,12 +5,13 @@ import sys
 from pathlib import Path
 
 from django.conf import settings
-from django.core.wsgi import get_wsgi_application
+
+from event_stream.web.wsgi import get_application
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "org_project.settings")
 
-application = get_wsgi_application()
+application = get_application()
 
 # After the applications are loaded: the relay uses their models, and the log is set up.
 from event_stream.outbox import embedded  # noqa: E402

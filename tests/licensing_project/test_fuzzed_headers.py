@@ -9,8 +9,9 @@ import pytest
 
 from event_stream.web.auth import AuthSettings
 from licenses.models import License
+from manage_scripts.stack.issuer import public_jwk
 from tests.licensing_project.organization_service import OrganizationService
-from tests.security.issuer import FIRST_KEY, public_jwk
+from tests.security.issuer import FIRST_KEY
 from tests.security.storm import storm
 
 

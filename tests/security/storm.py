@@ -7,11 +7,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 from django.test import Client
 
 from event_stream.correlation import CORRELATION_ID, is_acceptable
 from event_stream.web.logging import EventJsonFormatter
+from event_stream.web.wsgi import Request
 from tests.security import fuzzed
 
 Target = tuple[str, str, bytes]
@@ -36,7 +38,12 @@ def logged() -> Iterator[io.StringIO]:
 
 def storm(targets: Sequence[Target], *, seed: int, values: int) -> Counter[int]:
     """How often each status came. An AssertionError with the request for an answer that must not be."""
-    client = Client(raise_request_exception=False)
+    # The test client makes requests of Django's class; the services have one of their own.
+    with patch("django.test.client.WSGIRequest", Request):
+        return _storm(Client(raise_request_exception=False), targets, seed, values)
+
+
+def _storm(client: Client, targets: Sequence[Target], seed: int, values: int) -> Counter[int]:
     statuses: Counter[int] = Counter()
     sent = 0
     with logged() as log:
@@ -45,7 +52,9 @@ def storm(targets: Sequence[Target], *, seed: int, values: int) -> Counter[int]:
             sent += len(made)
             # No server lets these three through; test_fuzzed_sockets.py sends them.
             headers = {name: value.translate(_NOT_IN_A_HEADER) for name, value in made.items()}
-            environ = {"HTTP_" + name.upper().replace("-", "_"): value for name, value in headers.items()}
+            environ: dict[str, Any] = {
+                "HTTP_" + name.upper().replace("-", "_"): value for name, value in headers.items()
+            }
             # WSGI has its own name for this one.
             kind = environ.pop("HTTP_CONTENT_TYPE", "application/json")
             client.cookies.clear()
