@@ -12,10 +12,10 @@ class Request(WSGIRequest):
 
     def _set_content_type_params(self, meta: Mapping[str, Any]) -> None:
         try:
-            super()._set_content_type_params(meta)
+            super()._set_content_type_params(meta)  # type: ignore[misc]  # not in the stubs
         except ValueError:
             # Python looks for no encoding of such a name. One that nobody knows is passed over, and so is this.
-            self.content_params.pop("charset", None)
+            self.content_params = {}
 
 
 def get_application() -> WSGIHandler:

@@ -1,8 +1,11 @@
 """Django's settings for the tests of the event layer. Servers come from the environment: see ./manage_scripts/test."""
 
+from datetime import timedelta
+
 from environs import env
 
 from event_stream.web.auth import AuthSettings
+from event_stream.web.hardening import Network
 
 SECRET_KEY = "for-tests-only"
 USE_TZ = True
@@ -51,3 +54,6 @@ EVENT_STREAM = {
 
 # A test that is about tokens sets its own.
 AUTH: AuthSettings | None = None
+# What services that use event_stream.web.logins have.
+GATEWAYS: tuple[Network, ...] = ()
+AXES_COOLOFF_TIME = timedelta(minutes=15)

@@ -1,5 +1,6 @@
 """Wrong passwords are counted by who really calls; the way back from a login leads nowhere else."""
 
+import re
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from django.test import Client, RequestFactory
 from event_stream.web.logins import client_address
 
 PASSWORD = "right-7391-and-long"
+LOGINS = ("/admin/login/", "/api-auth/login/")
 GATEWAY, STRANGER = "127.0.0.1", "203.0.113.9"
 
 
@@ -39,9 +41,10 @@ def test_too_many_wrong_passwords_end_in_a_clear_answer() -> None:
     assert "organization_session" not in right.cookies
 
 
-def test_a_program_is_answered_with_a_problem() -> None:
+@pytest.mark.parametrize("login", LOGINS)
+def test_a_program_is_answered_with_a_problem(login: str) -> None:
     client = Client(REMOTE_ADDR=STRANGER, headers={"accept": "application/json"})
-    answers = [client.post("/admin/login/", {"username": "grace", "password": "wrong"}) for _ in range(3)]
+    answers = [client.post(login, {"username": "grace", "password": "wrong"}) for _ in range(3)]
 
     assert answers[-1].status_code == 429
     assert answers[-1]["Content-Type"] == "application/problem+json"
@@ -124,12 +127,36 @@ def test_strange_names_are_no_fault_of_the_service(fields: dict[str, str]) -> No
         "\x00//evil.example",
     ],
 )
-def test_a_login_leads_nowhere_else(elsewhere: str) -> None:
+@pytest.mark.parametrize("login", LOGINS)
+def test_a_login_leads_nowhere_else(login: str, elsewhere: str) -> None:
     client = Client(REMOTE_ADDR=GATEWAY)
-    answer = client.post("/admin/login/", {"username": "grace", "password": PASSWORD, "next": elsewhere})
+    answer = client.post(login, {"username": "grace", "password": PASSWORD, "next": elsewhere})
 
     assert answer.status_code == 302
     assert answer["Location"].startswith("/")
     assert not answer["Location"].startswith(("//", "/\\"))
     assert "\n" not in answer["Location"]
     assert {name for name, _value in answer.items()} & {"Location"} == {"Location"}
+
+
+def test_by_https_cookies_are_for_https_and_a_form_is_taken_from_this_origin_only(settings: Any) -> None:
+    settings.SESSION_COOKIE_SECURE = settings.CSRF_COOKIE_SECURE = True
+    browser = Client(enforce_csrf_checks=True)
+    page = browser.get("/admin/login/", secure=True)
+    token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.content.decode())
+    assert token
+    fields = {"username": "grace", "password": PASSWORD, "csrfmiddlewaretoken": token[1]}
+
+    def send(**headers: str) -> Any:
+        return browser.post("/admin/login/", fields, secure=True, headers=headers)
+
+    assert send(origin="https://evil.example").status_code == 403
+    assert send(referer="https://evil.example/").status_code == 403
+    assert send(origin="http://testserver").status_code == 403
+    answer = send(origin="https://testserver")
+
+    assert answer.status_code == 302
+    cookies = {**page.cookies, **answer.cookies}
+    assert {"organization_session", "organization_csrf"} <= set(cookies)
+    for cookie in cookies.values():
+        assert (cookie["secure"], cookie["httponly"], cookie["samesite"]) == (True, True, "Lax")
