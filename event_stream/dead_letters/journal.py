@@ -27,8 +27,9 @@ class Journal:
 
     letters: list[OpenLetter] = field(default_factory=list)
     awaited: list[OpenLetter] = field(default_factory=list)
-    """Those whose order matters and that were replayed, but not handled yet; `settled` counts them, too."""
-    settled: int = 0
+    """Those whose order matters and that were replayed, but not handled yet; `settled` has them, too."""
+    settled: list[OpenLetter] = field(default_factory=list)
+    """Those that are open no longer, for as long as the destination keeps them."""
     foreign: int = 0
 
 
@@ -54,7 +55,7 @@ def journal(records: Iterable[Record]) -> Journal:
         if newest[origin].offset > settled_to.get(origin, -1):
             result.letters.append(newest[origin])
         else:
-            result.settled += 1
+            result.settled.append(newest[origin])
             if newest[origin].letter.ordered and newest[origin].offset > handled_to.get(origin, -1):
                 result.awaited.append(newest[origin])
     return result

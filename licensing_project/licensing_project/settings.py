@@ -46,6 +46,7 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "axes",
     "event_stream",
+    "event_stream.dead_letters",
     "event_stream.cloudevents",
     "organization_lookup",
     "licenses",

@@ -5,9 +5,11 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from manage_scripts.stack.waiting import wait_until
 from tests.e2e.admin import PASSWORD, USER
 from tests.e2e.screen import Screen
-from tests.e2e.world import LICENSE, ORGANIZATION, Customer, World, fresh
+from tests.e2e.test_foreign_producers import Foreigner
+from tests.e2e.world import DEADLINE_S, LICENSE, ORGANIZATION, Customer, World, fresh
 
 
 @pytest.fixture
@@ -91,6 +93,54 @@ def test_licenses_in_the_admin(world: World, screen: Screen, customer: Customer)
 
     expect(page.get_by_text("was changed successfully")).to_be_visible()
     assert world.ask(customer, 0).json()["comment"] == "seen in the admin"
+
+
+def test_dead_letters_in_the_admin(world: World, screen: Screen, customer: Customer) -> None:
+    poison = fresh("no-message")
+    watch = world.watch_workers()
+    foreigner = Foreigner(world)
+    for number in range(2):
+        foreigner.send(f"{{ {poison} {number}".encode(), key=customer.id.encode(), headers=[("h", b"\xfe")])
+    foreigner.close()
+    assert wait_until(lambda: len(watch.seen("dead_letter.parked")) >= 2, within_s=DEADLINE_S)
+    page = screen.page
+    screen.log_in(f"{world.platform.licensing_urls[0]}/admin/")
+    page.get_by_role("link", name="Dead letters", exact=True).last.click()
+    page.locator("#searchbar").fill(f"{customer.id} ConversionError")
+    page.get_by_role("button", name="Search").click()
+    rows = page.locator("#result_list tbody tr")
+    expect(rows).to_have_count(2)
+    screen.keep("dead-letter-list")
+    rows.first.get_by_role("link").click()
+    expect(page.get_by_text(poison)).to_be_visible()
+    expect(page.get_by_text("Traceback (most recent call last)")).to_be_visible()
+    screen.keep("dead-letter")
+
+    page.get_by_role("button", name="Replay").click()
+
+    expect(page.get_by_role("heading", name="Replay 1 dead letter?")).to_be_visible()
+    screen.keep("dead-letter-replay")
+    again = world.watch_workers()
+    page.get_by_role("button", name="Replay").click()
+    expect(page.get_by_text("1 dead letter was replayed.")).to_be_visible()
+    screen.keep("dead-letter-replayed")
+    # It is no better than it was, and comes back.
+    assert wait_until(lambda: bool(again.seen("dead_letter.parked")), within_s=DEADLINE_S)
+    screen.open(f"{world.platform.licensing_urls[0]}/admin/event_stream_dead_letters/deadletter/?q={customer.id}")
+    expect(rows).to_have_count(2)
+    page.locator("#action-toggle").check()
+    page.locator("select[name=action]").select_option("Discard selected dead letters")
+    page.get_by_role("button", name=re.compile("^(Go|Run)$")).click()
+    screen.keep("dead-letter-discard")
+
+    page.get_by_role("button", name="Discard").click()
+
+    expect(page.get_by_text("2 dead letters were discarded.")).to_be_visible()
+    page.get_by_role("link", name="replayed or discarded").click()
+    page.locator("#searchbar").fill(customer.id)
+    page.get_by_role("button", name="Search").click()
+    expect(rows).to_have_count(2)
+    screen.keep("dead-letter-settled")
 
 
 def test_the_organizations_browsable_api(world: World, screen: Screen, customer: Customer) -> None:

@@ -18,6 +18,7 @@ INSTALLED_APPS = [
     "django.contrib.auth",
     "pgtrigger",
     "event_stream",
+    "event_stream.dead_letters",
     "event_stream.cloudevents",
     "event_stream.outbox",
     "event_stream.inbox",

@@ -11,6 +11,7 @@ from event_stream import conf
 from event_stream.binding import Binding
 from event_stream.channel import Channel
 from event_stream.dead_letters import dead_letter_channel
+from event_stream.dead_letters.facts import facts, shown_time
 from event_stream.dead_letters.journal import Journal, OpenLetter, journal
 from event_stream.dead_letters.selection import Selection, shown_key
 from event_stream.dead_letters.settling import Settling
@@ -113,10 +114,10 @@ class Command(BaseCommand):
     def _list(self, parked: Channel, found: Journal, chosen: list[OpenLetter], options: dict[str, Any]) -> None:
         for each in chosen:
             letter = each.letter
-            at = _time(letter.parked_at_ms)
+            at = shown_time(letter.parked_at_ms)
             reason = f"{letter.error.rpartition('.')[2]}: {letter.reason.splitlines()[0] if letter.reason else ''}"
             line = f"{letter.origin}  {at}  key {shown_key(letter.key)}  {reason:.100}"
-            self.stdout.write(json.dumps(_fields(each)) if options["json"] else line)
+            self.stdout.write(json.dumps(facts(each)) if options["json"] else line)
         if not options["json"]:
             foreign = f", {found.foreign} records that are none" if found.foreign else ""
             self.stdout.write(f"{len(chosen)} dead letters in {parked.binding.destination}{foreign}")
@@ -130,14 +131,15 @@ class Command(BaseCommand):
         if options["alarm_age"] is not None and oldest_ms is not None:
             age = datetime.now(UTC) - datetime.fromtimestamp(oldest_ms / 1000, UTC)
             if age > options["alarm_age"]:
+                since = shown_time(oldest_ms)
                 raise CommandError(
-                    f"The oldest dead letter has waited since {_time(oldest_ms)}, longer than {options['alarm_age']}.",
+                    f"The oldest dead letter has waited since {since}, longer than {options['alarm_age']}.",
                     returncode=ALARM,
                 )
 
     def _show(self, chosen: list[OpenLetter], *, as_json: bool) -> None:
         for each in chosen:
-            fields = _fields(each)
+            fields = facts(each)
             if as_json:
                 self.stdout.write(json.dumps(fields))
                 continue
@@ -177,29 +179,3 @@ def _binding(name: str | None) -> Binding:
     if name not in parking:
         raise CommandError(f"--binding should be one that parks dead letters; those are: {known}.")
     return parking[name]
-
-
-def _fields(each: OpenLetter) -> dict[str, Any]:
-    letter = each.letter
-    body = None if letter.value is None else letter.value.decode(errors="backslashreplace")
-    return {
-        "id": str(letter.origin),
-        "key": None if letter.key is None else shown_key(letter.key),
-        "from": f"{letter.destination}[{letter.origin.partition}] at offset {letter.origin.offset}",
-        "group": letter.group,
-        "sent_at": _time(letter.origin.timestamp_ms),
-        "parked_at": _time(letter.parked_at_ms),
-        "attempts": letter.attempts,
-        "error": letter.error,
-        "reason": letter.reason,
-        "headers": {name: value.decode(errors="backslashreplace") for name, value in letter.headers},
-        "body": "(too large to be parked)" if letter.omitted else body,
-        "traceback": letter.traceback,
-    }
-
-
-def _time(at_ms: int) -> str:
-    try:
-        return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds")
-    except (ValueError, OverflowError, OSError):
-        return f"{at_ms} ms"

@@ -1,0 +1,226 @@
+"""Dead letters in the admin: looked for, looked at, replayed, discarded, with the code of the command."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin, messages
+from django.contrib.admin import ShowFacets, helpers
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from event_stream.binding import Binding
+from event_stream.channel import Channel
+from event_stream.dead_letters import dead_letter_channel
+from event_stream.dead_letters.change_list import LetterChangeList, Letters, StateFilter
+from event_stream.dead_letters.journal import journal
+from event_stream.dead_letters.models import DeadLetter, State, letters_in, parking_bindings
+from event_stream.dead_letters.selection import Selection
+from event_stream.dead_letters.settling import Settling
+from event_stream.errors import UnavailableError
+from event_stream.registry import registry
+
+# Generic for the type checker only: Django's own class takes no parameter.
+if TYPE_CHECKING:
+    ModelAdmin = admin.ModelAdmin[DeadLetter]
+else:
+    ModelAdmin = admin.ModelAdmin
+
+_CLOSE_TIMEOUT_S = 2.0
+_PROBLEMS_SHOWN = 10
+_DONE = {"replay": "replayed", "discard": "discarded"}
+
+
+@admin.register(DeadLetter)
+class DeadLetterAdmin(ModelAdmin):
+    list_display = ["__str__", "parked", "key", "problem"]
+    list_filter = [StateFilter]
+    search_fields = ["pk_text"]
+    search_help_text = "Words of the error, the key or the id"
+    sortable_by = ()
+    show_full_result_count = False
+    show_facets = ShowFacets.NEVER
+    actions = ["replay", "discard"]
+    readonly_fields = fields = (
+        "id",
+        "state",
+        "origin",
+        "group",
+        "key",
+        "sent_at",
+        "parked_at",
+        "attempts",
+        "error",
+        "reason",
+        "headers",
+        "body",
+        "traceback",
+    )
+    change_form_template = "admin/event_stream_dead_letters/deadletter/change_form.html"
+
+    # What there is. The platform may be away: then the page says so.
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        found = Letters()
+        for binding in parking_bindings():
+            channel = dead_letter_channel(binding)
+            try:
+                found.extend(letters_in(binding, journal(channel.read())))
+            except UnavailableError as error:
+                text = f"{channel.binding.destination} can't be read: {error}. Is the broker there, and the topic?"
+                self.message_user(request, text, messages.ERROR)
+        return found
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> DeadLetter | None:
+        return next((each for each in self.get_queryset(request) if each.pk == object_id), None)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[LetterChangeList]:
+        return LetterChangeList
+
+    # What may be done.
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: DeadLetter | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: DeadLetter | None = None) -> bool:
+        return False
+
+    def has_settle_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("event_stream_dead_letters.settle_deadletter")
+
+    @admin.action(description="Replay selected dead letters", permissions=["settle"])
+    def replay(self, request: HttpRequest, letters: Letters) -> HttpResponse | None:
+        return self._confirmed(request, letters, "replay")
+
+    @admin.action(description="Discard selected dead letters", permissions=["settle"])
+    def discard(self, request: HttpRequest, letters: Letters) -> HttpResponse | None:
+        return self._confirmed(request, letters, "discard")
+
+    def _confirmed(self, request: HttpRequest, letters: Letters, verb: str) -> HttpResponse | None:
+        if "confirmed" in request.POST:
+            for binding in parking_bindings():
+                of_binding = [each for each in letters if each.binding == binding.name]
+                if of_binding:
+                    self._settle(request, binding, of_binding, verb)
+            return None
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"{verb.capitalize()} {len(letters)} dead letter{'' if len(letters) == 1 else 's'}?",
+            "opts": self.opts,
+            "letters": letters,
+            "verb": verb,
+            "checkbox_name": helpers.ACTION_CHECKBOX_NAME,
+        }
+        return TemplateResponse(request, "admin/event_stream_dead_letters/deadletter/confirm.html", context)
+
+    def _settle(self, request: HttpRequest, binding: Binding, letters: list[DeadLetter], verb: str) -> None:
+        # Channels of their own: a web process keeps no connection for what is done once in a while.
+        source, parked = Channel(binding, registry().binder(binding.binder)), dead_letter_channel(binding)
+        by_origin = {each.each.letter.origin: each for each in letters}
+        done, problems = 0, []
+        try:
+            still_open = journal(parked.read()).letters
+            chosen = Selection(ids=frozenset(map(str, by_origin))).of(still_open)
+            settling = Settling(source, parked)
+            outcomes = settling.replay(chosen, still_open) if verb == "replay" else settling.discard(chosen)
+            for outcome in outcomes:
+                letter = by_origin[outcome.each.letter.origin]
+                if outcome.problem is None:
+                    done += 1
+                    self.log_change(request, letter, f"{_DONE[verb].capitalize()}.")
+                else:
+                    problems.append(f"{letter} is left: {outcome.problem}")
+            if gone := len(letters) - len(chosen):
+                problems.append(f"{gone} had been dealt with already")
+        except UnavailableError as error:
+            problems.append(f"The platform does not answer, and the rest is left: {error}")
+        finally:
+            source.close(_CLOSE_TIMEOUT_S)
+            parked.close(_CLOSE_TIMEOUT_S)
+        if done:
+            self.message_user(
+                request, f"{done} dead letter{' was' if done == 1 else 's were'} {_DONE[verb]}.", messages.SUCCESS
+            )
+        for problem in problems[:_PROBLEMS_SHOWN]:
+            self.message_user(request, problem, messages.WARNING)
+        if len(problems) > _PROBLEMS_SHOWN:
+            self.message_user(request, f"… and {len(problems) - _PROBLEMS_SHOWN} more", messages.WARNING)
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        context = {"may_settle": self.has_settle_permission(request), "checkbox_name": helpers.ACTION_CHECKBOX_NAME}
+        return super().change_view(
+            request, object_id, form_url, {**context, "open": State.OPEN, **(extra_context or {})}
+        )
+
+    # What is shown.
+
+    @admin.display(description="key")
+    def key(self, letter: DeadLetter) -> str:
+        return letter.facts["key"] or "-"
+
+    @admin.display(description="error")
+    def problem(self, letter: DeadLetter) -> str:
+        error, reason = letter.each.letter.error.rpartition(".")[2], letter.each.letter.reason.partition("\n")[0]
+        return f"{error}: {reason:.100}"
+
+    @admin.display(description="parked at")
+    def parked(self, letter: DeadLetter) -> str:
+        return str(letter.facts["parked_at"])[:19].replace("T", " ")
+
+    @admin.display(description="error")
+    def error(self, letter: DeadLetter) -> str:
+        return letter.each.letter.error
+
+    @admin.display(description="reason")
+    def reason(self, letter: DeadLetter) -> SafeString:
+        return _block(letter.each.letter.reason)
+
+    @admin.display(description="parked at")
+    def parked_at(self, letter: DeadLetter) -> str:
+        return str(letter.facts["parked_at"])
+
+    @admin.display(description="sent at")
+    def sent_at(self, letter: DeadLetter) -> str:
+        return str(letter.facts["sent_at"])
+
+    @admin.display(description="attempts")
+    def attempts(self, letter: DeadLetter) -> int:
+        return letter.each.letter.attempts
+
+    @admin.display(description="id")
+    def id(self, letter: DeadLetter) -> str:
+        return str(letter)
+
+    @admin.display(description="state")
+    def state(self, letter: DeadLetter) -> str:
+        return letter.state
+
+    @admin.display(description="from")
+    def origin(self, letter: DeadLetter) -> str:
+        return str(letter.facts["from"])
+
+    @admin.display(description="group")
+    def group(self, letter: DeadLetter) -> str:
+        return letter.each.letter.group
+
+    @admin.display(description="headers")
+    def headers(self, letter: DeadLetter) -> SafeString:
+        return _block(json.dumps(letter.facts["headers"], indent=2, ensure_ascii=False))
+
+    @admin.display(description="body")
+    def body(self, letter: DeadLetter) -> SafeString:
+        return _block(letter.facts["body"])
+
+    @admin.display(description="traceback")
+    def traceback(self, letter: DeadLetter) -> SafeString:
+        return _block(letter.each.letter.traceback)
+
+
+def _block(text: str | None) -> SafeString:
+    return format_html('<pre style="margin: 0; white-space: pre-wrap; overflow-wrap: anywhere">{}</pre>', text or "-")
