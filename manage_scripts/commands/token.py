@@ -7,7 +7,6 @@ standard output, so that it can stand in a command line:
 """
 
 import argparse
-import getpass
 import re
 import sys
 from pathlib import Path
@@ -41,7 +40,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--role", action="append", default=[], choices=("USER", "ADMIN"), help="may be given twice (default: none)"
     )
-    parser.add_argument("--subject", default=getpass.getuser(), metavar="NAME", help="who calls (default: your login)")
+    parser.add_argument("--subject", default="developer", metavar="NAME", help="who calls (default: developer)")
     parser.add_argument(
         "--lifetime", type=_seconds, default=3600, metavar="TIME", help="such as 90s, 30m, 8h, 7d (default: 1h)"
     )
