@@ -1,4 +1,4 @@
-"""What a log line must not tell: credentials, and how to reach the people that an organization names."""
+"""What a log line must not tell: credentials, and how to reach the people whose data it is about."""
 
 import re
 from collections.abc import Callable
