@@ -1,6 +1,7 @@
 """Create the topics of deploy/kafka/topics.yaml where they are missing: ./manage_scripts/create_topics
 
-KAFKA_SECURITY_PROTOCOL, KAFKA_SASL_* and KAFKA_SSL_* say how to log in, as they do for the services.
+KAFKA_SECURITY_PROTOCOL, KAFKA_SASL_* and KAFKA_SSL_* say how to log in, as they do for the services. With
+EVENT_BINDER=redis they are created in the Redis that EVENT_REDIS_URL names.
 """
 
 import argparse
@@ -11,6 +12,7 @@ from pathlib import Path
 from django.core.exceptions import ImproperlyConfigured
 
 from event_stream.web.kafka_security import kafka_security
+from manage_scripts.stack.brokers.redis import RedisBroker
 from manage_scripts.stack.errors import StackError
 from manage_scripts.stack.topics import DEFINITIONS, create_topics, read_topics
 
@@ -24,11 +26,18 @@ def main() -> int:
     )
     parser.add_argument("--file", type=Path, default=DEFINITIONS, help="the topics (default: deploy/kafka/topics.yaml)")
     options = parser.parse_args()
-    if not options.bootstrap_servers:
+    on_redis, url = os.environ.get("EVENT_BINDER") == "redis", os.environ.get("EVENT_REDIS_URL")
+    if on_redis and not url:
+        parser.error("say where the events' Redis is with EVENT_REDIS_URL")
+    if not on_redis and not options.bootstrap_servers:
         parser.error("say where Kafka is with --bootstrap-servers or KAFKA_BOOTSTRAP_SERVERS")
     try:
-        for line in create_topics(options.bootstrap_servers, read_topics(options.file), kafka_security()):
-            print(line)
+        topics = read_topics(options.file)
+        if on_redis:
+            lines = RedisBroker(url or "").create_topics(topics)
+        else:
+            lines = create_topics(options.bootstrap_servers, topics, kafka_security())
+        print("\n".join(lines))
     except (StackError, ImproperlyConfigured) as error:
         print(error, file=sys.stderr)
         return 1
