@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.timezone import localtime
@@ -58,6 +58,18 @@ class OutboxEntryAdmin(ModelAdmin):
     search_help_text = "A correlation id or a key, whole"
     show_full_result_count = False
     ordering = ["-id"]
+    actions = ["send_again"]
+
+    @admin.action(description="Send selected parked entries again", permissions=["send"])
+    def send_again(self, request: HttpRequest, queryset: QuerySet[OutboxEntry]) -> None:
+        """For when the cause is mended; the relay looks at the table once a second."""
+        parked = OutboxEntry.objects.filter(STATES["parked"], pk__in=queryset.order_by().values("pk"))
+        count = parked.update(parked_at=None, error="", partition=None, offset=None)
+        text = f"{count} parked {'entry is' if count == 1 else 'entries are'} to be sent again; others are left alone."
+        self.message_user(request, text, messages.SUCCESS if count else messages.WARNING)
+
+    def has_send_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("event_stream_outbox.change_outboxentry")
 
     @admin.display(description="written at", ordering="written_at")
     def written(self, entry: OutboxEntry) -> str:

@@ -52,7 +52,7 @@ def _backlog() -> Iterator[Finding]:
     else:
         yield ok("outbox", text)
     if now.parked:
-        remedy = "read their errors in the admin (Outbox entries, state parked), mend the cause, send them again"
+        remedy = "manage.py outbox_status says why; mend the cause, and send them again in the admin (Outbox entries)"
         yield warning("parked messages", f"{now.parked} can't be sent", remedy)
     else:
         yield ok("parked messages", "none")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Count, Max, Min, Q
+from django.db.models import Count, Max, Min, Q, QuerySet
 
 from event_stream.outbox.models import UNSENT, OutboxEntry
 
@@ -23,6 +23,11 @@ def status() -> Status:
         unsent=Count("id", filter=UNSENT), oldest=Min("written_at", filter=UNSENT), parked=Count("id", filter=parked)
     )
     return Status(counts["unsent"], counts["oldest"], counts["parked"])
+
+
+def parked_entries(limit: int) -> QuerySet[OutboxEntry]:
+    """The latest of those that can't be sent."""
+    return OutboxEntry.objects.filter(parked_at__isnull=False, published_at__isnull=True).order_by("-id")[:limit]
 
 
 def last_version(binding: str, key: str) -> int | None:

@@ -4,7 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission
+from django.core.management import call_command
 from django.test import Client
+from django.utils import timezone
 
 from event_stream.outbox.models import OutboxEntry
 from organizations.models import Organization
@@ -152,3 +155,39 @@ def test_actions_want_the_permission(django_user_model: Any, several: list[Organ
     clerk.force_login(django_user_model.objects.create_user("clerk", is_staff=True))
     assert act(clerk, "publish_again", several).status_code == 403
     assert told() == []
+
+
+OUTBOX = "/admin/event_stream_outbox/outboxentry/"
+
+
+@pytest.fixture
+def parked(organization: Organization) -> OutboxEntry:
+    """One that could not be sent, beside one that waits."""
+    organization.save()
+    organization.save()
+    entry = OutboxEntry.objects.earliest("id")
+    OutboxEntry.objects.filter(pk=entry.pk).update(parked_at=timezone.now(), error="too large", partition=1, offset=2)
+    return entry
+
+
+@pytest.mark.parametrize("may", [True, False])
+def test_a_parked_entry_is_sent_again_by_who_may(parked: OutboxEntry, django_user_model: Any, may: bool) -> None:
+    staff = django_user_model.objects.create_user("staff", is_staff=True)
+    permissions = ["view_outboxentry", *(["change_outboxentry"] if may else [])]
+    staff.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+    browser = Client()
+    browser.force_login(staff)
+    everything = [str(entry.pk) for entry in OutboxEntry.objects.all()]
+    answer = browser.post(OUTBOX, {"action": "send_again", "_selected_action": everything}, follow=True)
+    assert ("1 parked entry is to be sent again" in answer.content.decode()) is may
+    parked.refresh_from_db()
+    assert (parked.parked_at is None, parked.error == "", parked.offset is None) == (may, may, may)
+
+
+def test_why_an_entry_is_parked_is_said(parked: OutboxEntry, capsys: pytest.CaptureFixture[str]) -> None:
+    call_command("outbox_status")
+    text = capsys.readouterr().out
+    assert "1 unsent" in text
+    assert f"parked: outboundOrgChanges {parked.key} version {parked.version}, " in text
+    assert ": too large\n" in text
+    assert "send them again" in text
