@@ -15,6 +15,7 @@ from event_stream.errors import ConfigurationError
 TYPES = {
     "kafka": "event_stream.binders.kafka.KafkaBinder",
     "memory": "event_stream.binders.memory.MemoryBinder",
+    "rabbitmq": "event_stream.binders.rabbitmq.RabbitBinder",
     "redis": "event_stream.binders.redis.RedisBinder",
 }
 CLOSE_TIMEOUT_S = 2.0

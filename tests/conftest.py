@@ -5,12 +5,13 @@ by itself, pytest collects the folders that need no Django project.
 """
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
 from manage_scripts.stack.errors import JarsUnavailableError
+from manage_scripts.stack.rabbitmq import RabbitMQ, RabbitMQMissing
 from manage_scripts.stack.servers import Servers
 from manage_scripts.testing.sessions import OTHER, SESSION_VARIABLE, session_of
 
@@ -49,6 +50,7 @@ def servers() -> Servers:
             redis_url=os.environ["REDIS_URL"],
             kafka_bootstrap_servers=os.environ.get("KAFKA_BOOTSTRAP_SERVERS", ""),
             event_redis_url=os.environ.get("EVENT_REDIS_URL", ""),
+            rabbitmq_url=os.environ.get("RABBITMQ_URL", ""),
             binder=os.environ["EVENT_BINDER"],
         )
     except KeyError as missing:
@@ -75,3 +77,17 @@ def kafka_bootstrap_servers(servers: Servers) -> str:
 def event_redis_url(servers: Servers) -> str:
     """Of the Redis that carries events."""
     return servers.event_redis_url or pytest.skip("there is no Redis for events in this run")
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Of RABBITMQ_URL, or of a node of our own, which takes seconds to start: for the sessions that ask for it."""
+    if own := os.environ.get("RABBITMQ_URL"):
+        yield own
+        return
+    try:
+        node = RabbitMQ(tmp_path_factory.mktemp("rabbitmq") / "node")
+    except RabbitMQMissing as missing:
+        pytest.skip(str(missing))
+    with node:
+        yield node.url

@@ -1,6 +1,7 @@
 """A cache in Redis that a log of changes keeps in step, with a bound on staleness that it can prove.
 
-`FencedCache` is the protocol on a server, `CacheApplier` the worker's handler, `ReadThrough` the read path. CACHES is
+`FencedCache` is the protocol on a server, `CacheApplier` the worker's handler (`CacheEvictor` where the platform can't
+seek), `ReadThrough` the read path. CACHES is
 where the connection is configured. What is worth setting there, because redis-py's own defaults let a server that
 hangs hold every lookup up for seconds:
 
@@ -14,6 +15,7 @@ from event_stream.cache.answers import Eviction, FillOutcome, Lease, Reading, St
 from event_stream.cache.applier import CacheApplier
 from event_stream.cache.change import Change, Heartbeat
 from event_stream.cache.demand import Demand
+from event_stream.cache.evictor import CacheEvictor
 from event_stream.cache.lookup import Found, ReadThrough, Source, VersionNotReached
 from event_stream.cache.origin import Budget, Fetch, Fetched, FetchFailed
 from event_stream.cache.protocol import FencedCache
@@ -22,6 +24,7 @@ from event_stream.cache.settings import CacheSettings
 __all__ = [
     "Budget",
     "CacheApplier",
+    "CacheEvictor",
     "CacheSettings",
     "Change",
     "Demand",

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from event_stream.binder import LogBounds
 from event_stream.cache.answers import Eviction, OutOfStep
 from event_stream.cache.change import Change, Heartbeat
-from event_stream.cache.digest import Digest
+from event_stream.cache.digest import Digest, log_applied
 from event_stream.cache.keys import id_in
 from event_stream.cache.protocol import FencedCache
 from event_stream.errors import ConfigurationError, ConversionError, TooManyDeadLettersError
@@ -100,7 +100,7 @@ class CacheApplier:
         if outcome.new_epoch:
             _log_new_epoch(partition, predecessor + 1, "no watermark")
         if evictions:
-            self._log_applied(partition, records, digest)
+            log_applied(partition, records, digest, self._cache.clock.now_ms())
         return Handled(routine=not evictions and not unreadable)
 
     def _give_up(self, unreadable: Sequence[tuple[Record, ConversionError]], changes: Sequence[int]) -> None:
@@ -135,20 +135,6 @@ class CacheApplier:
                 if isinstance(told, Change):
                     changes.append(record.offset)
         return digest, unreadable, changes
-
-    def _log_applied(self, partition: int, records: Sequence[Record], digest: Digest) -> None:
-        occurred_at_ms = digest.occurred_at_ms
-        logger.info(
-            "eviction.applied",
-            extra={
-                "partition": partition,
-                "first_offset": records[0].offset,
-                "last_offset": records[-1].offset,
-                "ids": list(dict.fromkeys(each.id for each in digest.evictions())),
-                "correlation_ids": list(digest.correlation_ids),
-                "lag_ms": None if occurred_at_ms is None else self._cache.clock.now_ms() - occurred_at_ms,
-            },
-        )
 
 
 def _log_new_epoch(partition: int, position: int, reason: str) -> None:

@@ -1,9 +1,14 @@
 """A batch, put together: many changes of one id need one eviction."""
 
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from event_stream.cache.answers import Eviction
 from event_stream.cache.change import Change, Heartbeat
+from event_stream.message import Record
+
+logger = logging.getLogger("event_stream.cache")
 
 
 @dataclass(slots=True)
@@ -40,3 +45,19 @@ class Digest:
             self.correlation_ids[change.correlation_id] = None
         if change.occurred_at_ms is not None:
             self.occurred_at_ms = max(change.occurred_at_ms, self.occurred_at_ms or 0)
+
+
+def log_applied(partition: int, records: Sequence[Record], digest: Digest, now_ms: int) -> None:
+    """What these records have evicted, with what it was done for and how long it took."""
+    occurred_at_ms = digest.occurred_at_ms
+    logger.info(
+        "eviction.applied",
+        extra={
+            "partition": partition,
+            "first_offset": records[0].offset,
+            "last_offset": records[-1].offset,
+            "ids": list(dict.fromkeys(each.id for each in digest.evictions())),
+            "correlation_ids": list(digest.correlation_ids),
+            "lag_ms": None if occurred_at_ms is None else now_ms - occurred_at_ms,
+        },
+    )

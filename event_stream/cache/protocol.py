@@ -114,6 +114,13 @@ class FencedCache:
         except RedisError as error:
             raise unavailable(error) from error
 
+    def forget_watermark(self, partition: int) -> None:
+        """Nothing in the partition is vouched for from here on: no log is read that could."""
+        try:
+            self.scripts.redis.delete(self.keys.watermark(partition))
+        except RedisError as error:
+            raise unavailable(error) from error
+
     def begin_epoch(self, partition: int, offset: int, *, instead_of: Watermark | None) -> bool:
         """Go on after `offset` without knowing what came before. False where the watermark is another one by now."""
         expected = b"%b|%d" % (instead_of.epoch, instead_of.offset) if instead_of else b""

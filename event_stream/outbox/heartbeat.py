@@ -47,7 +47,9 @@ class Heartbeats:
         self._interval_s = interval_s
         self._due_s = self._begun_s = time.monotonic()
         self._under_way: list[Future[Receipt]] = []
-        self._makers = functions("heartbeat")
+        # They vouch for what a reader has replayed: who can't go back has no use for them.
+        makers = functions("heartbeat")
+        self._makers = {name: make for name, make in makers.items() if source(name).channel.capabilities.seekable}
 
     def wait_s(self) -> float:
         """How long until the next is due."""

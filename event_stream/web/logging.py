@@ -57,6 +57,7 @@ def logging_config(level: str, fmt: str, service: str = "") -> dict[str, Any]:
             "httpx": {"level": "WARNING"},
             # Several a second while a broker is away; the event layer says it once. At DEBUG a person wants to see.
             "kafka": {"level": "DEBUG" if level == "DEBUG" else "CRITICAL"},
+            "pika": {"level": "DEBUG" if level == "DEBUG" else "CRITICAL"},
         },
     }
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from event_stream.web.environment import addresses, choice, redis_url
+from event_stream.web.environment import addresses, choice, redis_url, text
 from event_stream.web.kafka_security import kafka_security
 
 Properties = Mapping[str, Any]
@@ -19,14 +19,19 @@ def _redis() -> Properties:
     return {"url": redis_url("EVENT_REDIS_URL", "the URL of the events' own Redis, such as redis://events:6379/0")}
 
 
-_BINDERS: Mapping[str, Callable[[], Properties]] = {"kafka": _kafka, "redis": _redis}
+def _rabbitmq() -> Properties:
+    # Several nodes: URLs with commas between them.
+    return {"url": text("RABBITMQ_URL", "the URL of RabbitMQ, such as amqps://user:password@host:5671/vhost")}
+
+
+_BINDERS: Mapping[str, Callable[[], Properties]] = {"kafka": _kafka, "rabbitmq": _rabbitmq, "redis": _redis}
 """By the type of a binder: what reads its properties."""
 
 
-def binders() -> dict[str, Properties]:
-    """EVENT_STREAM["binders"]: the one that EVENT_BINDER names. Raises ImproperlyConfigured."""
+def binders(**more_by_type: Properties) -> dict[str, Properties]:
+    """EVENT_STREAM["binders"]: the one that EVENT_BINDER names, with more properties. Raises ImproperlyConfigured."""
     chosen = _chosen()
-    return {chosen: {"type": chosen, **_BINDERS[chosen]()}}
+    return {chosen: {"type": chosen, **_BINDERS[chosen](), **more_by_type.get(chosen, {})}}
 
 
 def properties(**by_type: Properties) -> Properties:

@@ -127,7 +127,7 @@ ORG_CHANGE_TOPIC = text("ORG_CHANGE_TOPIC", "the name of the topic", default="or
 LICENSING_GROUP = text("LICENSING_GROUP", "the name of the consumer group", default="licensingGroup")
 DEAD_LETTER_LIMIT = count("DEAD_LETTER_LIMIT", 100, "messages in a row that may be parked before the worker stops")
 EVENT_STREAM = {
-    "binders": messaging.binders(),
+    "binders": messaging.binders(rabbitmq={"partitions": ORG_CHANGE_PARTITIONS}),
     "bindings": {
         "inboundOrgChanges": {
             "destination": ORG_CHANGE_TOPIC,
@@ -144,6 +144,7 @@ EVENT_STREAM = {
                         "delivery_timeout_ms": 1_500,
                         "max_request_size": 2_097_152,
                     },
+                    rabbitmq={"max_block_ms": 500, "delivery_timeout_ms": 1_500},
                     redis={"max_block_ms": 500, "connect_timeout_ms": 500, "request_timeout_ms": 1_000},
                 )
             },
@@ -153,7 +154,11 @@ EVENT_STREAM = {
             "destination": ORG_CHANGE_TOPIC,
             "group": f"{LICENSING_GROUP}.audit",
             "content_type": "application/json",
-            "consumer": {"batch_size": 500},
+            "consumer": {
+                "batch_size": 500,
+                # Its queues would fill for ever once nobody reads them.
+                "properties": messaging.properties(rabbitmq={"expires_ms": 60_000}),
+            },
         },
     },
 }

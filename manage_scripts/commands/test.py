@@ -88,7 +88,9 @@ def _binders(chosen: str | None, sessions: Iterable[Session]) -> tuple[list[str]
         fallback.fetch(chosen, _progress)
         return [chosen], []
     found, notices = [], []
-    for binder in BINDERS if any(session.brokers is not Brokers.ONE for session in sessions) else [USUAL]:
+    # RabbitMQ is not everywhere, and takes seconds to start: the tests that need it start it.
+    several = [binder for binder in BINDERS if binder != "rabbitmq"]
+    for binder in several if any(session.brokers is not Brokers.ONE for session in sessions) else [USUAL]:
         try:
             fallback.fetch(binder, _progress)
         except StackError as error:

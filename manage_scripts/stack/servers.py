@@ -13,18 +13,20 @@ from event_stream.web.kafka_security import kafka_security
 from manage_scripts.stack import databases, ports, valkey
 from manage_scripts.stack.brokers import Broker
 from manage_scripts.stack.brokers.kafka import KafkaBroker
+from manage_scripts.stack.brokers.rabbitmq import RabbitBroker
 from manage_scripts.stack.brokers.redis import RedisBroker
 from manage_scripts.stack.errors import StackError, UnreachableError
 from manage_scripts.stack.jars import Progress
 from manage_scripts.stack.kafka import Kafka
 from manage_scripts.stack.postgres import Postgres
 from manage_scripts.stack.process import SupervisedProcess
+from manage_scripts.stack.rabbitmq import RabbitMQ
 from manage_scripts.stack.together import Announce, start_together, stop_together
 from manage_scripts.stack.valkey import Valkey, event_valkey
 
 PortChooser = Callable[[str], int]
 
-BINDERS = {"kafka": "Kafka", "redis": "Redis Streams"}
+BINDERS = {"kafka": "Kafka", "redis": "Redis Streams", "rabbitmq": "RabbitMQ"}
 """What may carry the messages: as EVENT_BINDER says it, and as people do."""
 USUAL = "kafka"
 
@@ -42,6 +44,7 @@ class Servers:
     redis_url: str
     kafka_bootstrap_servers: str = ""
     event_redis_url: str = ""
+    rabbitmq_url: str = ""
     binder: str = USUAL
     processes: tuple[SupervisedProcess, ...] = ()
     kafka_security: Mapping[str, Any] = field(default_factory=dict)
@@ -70,6 +73,7 @@ class Servers:
         return {
             "kafka": KafkaBroker(self.kafka_bootstrap_servers, self.kafka_security),
             "redis": RedisBroker(self.event_redis_url),
+            "rabbitmq": RabbitBroker(self.rabbitmq_url),
         }
 
     def database_url(self, name: str) -> str:
@@ -101,6 +105,7 @@ def start_servers(
     own_database, own_redis = (os.environ.get(name) for name in ("DATABASE_URL", "REDIS_URL"))
     own_kafka = os.environ.get("KAFKA_BOOTSTRAP_SERVERS") if "kafka" in binders else None
     own_events = os.environ.get("EVENT_REDIS_URL") if "redis" in binders else None
+    own_rabbitmq = os.environ.get("RABBITMQ_URL") if "rabbitmq" in binders else None
     postgres = None if own_database else Postgres(folder / "postgres", port=choose_port("postgres"), durable=durable)
     redis = None if own_redis else Valkey(folder / "valkey", port=choose_port("valkey"), durable=durable)
     kafka = None
@@ -113,15 +118,19 @@ def start_servers(
     if "redis" in binders and not own_events:
         # Not the cache's: that one may be flushed, and this one may make its clients wait for the disk.
         events = event_valkey(folder / "valkey-events", port=choose_port("valkey-events"), durable=durable)
+    rabbitmq = None
+    if "rabbitmq" in binders and not own_rabbitmq:
+        rabbitmq = RabbitMQ(folder / "rabbitmq", port=choose_port("rabbitmq"))
     security = _own_security() if own_kafka else {}
     _check_own(own_database, own_redis, own_kafka, own_events)
-    processes = tuple(process for process in (postgres, redis, kafka, events) if process is not None)
+    processes = tuple(process for process in (postgres, redis, kafka, events, rabbitmq) if process is not None)
     start_together(processes, announce)
     return Servers(
         database_server_url=own_database or (postgres.url() if postgres else ""),
         redis_url=own_redis or (redis.url() if redis else ""),
         kafka_bootstrap_servers=own_kafka or (kafka.bootstrap_servers if kafka else ""),
         event_redis_url=own_events or (events.url() if events else ""),
+        rabbitmq_url=own_rabbitmq or (rabbitmq.url if rabbitmq else ""),
         binder=binders[0],
         processes=processes,
         kafka_security=security,

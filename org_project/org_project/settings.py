@@ -83,7 +83,8 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 _ACTIONS = outbound.ACTIONS[choice("ORG_CHANGE_ACTIONS", "standard", tuple(outbound.ACTIONS))]
 _FORMAT = outbound.FORMATS[choice("ORG_CHANGE_FORMAT", "json", tuple(outbound.FORMATS))]
 EVENT_STREAM = {
-    "binders": messaging.binders(),
+    # Kafka and Redis know how many partitions the topic has; RabbitMQ has to be told, as licensing is.
+    "binders": messaging.binders(rabbitmq={"partitions": count("ORG_CHANGE_PARTITIONS", 6, "partitions of the topic")}),
     "bindings": {
         "outboundOrgChanges": {
             "destination": text("ORG_CHANGE_TOPIC", "the name of the topic", default="orgChangeTopic"),

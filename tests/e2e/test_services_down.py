@@ -13,6 +13,7 @@ from manage_scripts.stack.issuer import make_issuer
 from manage_scripts.stack.kafka import Kafka
 from manage_scripts.stack.platform import Platform
 from manage_scripts.stack.process import SupervisedProcess
+from manage_scripts.stack.rabbitmq import RabbitMQ
 from manage_scripts.stack.servers import Servers
 from manage_scripts.stack.together import start_together, stop_together
 from manage_scripts.stack.valkey import Valkey, event_valkey
@@ -90,6 +91,9 @@ def broker_of_its_own(binder: str, folder: Path) -> tuple[SupervisedProcess, dic
     if binder == "redis":
         events = event_valkey(folder / "events")
         return events, {"event_redis_url": events.url()}
+    if binder == "rabbitmq":
+        node = RabbitMQ(folder / "rabbitmq")
+        return node, {"rabbitmq_url": node.url}
     # One that was killed is believed to be alive for the length of its session, and let in again after it.
     session = {"broker.session.timeout.ms": "2000", "broker.heartbeat.interval.ms": "500"}
     kafka = Kafka(folder / "kafka", settings=session)

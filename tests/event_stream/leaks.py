@@ -1,4 +1,4 @@
-"""kafka-python leaves the socket of a connection that failed to the garbage collector, which warns of it."""
+"""kafka-python and pika leave the socket of a connection that failed to the garbage collector, which warns of it."""
 
 import gc
 import logging
@@ -18,15 +18,17 @@ lets_sockets_leak = pytest.mark.filterwarnings("ignore:unclosed <socket:Resource
 @contextmanager
 def failed_connections() -> Iterator[None]:
     """Around a test whose broker is away: waits for the attempts to end, and collects what they left."""
-    logger = logging.getLogger("kafka")
-    level = logger.level
+    loggers = [logging.getLogger(name) for name in ("kafka", "pika")]
+    levels = [logger.level for logger in loggers]
     # A record that pytest has captured holds the error, and with it the socket.
-    logger.setLevel(logging.CRITICAL + 1)
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
     try:
         yield
         wait_until(lambda: not any(it.name == "kafka-connect" for it in threading.enumerate()), "attempts ended")
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         # What one round finalizes may be what kept more from being found.

@@ -1,4 +1,4 @@
-"""The same behaviour in memory, on a real Kafka and on a real Redis."""
+"""The same behaviour in memory and on real brokers."""
 
 import uuid
 from collections.abc import Iterator
@@ -10,6 +10,7 @@ import pytest
 
 from event_stream.binders.kafka import KafkaBinder
 from event_stream.binders.memory import MemoryBinder
+from event_stream.binders.rabbitmq import RabbitBinder
 from event_stream.binding import Binding, ConsumerSettings
 from event_stream.testing.conformance import PARTITIONS, BinderConformance, Harness, OnABench
 from event_stream.testing.conformance_faults import OutageConformance
@@ -83,5 +84,34 @@ class TestRedisStreams(BinderConformance):
                 lambda: redis_streams.new_binding(REDIS_SETTINGS),
                 remake=partial(redis_streams.making, event_redis_url, PARTITIONS),
                 away=partial(redis_streams.making, f"redis://127.0.0.1:{free_port()}/0", PARTITIONS),
+                cut=cut,
+            )
+
+
+def rabbit_at(url: str, port: int | None = None) -> RabbitBinder:
+    """There, or at another port."""
+    there = urlsplit(url)
+    if port is not None:
+        there = there._replace(netloc=there.netloc.replace(f":{there.port}", f":{port}"))
+    return RabbitBinder("rabbitmq", {"url": urlunsplit(there), "partitions": PARTITIONS})
+
+
+class TestRabbitMQ(BinderConformance):
+    @pytest.fixture
+    def harness(self, rabbitmq_url: str) -> Iterator[Harness]:
+        url = urlsplit(rabbitmq_url)
+        with failed_connections(), Link(f"{url.hostname}:{url.port}") as link:
+
+            @contextmanager
+            def cut() -> Iterator[None]:
+                link.cut()
+                yield
+                link.open()
+
+            yield Harness(
+                rabbit_at(rabbitmq_url, link.port),
+                lambda: Binding("test", f"d-{uuid.uuid4()}", "rabbitmq", group="readers"),
+                remake=partial(rabbit_at, rabbitmq_url),
+                away=partial(rabbit_at, rabbitmq_url, free_port()),
                 cut=cut,
             )

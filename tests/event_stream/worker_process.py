@@ -73,9 +73,10 @@ def main(topic: str, entry: str | None = None) -> None:
     if entry is not None:
         properties = json.loads(entry)
     binder = make_binder(BinderSettings("in", properties.pop("type"), properties))
-    # No shorter one for Kafka, whose broker allows none.
-    session_ms = 6000 if entry is None else 3000
-    consumer = ConsumerSettings(batch_size=1, properties={"session_timeout_ms": session_ms})
+    # No shorter one for Kafka, whose broker allows none; RabbitMQ knows a dead member by its connection.
+    binder_type = "kafka" if entry is None else json.loads(entry)["type"]
+    own = {"kafka": {"session_timeout_ms": 6000}, "redis": {"session_timeout_ms": 3000}}.get(binder_type, {})
+    consumer = ConsumerSettings(batch_size=1, properties=own)
     binding = Binding("in", topic, "in", group=f"group-of-{topic}", consumer=consumer)
     Worker("in", Printer(), channel=Channel(binding, binder)).run(stop.is_set)
 

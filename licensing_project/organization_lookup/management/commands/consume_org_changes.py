@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from event_stream.binding import Binding
-from event_stream.cache import CacheApplier
+from event_stream.cache import CacheApplier, CacheEvictor
 from event_stream.channel import Channel
 from event_stream.dead_letters import dead_letter_channel, rejections_for
 from event_stream.errors import ConfigurationError, TooManyDeadLettersError, UnavailableError
@@ -29,7 +29,8 @@ _CLOSE_TIMEOUT_S = 1.0
 class Command(BaseCommand):
     help = (
         "Applies organization changes to the cache until SIGTERM or SIGINT. Any number may run: they share the topic. "
-        "Exit code 0 when told to stop, or done; 1 after an error that trying again can't mend."
+        "Where the platform can't seek (RabbitMQ) it evicts only: a cached organization is then asked for anew after "
+        "ORGANIZATION_BOUND_S. Exit code 0 when told to stop, or done; 1 after an error that trying again can't mend."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -62,13 +63,27 @@ class Command(BaseCommand):
             # It was connected for this question only: a worker sends nothing.
             channel.close(_CLOSE_TIMEOUT_S)
         _look_for_dead_letter_destination(channel.binding)
-        applier = CacheApplier(
-            lookup.current().cache, OrganizationChanges(channel.binding), rejections=rejections_for(channel.binding)
-        )
         try:
-            Worker(BINDING, applier).run(stop.is_set, options["until"] or Until.STOPPED)
+            Worker(BINDING, _handler(channel)).run(stop.is_set, options["until"] or Until.STOPPED)
         except (ConfigurationError, TooManyDeadLettersError) as error:
             raise CommandError(str(error)) from error
+
+
+def _handler(channel: Channel) -> CacheApplier | CacheEvictor:
+    """What the platform allows for. Where it can't seek, nothing vouches for an entry beyond its own age."""
+    cache, decode = lookup.current().cache, OrganizationChanges(channel.binding)
+    if channel.capabilities.seekable:
+        return CacheApplier(cache, decode, rejections=rejections_for(channel.binding))
+    logger.warning(
+        "cache.bound_is_ttl",
+        extra={
+            "binder": channel.binding.binder,
+            "bound_s": cache.settings.bound_s,
+            "meaning": "it can't seek: an organization is asked for anew when it has been cached for bound_s, which is "
+            "also how stale it can be",
+        },
+    )
+    return CacheEvictor(cache, decode, rejections=rejections_for(channel.binding))
 
 
 def _partitions_agree(channel: Channel, stop: threading.Event) -> bool:

@@ -1,0 +1,86 @@
+"""What lies on the broker, and what it is called.
+
+<destination>                        a direct exchange; the routing key is the number of the partition
+<destination>.<group>.<partition>    a quorum queue for each group and partition, of which one consumer is active
+<destination>.<group>.<partition>.owner    an exclusive queue: held by the member that has the partition
+<destination>.<group>.members        a fanout exchange over which the members of a group tell each other that they live
+<destination>                        of a journal: a stream, to which the default exchange leads
+
+Both sides declare what they need when they connect; whoever comes first makes it.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pika.exceptions import ChannelClosedByBroker
+
+from event_stream.binders.rabbitmq.channel import Channel
+from event_stream.binding import Binding
+from event_stream.dead_letters import dead_letter_binding
+from event_stream.errors import ConfigurationError, UnavailableError
+
+_PRECONDITION_FAILED = 406
+NO_LIMIT = 2**31 - 1
+
+
+def queue_name(binding: Binding, partition: int) -> str:
+    return f"{binding.destination}.{binding.group}.{partition}"
+
+
+def owner_name(binding: Binding, partition: int) -> str:
+    return f"{queue_name(binding, partition)}.owner"
+
+
+def members_name(binding: Binding) -> str:
+    return f"{binding.destination}.{binding.group}.members"
+
+
+async def declare_destination(channel: Channel, binding: Binding, retention: str) -> None:
+    """What a producer needs. Raises ConfigurationError where something else has its name."""
+    if binding.journal:
+        # A stream forgets by the segment: small ones, or it would keep half a gigabyte for good.
+        segment = {"x-stream-max-segment-size-bytes": 16_000_000}
+        arguments = {"x-queue-type": "stream", "x-max-age": retention, **segment}
+        await _declare(channel, "queue", queue=binding.destination, durable=True, arguments=arguments)
+    else:
+        await _declare(channel, "exchange", exchange=binding.destination, exchange_type="direct", durable=True)
+
+
+async def declare_group(channel: Channel, binding: Binding, own: Mapping[str, Any]) -> None:
+    """What a consumer needs: `own` are its properties. Raises ConfigurationError likewise."""
+    await declare_destination(channel, binding, own["journal_retention"])
+    arguments: dict[str, Any] = {"x-queue-type": "quorum", "x-single-active-consumer": True}
+    if own["expires_ms"] is not None:
+        arguments["x-expires"] = own["expires_ms"]
+    if binding.consumer.dead_letters:
+        journal = dead_letter_binding(binding)
+        await declare_destination(channel, journal, own["journal_retention"])
+        arguments |= {
+            "x-delivery-limit": own["delivery_limit"],
+            "x-dead-letter-exchange": "",
+            "x-dead-letter-routing-key": journal.destination,
+            # Out of the queue only once the journal has it; that asks for the overflow.
+            "x-dead-letter-strategy": "at-least-once",
+            "x-overflow": "reject-publish",
+        }
+    else:
+        # Without a limit, a newer broker has one of its own, and drops what passes it.
+        arguments["x-delivery-limit"] = NO_LIMIT
+    for partition in range(own["partitions"]):
+        queue = queue_name(binding, partition)
+        await _declare(channel, "queue", queue=queue, durable=True, arguments=arguments)
+        await channel.ask("queue_bind", queue=queue, exchange=binding.destination, routing_key=str(partition))
+    await _declare(channel, "exchange", exchange=members_name(binding), exchange_type="fanout", durable=True)
+
+
+async def _declare(channel: Channel, kind: str, **arguments: Any) -> None:
+    try:
+        await channel.ask(f"{kind}_declare", **arguments)
+    except ChannelClosedByBroker as refused:
+        if refused.reply_code == _PRECONDITION_FAILED:
+            name = arguments[kind]
+            raise ConfigurationError(
+                f"RabbitMQ has a {kind} {name!r} that was declared in another way: {refused.reply_text}. Let every "
+                "process have the same settings, or delete it once it is empty"
+            ) from refused
+        raise UnavailableError(f"RabbitMQ refuses to declare {arguments[kind]!r}: {refused.reply_text}") from refused
