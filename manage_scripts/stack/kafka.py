@@ -33,8 +33,9 @@ class Kafka(SupervisedProcess):
     """A broker and controller in one process, its data in `data_dir`, which is formatted at the first start.
 
     `voters` (node id → controller port, for every node) makes it a member of a cluster; three nodes replicate their
-    internal topics and want two replicas in sync. `settings` are any of server.properties'. Topics are not made by
-    being mentioned: `create_topics` makes them. `record_warm_start`: see `WarmStart`; its first stop takes longer.
+    internal topics and want two replicas in sync. `settings` are any of server.properties', where `${env:NAME}` stands
+    for what `environment` has; `scram_users` (name → password) exist from the first start. Topics are not made by being
+    mentioned: `create_topics` makes them. `record_warm_start`: see `WarmStart`; its first stop takes longer.
     """
 
     def __init__(
@@ -45,6 +46,8 @@ class Kafka(SupervisedProcess):
         node_id: int = 1,
         voters: Mapping[int, int] | None = None,
         settings: Mapping[str, str] | None = None,
+        environment: Mapping[str, str] | None = None,
+        scram_users: Mapping[str, str] | None = None,
         progress: Progress | None = None,
         record_warm_start: bool = False,
         name: str = "Kafka",
@@ -54,6 +57,7 @@ class Kafka(SupervisedProcess):
         self._voters = dict(voters) if voters else {node_id: free_port()}
         self._node_id = node_id
         self._settings = dict(settings or {})
+        self._scram_users = dict(scram_users or {})
         self._progress = progress
         self._warm_start = WarmStart(_JAVA_OPTIONS, may_record=record_warm_start)
         self._properties = data_dir.with_name(f"{data_dir.name}.properties")
@@ -62,7 +66,7 @@ class Kafka(SupervisedProcess):
             [],
             log=data_dir.with_name(f"{data_dir.name}.log"),
             ready=lambda: accepts(self.port),
-            env=server_environment(),
+            env=server_environment(**(environment or {})),
             ready_within_s=60,
         )
 
@@ -113,6 +117,8 @@ class Kafka(SupervisedProcess):
     def _format(self, java_command: list[str]) -> None:
         argv = [*java_command, "kafka.tools.StorageTool", "format", "--ignore-formatted"]
         argv += ["--cluster-id", _CLUSTER_ID, "--config", str(self._properties)]
+        for name, password in self._scram_users.items():
+            argv += ["--add-scram", f"SCRAM-SHA-512=[name={name},password={password}]"]
         done = subprocess.run(argv, check=False, capture_output=True, text=True, env=self.env)
         if done.returncode != 0:
             raise StackError(f"Kafka could not set up {self.data_dir}: {done.stderr.strip() or done.stdout.strip()}")

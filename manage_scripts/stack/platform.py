@@ -25,9 +25,10 @@ class Platform:
     """One organization service, `licensing` licensing services and `workers` workers, on 127.0.0.1.
 
     Several of them share `servers` without meeting if each has its own `databases` (of the two services, made when
-    missing), Redis database (in `redis_url`) and `topic`. `settings` go into every process's environment; `asked_at`
-    is where licensing asks for organizations, if not at the service itself: a gateway. The services believe the tokens
-    of `issuer`; without one, whoever reaches them may do everything. Logs go to `folder`, a file a process.
+    missing), Redis database (in `redis_url`) and `topic`. `settings` go into every process's environment,
+    `own_settings` into one service's alone; `asked_at` is where licensing asks for organizations, if not at the service
+    itself: a gateway. The services believe the tokens of `issuer`; without one, whoever reaches them may do everything.
+    Logs go to `folder`, a file a process.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Platform:
         redis_url: str | None = None,
         secret_key: str | None = None,
         settings: Mapping[str, str] | None = None,
+        own_settings: Mapping[Project, Mapping[str, str]] | None = None,
         asked_at: str | None = None,
         issuer: Issuer | None = None,
     ) -> None:
@@ -76,12 +78,18 @@ class Platform:
         self._databases = databases
         self._issuer = issuer
         self._own_token = TokenFile(folder / "licensing.token", issuer, "licensing") if issuer else None
-        self.organization_settings = {**shared, "DATABASE_URL": servers.database_url(databases[0])}
+        own = own_settings or {}
+        self.organization_settings = {
+            **shared,
+            "DATABASE_URL": servers.database_url(databases[0]),
+            **own.get(ORGANIZATION, {}),
+        }
         self.licensing_settings = {
             **shared,
             "DATABASE_URL": servers.database_url(databases[1]),
             "ORGANIZATION_SERVICE_URL": asked_at or self.organization_url,
             **({"ORGANIZATION_TOKEN_FILE": str(self._own_token.path)} if self._own_token else {}),
+            **own.get(LICENSING, {}),
         }
         self.organization = services.web(
             ORGANIZATION, "organization", self.organization_settings, port=org_port, folder=folder

@@ -7,9 +7,9 @@ from typing import Any
 
 import yaml
 from kafka.admin import KafkaAdminClient
-from kafka.errors import KafkaError
 
 from manage_scripts.stack.errors import StackError
+from manage_scripts.stack.kafka_admin import kafka_admin
 from manage_scripts.stack.paths import ROOT
 
 DEFINITIONS = ROOT / "deploy" / "kafka" / "topics.yaml"
@@ -41,16 +41,10 @@ def create_topics(bootstrap_servers: str, topics: list[Topic], security: Mapping
     A topic with another number of partitions is an error and is left alone: more would break the order of events.
     `security` are kafka-python's settings for TLS and the login of somebody who may create topics.
     """
-    try:
-        admin = KafkaAdminClient(bootstrap_servers=bootstrap_servers.split(","), **(security or {}))
-    except KafkaError as error:
-        raise StackError(f"Kafka can't be reached at {bootstrap_servers}: {error}.") from error
-    try:
+    with kafka_admin(bootstrap_servers, security) as admin:
         brokers = len(admin.describe_cluster()["brokers"])
         existing = set(admin.list_topics())
         return [_verify(admin, topic) if topic.name in existing else _create(admin, topic, brokers) for topic in topics]
-    finally:
-        admin.close()
 
 
 def _create(admin: KafkaAdminClient, topic: Topic, brokers: int) -> str:

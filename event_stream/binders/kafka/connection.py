@@ -5,25 +5,30 @@ waits longer than it was told to, and a broker that is away is looked for again 
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
 import kafka
 from kafka.errors import KafkaConfigurationError, KafkaError
 
+from event_stream.binders.kafka.refusals import Refusals
 from event_stream.errors import ConfigurationError, UnavailableError
 
 C = TypeVar("C")
 
 
 class Connection(Generic[C]):
-    """`make(kafka_client=...)` constructs the client, `discard` ends one that is no longer wanted."""
+    """`make(kafka_client=...)` constructs the client, `discard` ends one that is no longer wanted.
 
-    def __init__(self, make: Callable[..., C], discard: Callable[[C], None], servers: list[str]) -> None:
+    `properties` are those that the client is made with.
+    """
+
+    def __init__(self, make: Callable[..., C], discard: Callable[[C], None], properties: Mapping[str, Any]) -> None:
         self._make = make
         self._discard = discard
-        self._servers = servers
+        self._servers = properties["bootstrap_servers"]
+        self._refusals = Refusals(properties)
         self._lock = threading.Lock()
         self._attempt: Future[C] | None = None
 
@@ -33,12 +38,15 @@ class Connection(Generic[C]):
         try:
             return attempt.result(timeout_s)
         except TimeoutError as error:
-            raise UnavailableError(f"no Kafka broker of {self._servers} has answered yet") from error
+            raise UnavailableError(
+                f"no Kafka broker of {self._servers} has answered yet{self._refusals.hint}"
+            ) from error
         except (KafkaConfigurationError, ValueError, AssertionError) as error:
             raise ConfigurationError(f"kafka-python refuses its settings: {error}") from error
         except (KafkaError, OSError) as error:
             self._forget(attempt)
-            raise UnavailableError(f"no Kafka broker of {self._servers} answers: {error}") from error
+            text = f"no Kafka broker of {self._servers} answers: {error}{self._refusals.hint}"
+            raise UnavailableError(text) from error
 
     def connected(self) -> C | None:
         """The client if there is one by now."""
@@ -80,6 +88,7 @@ class Connection(Generic[C]):
             network.append(kafka.KafkaConsumer.DEFAULT_CONFIG["kafka_client"](**configs))
             # kafka-python (3.0.12) takes this setting and does not hand it on.
             network[0].cluster.config["allow_auto_create_topics"] = configs.get("allow_auto_create_topics", False)
+            self._refusals.watch(network[0])
             return network[0]
 
         try:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import kafka
-from kafka.errors import KafkaError, RetriableError
+from kafka.errors import AuthorizationError, KafkaError, RetriableError
 from kafka.structs import TopicPartition
 
 from event_stream.binder import LogBounds, RebalanceListener
@@ -14,6 +14,7 @@ from event_stream.binders.kafka.commits import Commits
 from event_stream.binders.kafka.connection import Connection
 from event_stream.binders.kafka.rebalance import Rebalances
 from event_stream.binders.kafka.records import as_record
+from event_stream.binders.kafka.refusals import denied
 from event_stream.errors import UnavailableError
 from event_stream.message import Record
 
@@ -34,7 +35,7 @@ class KafkaConsumer:
         self._listener = listener
         self._commits = Commits(topic, own.pop("commit_interval_ms") / 1000)
         self._rebalances = Rebalances(self._commits)
-        self._connection = Connection(lambda **how: self._subscribed(own, how), _abandon, own["bootstrap_servers"])
+        self._connection = Connection(lambda **how: self._subscribed(own, how), _abandon, own)
         # A broker answers the requests of one connection in turn: a question may have to wait for a fetch under way.
         self._ask_timeout_ms = _ASK_TIMEOUT_MS + own["fetch_max_wait_ms"]
         self._client: Any = None
@@ -49,7 +50,12 @@ class KafkaConsumer:
             while not found and not self._rebalances.pending:
                 remaining_ms = max(0, int((deadline - time.monotonic()) * 1000))
                 step_ms = remaining_ms if self._rebalances.assigned else min(remaining_ms, 50)
-                found = client.poll(timeout_ms=step_ms, max_records=max_records)
+                try:
+                    found = client.poll(timeout_ms=step_ms, max_records=max_records)
+                except AuthorizationError:
+                    # It is told at once, and asking again at once would be an attack.
+                    time.sleep(remaining_ms / 1000)
+                    raise
                 if remaining_ms == 0:
                     break
         self._hand_on()
@@ -132,9 +138,12 @@ class KafkaConsumer:
 
 @contextmanager
 def _unavailable() -> Iterator[None]:
-    # What kafka-python says is worth trying again; anything else is fatal and stays what it is.
+    # What kafka-python says is worth trying again, and what somebody may be allowed any moment; anything else is fatal
+    # and stays what it is.
     try:
         yield
+    except AuthorizationError as error:
+        raise UnavailableError(f"Kafka: {denied(error)}") from error
     except RetriableError as error:
         raise UnavailableError(f"Kafka does not answer: {error}") from error
 

@@ -16,6 +16,7 @@ from kafka.errors import (
 from kafka.structs import TopicPartition
 
 from event_stream.binders.kafka.connection import Connection
+from event_stream.binders.kafka.refusals import denied
 from event_stream.binding import Binding
 from event_stream.errors import UnavailableError
 from event_stream.inspection import Description, Destination, Group
@@ -29,11 +30,11 @@ def describe(properties: Mapping[str, Any], binding: Binding) -> Description:
     """`properties` are those that all clients of the cluster share. Raises UnavailableError."""
     own = {name: value for name, value in properties.items() if name in KafkaAdminClient.DEFAULT_CONFIG}
     own |= {"request_timeout_ms": _ASK_MS, "bootstrap_timeout_ms": _ASK_MS}
-    connection = Connection(lambda **how: KafkaAdminClient(**own, **how), _close, own["bootstrap_servers"])
+    connection = Connection(lambda **how: KafkaAdminClient(**own, **how), _close, own)
     try:
         return _patiently(connection.get(_CONNECT_S), binding)
     except KafkaError as error:
-        raise UnavailableError(f"Kafka does not answer: {error}") from error
+        raise UnavailableError(f"Kafka does not answer: {denied(error)}") from error
     finally:
         connection.forget()
 

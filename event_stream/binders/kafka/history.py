@@ -5,11 +5,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import kafka
-from kafka.errors import RetriableError
+from kafka.errors import AuthorizationError, RetriableError
 from kafka.structs import TopicPartition
 
 from event_stream.binders.kafka.connection import Connection
 from event_stream.binders.kafka.records import as_record
+from event_stream.binders.kafka.refusals import denied
 from event_stream.errors import UnavailableError
 from event_stream.message import Record
 
@@ -19,12 +20,14 @@ _STALLED_S = 30.0
 
 
 def history(properties: Mapping[str, Any], topic: str) -> Iterator[Record]:
-    """Raises UnavailableError where the topic is not there, or no broker answers."""
+    """Raises UnavailableError where the topic is not there or not for us, or no broker answers."""
     own = {name: value for name, value in properties.items() if name != "commit_interval_ms"} | {"group_id": None}
-    connection = Connection(lambda **how: kafka.KafkaConsumer(**own, **how), _abandon, own["bootstrap_servers"])
+    connection = Connection(lambda **how: kafka.KafkaConsumer(**own, **how), _abandon, own)
     try:
         client = connection.get(_CONNECT_S)
         yield from _records(client, topic)
+    except AuthorizationError as error:
+        raise UnavailableError(f"Kafka: {denied(error)}") from error
     except RetriableError as error:
         raise UnavailableError(f"Kafka does not answer: {error}") from error
     finally:
@@ -34,7 +37,7 @@ def history(properties: Mapping[str, Any], topic: str) -> Iterator[Record]:
 def _records(client: Any, topic: str) -> Iterator[Record]:
     numbers = client.partitions_for_topic(topic)
     if not numbers:
-        raise UnavailableError(f"Kafka has no topic {topic}")
+        raise UnavailableError(f"Kafka has no topic {topic}, or none that this user may read")
     at = [TopicPartition(topic, number) for number in sorted(numbers)]
     client.assign(at)
     starts = client.beginning_offsets(at, timeout_ms=_ASK_MS)

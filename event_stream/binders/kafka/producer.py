@@ -15,6 +15,7 @@ from kafka.errors import (
 )
 
 from event_stream.binders.kafka.connection import Connection
+from event_stream.binders.kafka.refusals import denied
 from event_stream.errors import PublishError, UnavailableError, UnsendableError
 from event_stream.message import OutboundRecord, Receipt
 
@@ -32,7 +33,7 @@ class KafkaProducer:
     def __init__(self, properties: Mapping[str, Any]) -> None:
         self._max_block_s = properties["max_block_ms"] / 1000
         self._connection = Connection(
-            lambda **client: kafka.KafkaProducer(**properties, **client), _abandon, properties["bootstrap_servers"]
+            lambda **client: kafka.KafkaProducer(**properties, **client), _abandon, properties
         )
 
     def send(self, record: OutboundRecord) -> "Future[Receipt]":
@@ -66,7 +67,7 @@ class KafkaProducer:
         try:
             return len(self._connection.get(self._max_block_s).partitions_for(destination))
         except KafkaError as error:
-            raise UnavailableError(f"the partitions of {destination!r} are not known: {error}") from error
+            raise UnavailableError(f"the partitions of {destination!r} are not known: {denied(error)}") from error
 
     def close(self, timeout_s: float) -> None:
         client = self._connection.connected()
@@ -82,7 +83,7 @@ class KafkaProducer:
 def _publish_error(record: OutboundRecord, error: Exception, *, for_good: bool) -> PublishError:
     where = record.destination if record.partition is None else f"{record.destination}[{record.partition}]"
     kind = UnsendableError if for_good else PublishError
-    result = kind(f"{where} did not take a message of {len(record.value or b'')} bytes: {error}")
+    result = kind(f"{where} did not take a message of {len(record.value or b'')} bytes: {denied(error)}")
     result.__cause__ = error
     return result
 
