@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from manage_scripts import advisories
 from manage_scripts.stack.django_commands import JOURNAL, LICENSING, ORGANIZATION, Project
 from manage_scripts.stack.paths import ROOT
 
@@ -65,6 +66,7 @@ def checks() -> list[Check]:
         Check("ruff check", [str(_TOOLS / "ruff"), "check", "--quiet", "."]),
         Check("ruff format", [str(_TOOLS / "ruff"), "format", "--quiet", "--check", "."]),
         Check("import directions", [str(_TOOLS / "lint-imports")], {"PYTHONPATH": _PYTHON_PATH}),
+        Check("no secret in the repository", [sys.executable, "-m", "manage_scripts.secret_scan"]),
     ]
 
 
@@ -114,6 +116,7 @@ def main() -> int:
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         for check, complaint, took_s in pool.map(run, checks()):
             failed += _report(check.name, complaint, took_s)
+    failed += report_advisories(advisories.ask())
     failed += _report(f"no module over {_MAX_LINES} lines", "\n".join(too_long()) or None, 0.0)
     print(f"{failed} checks failed" if failed else "All checks passed")
     return 1 if failed else 0
@@ -123,6 +126,16 @@ def _report(name: str, complaint: str | None, took_s: float) -> bool:
     print(f"{'ok    ' if complaint is None else 'FAILED'}  {name}  ({took_s:.1f} s)", flush=True)
     if complaint is not None:
         print("\n".join(f"        {line}" for line in complaint.splitlines()), flush=True)
+    return complaint is not None
+
+
+def report_advisories(answer: advisories.Advisories) -> bool:
+    """Whether something was found. That nobody could be asked is told, and is no failure."""
+    complaint = "\n".join(answer.found) or None
+    if complaint is not None or answer.asked:
+        _report(f"nothing known against {answer.asked} libraries", complaint, 0.0)
+    if answer.unasked:
+        print(f"UNKNOWN what is known against libraries: nobody could be asked about {answer.unasked}", flush=True)
     return complaint is not None
 
 
