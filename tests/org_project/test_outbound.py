@@ -22,6 +22,7 @@ from event_stream.message import Record
 from event_stream.testing.waiting import wait_until
 from manage_scripts.stack.topics import Topic, create_topics
 from organizations.models import Organization
+from tests.event_stream.leaks import failed_connections
 from tests.org_project import spring_consumer
 from tests.org_project.spring_consumer import Outcome
 
@@ -49,7 +50,8 @@ def publish(transactional_db: None, kafka_bootstrap_servers: str) -> Publish:
             records[:] = binder.read(Binding("in", topic, "kafka"))
             return len(records) > CHANGES and None in {each.key for each in records}
 
-        with subprocess.Popen(argv, env=environment, stderr=subprocess.DEVNULL) as relay:
+        # A busy machine gives up a connection now and then, and tries again.
+        with failed_connections(), subprocess.Popen(argv, env=environment, stderr=subprocess.DEVNULL) as relay:
             try:
                 wait_until(all_there, "the changes and a heartbeat are in the topic", timeout_s=60)
             finally:
