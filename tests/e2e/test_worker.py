@@ -172,7 +172,7 @@ def test_a_wrong_number_of_partitions_is_refused(world: World) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("EVENT_BINDER", "pigeons", "EVENT_BINDER should be one of kafka, redis"),
+        ("EVENT_BINDER", "pigeons", "EVENT_BINDER should be one of kafka, rabbitmq, redis"),
         ("ORG_CHANGE_TOPIC", "no topic", "it should be a topic name"),
         ("ORG_CHANGE_PARTITIONS", "many", "ORG_CHANGE_PARTITIONS should be a whole number of partitions of the topic"),
         ("ORGANIZATION_BOUND_S", "0", "ORGANIZATION_BOUND_S should be a number of seconds above 0"),

@@ -57,7 +57,9 @@ class RelayProcess:
             )
 
     def lines(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self._log.read_text().splitlines() if line.startswith("{")]
+        # The last one may still be on its way.
+        whole = self._log.read_text().rpartition("\n")[0]
+        return [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
 
     def logged(self, event: str) -> int:
         assert self.process.poll() is None, self._log.read_text()
