@@ -171,7 +171,7 @@ FOUND_BY = {
     PollsAll: "test_returns_no_more_than_asked_for",
     NeverPauses: "test_leaves_a_paused_partition_alone",
     NeverLeaves: "test_takes_over_from_a_member_that_has_closed",
-    NeverGoesBack: "test_seeks_back_and_forth",
+    NeverGoesBack: "test_seeks_back_and_forth_in_what_is_not_committed",
     TakesAnySetting: "test_refuses_settings_that_it_does_not_know",
     ForgetsOnClose: "test_sends_what_is_under_way_before_it_closes",
     HangsWhereNobodyAnswers: "test_fails_in_time_where_no_platform_answers",
