@@ -33,7 +33,11 @@ def link() -> Iterator[Link]:
 
 def connect(link: Link) -> socket.socket:
     client = socket.create_connection(("127.0.0.1", link.port), timeout=20)
-    assert says(client, b"hello")
+    try:
+        assert says(client, b"hello")
+    except BaseException:
+        client.close()
+        raise
     return client
 
 
