@@ -25,6 +25,7 @@ class _End(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self._late: deque[tuple[float, bytes]] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        self._has_heard_all = False
         self.deaf = False
         """What it hears goes nowhere."""
 
@@ -41,6 +42,7 @@ class _End(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         # Kept open until the other end has said its last, too.
+        self._has_heard_all = True
         self._pass_on(b"")
         return True
 
@@ -58,7 +60,13 @@ class _End(asyncio.Protocol):
     def end(self) -> None:
         """Say that nothing more will come, and go on listening."""
         if self.transport is not None and not self.transport.is_closing():
-            self.transport.write_eof()
+            try:
+                self.transport.write_eof()
+            except OSError:
+                # It was reset while nobody read from it, and has no half left to close.
+                self.transport.abort()
+            if self._has_heard_all:
+                self.transport.close()
 
     def _pass_on(self, data: bytes) -> None:
         """`data` to the peer; nothing (b"") is the end of it. In order, however the delay changes meanwhile."""
