@@ -1,20 +1,14 @@
 """Settings of the organization service. All that differs between installations comes from the environment."""
 
-from datetime import timedelta
 from pathlib import Path
 
-from event_stream.web import hardening, messaging
-from event_stream.web.auth import from_environment
-from event_stream.web.environment import choice, count, flag, postgresql, text, texts
+from event_stream.web import messaging, service_settings
+from event_stream.web.environment import choice, count, flag, postgresql, text
 from event_stream.web.logging import FORMATS, LEVELS, logging_config
+from event_stream.web.service_settings import *  # noqa: F403 - Django's settings are a module's names
 from organizations import outbound
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-
-DEBUG = flag("DEBUG", default=False)
-SECRET_KEY = hardening.secret_key(debug=DEBUG)
-ALLOWED_HOSTS = hardening.allowed_hosts(debug=DEBUG)
-CSRF_TRUSTED_ORIGINS = texts("CSRF_TRUSTED_ORIGINS", "origins such as https://example.org between commas", default=[])
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -50,22 +44,6 @@ MIDDLEWARE = [
 
 ROOT_URLCONF = "org_project.urls"
 WSGI_APPLICATION = "org_project.wsgi.application"
-# A redirect to the URL with a slash would lose a body: the API answers both forms itself.
-APPEND_SLASH = False
-
-TEMPLATES = [
-    {
-        "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "APP_DIRS": True,
-        "OPTIONS": {
-            "context_processors": [
-                "django.template.context_processors.request",
-                "django.contrib.auth.context_processors.auth",
-                "django.contrib.messages.context_processors.messages",
-            ],
-        },
-    },
-]
 
 DATABASES = {
     "default": postgresql(
@@ -77,7 +55,6 @@ DATABASES = {
     )
 }
 DATABASES["default"]["OPTIONS"] = {"connect_timeout": 5, **DATABASES["default"].get("OPTIONS", {})}
-DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # What an event looks like on the topic. Whatever it is, licensing reads it.
 _ACTIONS = outbound.ACTIONS[choice("ORG_CHANGE_ACTIONS", "standard", tuple(outbound.ACTIONS))]
@@ -103,96 +80,14 @@ EVENT_STREAM_OUTBOX = {"embedded": flag("OUTBOX_EMBEDDED", default=True)}
 # Whether reading an organization is told too (ActionEnum GET). It makes each read a write.
 ORGANIZATION_PUBLISH_READS = flag("ORGANIZATION_PUBLISH_READS", default=False)
 
-# Whose bearer tokens are believed; None, which is AUTH_REQUIRED=false: the API is open to whoever reaches it.
-AUTH = from_environment()
-
-AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in (
-        "UserAttributeSimilarityValidator",
-        "MinimumLengthValidator",
-        "CommonPasswordValidator",
-        "NumericPasswordValidator",
-    )
-]
 # Browsers send cookies to every port of a host, and both services are behind one gateway: each has names of its own.
 SESSION_COOKIE_NAME = "organization_session"
 CSRF_COOKIE_NAME = "organization_csrf"
-# No page has to read it: each has the token in a form, or in a script of its own.
-CSRF_COOKIE_HTTPONLY = True
-
-# What a caller says of its way here (X-Forwarded-For) is believed from these; scheme and prefix are gunicorn's affair,
-# by the same variable, so that SECURE_PROXY_SSL_HEADER, which would believe everybody, has no place here.
-GATEWAYS = hardening.gateways()
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = hardening.is_https(debug=DEBUG)
-SECURE_HSTS_SECONDS = 31_536_000 if SESSION_COOKIE_SECURE else 0
-SILENCED_SYSTEM_CHECKS = [
-    # Whether all other names of the domain are reached by https is not for a service to say.
-    "security.W005",
-    "security.W021",
-    # Who ends TLS redirects. Inside, the services are asked without it: by probes, by each other.
-    "security.W008",
-]
-
-AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
-AXES_FAILURE_LIMIT = count("LOGIN_FAILURE_LIMIT", 10, "wrong passwords from one address")
-AXES_COOLOFF_TIME = timedelta(minutes=count("LOGIN_COOLOFF_MIN", 15, "minutes"))
-AXES_LOCKOUT_PARAMETERS = ["ip_address"]
-AXES_CLIENT_IP_CALLABLE = "event_stream.web.logins.client_address"
-AXES_USERNAME_CALLABLE = "event_stream.web.logins.tried_name"
-AXES_LOCKOUT_CALLABLE = "event_stream.web.logins.locked_out"
-AXES_DISABLE_ACCESS_LOG = True
-AXES_VERBOSE = False
-
-REST_FRAMEWORK = {
-    "DEFAULT_RENDERER_CLASSES": [
-        "rest_framework.renderers.JSONRenderer",
-        "event_stream.web.browsable.BrowsableAPI",
-    ],
-    "DEFAULT_PARSER_CLASSES": [
-        "event_stream.web.parsers.JSONParser",
-        # What the forms of the browsable API send.
-        "rest_framework.parsers.FormParser",
-        "rest_framework.parsers.MultiPartParser",
-    ],
-    "DEFAULT_AUTHENTICATION_CLASSES": [
-        "event_stream.web.auth.authentication.BearerAuthentication",
-        "rest_framework.authentication.SessionAuthentication",
-    ],
-    "DEFAULT_PERMISSION_CLASSES": ["event_stream.web.auth.permissions.RolesMay"],
-    "DEFAULT_METADATA_CLASS": "event_stream.web.metadata.Metadata",
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "DEFAULT_PAGINATION_CLASS": "event_stream.web.pagination.Pages",
-    "EXCEPTION_HANDLER": "event_stream.web.problem.exception_handler",
-    "TEST_REQUEST_DEFAULT_FORMAT": "json",
-}
 
 SPECTACULAR_SETTINGS = {
+    **service_settings.SPECTACULAR_SETTINGS,
     "TITLE": "Organization service",
     "DESCRIPTION": "The owner of organizations. Every change of one is published as an event.",
-    "VERSION": "1.0.0",
-    # Relative to the document, and so true behind a gateway that serves it under a prefix.
-    "SERVERS": [{"url": "."}],
-    "SERVE_INCLUDE_SCHEMA": False,
-    "PREPROCESSING_HOOKS": ["event_stream.web.paths.one_form_of_each_url"],
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "COMPONENT_SPLIT_REQUEST": True,
-    "CAMELIZE_NAMES": True,
 }
-
-LANGUAGE_CODE = "en"
-USE_TZ = True
-TIME_ZONE = "UTC"
-
-STATIC_URL = "/static/"
-STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "event_stream.web.static.PrefixedStaticFilesStorage"},
-}
-# Straight from the packages: there is nothing to collect before the first start.
-WHITENOISE_USE_FINDERS = True
-# Their names do not change with their content.
-WHITENOISE_MAX_AGE = 600
 
 LOGGING = logging_config(choice("LOG_LEVEL", "INFO", LEVELS), choice("LOG_FORMAT", "json", FORMATS), "organization")

@@ -22,9 +22,11 @@ from event_stream.message import Record
 from event_stream.testing.waiting import wait_until
 from manage_scripts.stack.topics import Topic, create_topics
 from organizations.models import Organization
-from tests.event_stream.leaks import failed_connections
+from tests.event_stream.leaks import failed_connections, lets_sockets_leak
 from tests.org_project import spring_consumer
 from tests.org_project.spring_consumer import Outcome
+
+pytestmark = lets_sockets_leak
 
 Publish = Callable[..., list[Record]]
 CHANGES = 3
