@@ -68,7 +68,7 @@ class DeadLetterAdmin(ModelAdmin):
             try:
                 found.extend(letters_in(binding, journal(channel.read())))
             except UnavailableError as error:
-                text = f"{channel.binding.destination} can't be read: {error}. Is the broker there, and the topic?"
+                text = f"The topic {channel.binding.destination} can't be read: {error}. Is it there, and the broker?"
                 self.message_user(request, text, messages.ERROR)
         return found
 
