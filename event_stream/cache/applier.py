@@ -9,6 +9,7 @@ from event_stream.binder import LogBounds
 from event_stream.cache.answers import Eviction, OutOfStep
 from event_stream.cache.change import Change, Heartbeat
 from event_stream.cache.digest import Digest, log_applied
+from event_stream.cache.future import Future
 from event_stream.cache.keys import id_in
 from event_stream.cache.protocol import FencedCache
 from event_stream.errors import ConfigurationError, ConversionError, TooManyDeadLettersError
@@ -35,6 +36,7 @@ class CacheApplier:
         self._cache = cache
         self._decode = decode
         self._rejections = rejections or LoggedRejections()
+        self._future = Future(cache.clock, cache.settings)
 
     def start(self, partition: int, log: LogBounds, committed: int | None) -> int:
         """After the watermark; where the log has no such place, at the group's commit or its start, in a new epoch."""
@@ -62,7 +64,8 @@ class CacheApplier:
         return None if wanted == position else wanted
 
     def stop(self, partition: int) -> None:
-        """Nothing is kept for a partition."""
+        """All that is kept for a partition is whether its last heartbeat was believed."""
+        self._future.forget(partition)
 
     def _in_step(self, partition: int, log: LogBounds, otherwise: int | None) -> int:
         """The offset to read from, with the watermark just before it."""
@@ -120,20 +123,17 @@ class CacheApplier:
         digest = Digest()
         changes: list[int] = []
         unreadable: list[tuple[Record, ConversionError]] = []
-        # Later than that, a heartbeat would outlive every true one: clocks are not that far apart.
-        latest_ms = self._cache.clock.now_ms() + int(self._cache.settings.bound_s * 1000)
         for record in records:
             try:
                 told = self._decode(record)
             except ConversionError as error:
                 unreadable.append((record, error))
                 continue
-            if isinstance(told, Heartbeat) and told.as_of_ms > latest_ms:
-                unreadable.append((record, ConversionError(f"a heartbeat from the future: {told.as_of_ms} ms")))
-            else:
-                digest.add(told)
-                if isinstance(told, Change):
-                    changes.append(record.offset)
+            if isinstance(told, Heartbeat) and self._future.holds(told, record):
+                continue
+            digest.add(told)
+            if isinstance(told, Change):
+                changes.append(record.offset)
         return digest, unreadable, changes
 
 

@@ -365,7 +365,52 @@ def test_a_heartbeat_from_the_future_is_not_believed(
     watermark = cache.watermark(2)
     assert watermark is not None
     assert (watermark.offset, watermark.as_of_ms) == (1, clock.ms + 10_000)
-    assert logged(caplog, "message.rejected")["offset"] == 1
+    line = logged(caplog, "heartbeat.from_the_future")
+    assert (line["partition"], line["offset"], line["ahead_ms"]) == (2, 1, 10_001)
+    assert "the database's clock" in line["reason"]
+    assert "NTP" in line["remedy"]
+
+
+def test_a_clock_that_is_ahead_parks_nothing_and_is_one_line_for_each_outage(
+    cache: FencedCache, clock: Hands, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Nothing(LoggedRejections):
+        def reject(self, record: Record, error: Exception, attempts: int = 1) -> None:
+            raise AssertionError(f"parked: {record.value!r}")
+
+    applier = CacheApplier(cache, decode, rejections=Nothing())
+    readers = [Reader(applier, Log(partition)) for partition in (1, 2)]
+
+    def beat(ahead_ms: int) -> None:
+        for reader in readers:
+            reader.log.add(heartbeat(clock.ms + ahead_ms))
+            reader.drain()
+        clock.advance(1)
+
+    for reader in readers:
+        reader.begin()
+    with caplog.at_level(logging.INFO, "event_stream.cache"):
+        for ahead_ms, times in ((3_600_000, 300), (0, 2), (3_600_000, 3), (0, 1)):
+            for _ in range(times):
+                beat(ahead_ms)
+    lines = [record.message for record in caplog.records if record.message.startswith("heartbeat.")]
+    assert lines == ["heartbeat.from_the_future", "heartbeat.believed_again"] * 2
+    watermark = cache.watermark(2)
+    assert watermark is not None
+    assert watermark.as_of_ms == clock.ms - 1_000
+
+
+def test_whose_partition_was_taken_away_has_no_clock_to_complain_of(
+    cache: FencedCache, log: Log, worker: Reader, clock: Hands, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(2):
+        log.add(heartbeat(clock.ms + 20_000))
+        worker.drain()
+        worker.applier.stop(2)
+        worker.begin()
+    lines = [record.message for record in caplog.records]
+    assert lines.count("heartbeat.from_the_future") == 2
+    assert "heartbeat.believed_again" not in lines
 
 
 def test_offsets_that_hold_no_record_are_passed_over(

@@ -43,6 +43,13 @@ def send(platform: MemoryBinder, key: str | None, headers: Any = (), **fields: A
     platform.append(OutboundRecord(TOPIC, None if key is None else key.encode(), value, tuple(headers)))
 
 
+def beat(platform: MemoryBinder, partition: int, as_of_ms: int) -> None:
+    """A heartbeat, as the relay sends it."""
+    as_of = f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(as_of_ms // 1000))}.{as_of_ms % 1000:03d}000Z"
+    value = json.dumps({"action": "GET", "correlationId": "", "asOf": as_of}).encode()
+    platform.append(OutboundRecord(TOPIC, None, value, partition=partition))
+
+
 def consume() -> None:
     call_command("consume_org_changes", "--until-caught-up")
 
@@ -121,15 +128,33 @@ def test_a_heartbeat_vouches_for_what_is_cached(platform: MemoryBinder, tuned: A
     home = lookup.current().cache.keys.home(NASA)
     before = lookup.current().cache.watermark(home)
     now_ms = time.time_ns() // 1_000_000
-    as_of = f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(now_ms // 1000))}.{now_ms % 1000:03d}000Z"
-    beat = json.dumps({"action": "GET", "correlationId": "", "asOf": as_of}).encode()
-    platform.append(OutboundRecord(TOPIC, None, beat, partition=home))
+    beat(platform, home, now_ms)
     consume()
     after = lookup.current().cache.watermark(home)
     assert before is not None
     assert after is not None
     assert (after.as_of_ms, after.offset) == (Heartbeat(now_ms).as_of_ms, before.offset + 1)
     assert lookup.current().cache.read(NASA).fresh_at_ms == now_ms
+
+
+@pytest.mark.usefixtures("cached")
+def test_a_database_whose_clock_is_ahead_stops_no_worker(
+    platform: MemoryBinder, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """On a quiet system heartbeats are all that comes, and more of them than unreadable messages may come in a row."""
+    home = lookup.current().cache.keys.home(NASA)
+    before = lookup.current().cache.watermark(home)
+    hour_ahead_ms = time.time_ns() // 1_000_000 + 3_600_000
+    count = settings.DEAD_LETTER_LIMIT + 20
+    for number in range(count):
+        beat(platform, home, hour_ahead_ms + number)
+    consume()
+    after = lookup.current().cache.watermark(home)
+    assert before is not None
+    assert after is not None
+    assert (after.as_of_ms, after.offset) == (before.as_of_ms, before.offset + count)
+    assert platform.sent(f"{TOPIC}.licensingGroup.dlq") == []
+    assert [record.message for record in caplog.records].count("heartbeat.from_the_future") == 1
 
 
 @pytest.mark.usefixtures("cached", "platform")
