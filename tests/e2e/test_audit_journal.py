@@ -27,7 +27,7 @@ class Journal:
         database = f"e2e_journal_{servers.binder}"
         servers.create_database(database)
         self._folder = folder
-        self._settings = {
+        self.settings = {
             **servers.broker.environment,
             "DATABASE_URL": servers.database_url(database),
             "SECRET_KEY": "for-tests-only",
@@ -35,21 +35,21 @@ class Journal:
             "LOG_FORMAT": "json",
         }
         servers.broker.create_topics([Topic(f"{topic}.auditJournal.dlq", PARTITIONS, 1, 1)])
-        manage(JOURNAL, self._settings, ["migrate", "--noinput"])
+        manage(JOURNAL, self.settings, ["migrate", "--noinput"])
 
     def consumer(self, name: str, settings: Mapping[str, str] | None = None) -> LoggedProcess:
         return LoggedProcess(
             JOURNAL,
             "consume_journal",
             name,
-            {**self._settings, **(settings or {})},
+            {**self.settings, **(settings or {})},
             ready_event="worker.ready",
             folder=self._folder,
         )
 
     def rows(self, organizations: set[str]) -> Counter[str]:
         """How many there are of each event of these organizations."""
-        with psycopg.connect(self._settings["DATABASE_URL"]) as connection:
+        with psycopg.connect(self.settings["DATABASE_URL"]) as connection:
             rows = connection.execute(
                 "SELECT event_id, count(*) FROM journal_journalentry WHERE organization_id = ANY(%s) GROUP BY 1",
                 [list(organizations)],

@@ -1,6 +1,7 @@
 """One fault, struck again and again while clients write and read; then quiet, and a verdict on the whole of it.
 
-FAULT_ROUNDS says how often each fault strikes (3), FAULT_SEED what is drawn by chance; a failing test shows both.
+FAULT_ROUNDS says how often each fault strikes (3), FAULT_CHANGES how many changes each process that is killed or frozen
+has to live through at least (none), FAULT_SEED what is drawn by chance; a failing test shows the seed.
 """
 
 import dataclasses
@@ -20,10 +21,11 @@ from tests.faults.site import BOUND_S, TABLE, Site
 from tests.faults.tolerant import Tolerant
 
 ROUNDS = int(os.environ.get("FAULT_ROUNDS", "3"))
+CHANGES = int(os.environ.get("FAULT_CHANGES", "0"))
 SEED = int(os.environ.get("FAULT_SEED", random.SystemRandom().randrange(2**32)))
 CUSTOMERS = 6
 READERS, READER_PAUSE_S = 2, 0.01
-PATIENCE_S = 120.0
+PATIENCE_S = 240.0
 """For so many writes as the next strike waits for. Far longer than they take."""
 _SHOWN = 10
 
@@ -83,6 +85,12 @@ def hold(seconds: float) -> None:
     threading.Event().wait(seconds)
 
 
+def spread(changes: int, rounds: int) -> tuple[int, int]:
+    """`between` for a run of so many changes at least."""
+    each = changes // rounds
+    return max(10, each // 2), max(40, each * 3 // 2)
+
+
 def run(
     site: Site,
     fault: Fault,
@@ -91,8 +99,12 @@ def run(
     between: tuple[int, int] = (10, 40),
     readers: int = READERS,
     customers: Sequence[Customer] = (),
+    changes: int = 0,
 ) -> Outcome:
-    """`between`: after how many writes, drawn by chance, it strikes again. New customers unless some are given."""
+    """`between`: after how many writes, drawn by chance, it strikes again. New customers unless some are given.
+
+    It goes on until there were `changes`.
+    """
     chance = random.Random(f"{SEED} {fault.name}")
     # Shown where the test fails.
     print(f"FAULT_SEED={SEED} FAULT_ROUNDS={rounds}: {fault.name}")  # noqa: T201
@@ -104,7 +116,7 @@ def run(
             fault.strike(site, chance)
             site.assert_alive()
             site.naive.revive()
-        _go_on(load, between[1])
+        _go_on(load, max(between[1], changes - len(load.writes)))
     site.settle()
     ids = {customer.id for customer in customers}
     product = Evidence(

@@ -33,6 +33,7 @@ TABLE = "organizations_organization"
 _ORGANIZATION, _LICENSING, _NAIVE = "fault_organization", "fault_licensing", "fault_naive"
 _QUICK_SESSION = {"broker.session.timeout.ms": "2000", "broker.heartbeat.interval.ms": "500"}
 """A broker that was killed is believed to be alive for the length of its session, and let in again after it."""
+_MORE_THAN_ANY_TEST_SENDS = 1_000_000
 _NAIVE_DATABASE = 1
 """In Redis, beside the product's 0."""
 
@@ -111,6 +112,7 @@ class Site:
                 "OUTBOX_EMBEDDED": "false",
                 "ORGANIZATION_BOUND_S": str(BOUND_S),
                 "ORGANIZATION_CIRCUIT_RESET_S": "0.5",
+                "DEAD_LETTER_LIMIT": str(_MORE_THAN_ANY_TEST_SENDS),
                 # Longer than a busy machine makes anybody wait who is not kept waiting by the fault.
                 "ORGANIZATION_READ_TIMEOUT_S": "5",
                 "ORGANIZATION_LOOKUP_BUDGET_S": "10",

@@ -3,12 +3,16 @@
 import random
 from collections.abc import Callable
 
+import psycopg
 import pytest
 
+from event_stream.outbox.wake import LEADER_LOCK
 from manage_scripts.stack.process import SupervisedProcess
+from manage_scripts.stack.waiting import wait_until
+from tests.e2e.world import Watch
 from tests.event_stream.leaks import lets_sockets_leak
-from tests.faults.campaign import Fault, Strike, cut_off, hold, run, says_so
-from tests.faults.site import Site
+from tests.faults.campaign import CHANGES, ROUNDS, Fault, Strike, cut_off, hold, run, says_so, spread
+from tests.faults.site import SETTLE_S, Site
 
 pytestmark = lets_sockets_leak
 Victims = Callable[[Site], tuple[list[SupervisedProcess], SupervisedProcess]]
@@ -65,4 +69,42 @@ FAULTS = [
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
 def test_a_process_may_die_or_freeze(site: Site, fault: Fault) -> None:
-    run(site, fault).assert_right()
+    run(site, fault, between=spread(CHANGES, ROUNDS), changes=CHANGES).assert_right()
+
+
+def leading_backend(site: Site) -> int | None:
+    """The connection, as PostgreSQL numbers them, that makes a relay the leader."""
+    with psycopg.connect(site.database_url) as connection:
+        row = connection.execute(
+            "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND classid = %s "
+            "AND objid = %s AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+            [LEADER_LOCK >> 32, LEADER_LOCK & 0xFFFFFFFF],
+        ).fetchone()
+        return int(row[0]) if row else None
+
+
+def leader_relieved(site: Site, chance: random.Random) -> None:
+    """It stands still with what it has in hand, loses its seat to the other relay, and goes on as if nothing were."""
+    backends = {
+        line["backend_pid"]: relay
+        for relay in site.relays
+        for line in Watch([relay], from_start=True).seen("outbox.leader")
+    }
+    assert wait_until(lambda: leading_backend(site) in backends, within_s=SETTLE_S), "nobody leads"
+    backend = leading_backend(site)
+    leader = backends[backend]
+    leader.pause()
+    with psycopg.connect(site.database_url, autocommit=True) as connection:
+        connection.execute("SELECT pg_terminate_backend(%s)", [backend])
+    assert wait_until(lambda: leading_backend(site) not in (None, backend), within_s=SETTLE_S), (
+        "the other does not lead"
+    )
+    hold(chance.uniform(0, 1))
+    leader.resume()
+
+
+def test_of_two_relays_one_leads_and_who_was_relieved_does_no_harm(site: Site) -> None:
+    product = run(site, Fault("two relays: the leader frozen and relieved", leader_relieved)).product
+    # What it had in hand, it sends once more after newer ones: an old version comes twice, which is harmless.
+    late = [each for each in product.disorder if "the last copies" in each]
+    assert set(product.wrong) == set(late)
