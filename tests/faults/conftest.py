@@ -1,18 +1,13 @@
 """The site that the faults of this folder strike."""
 
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from manage_scripts.stack.django_commands import LICENSING
 from tests.event_stream.leaks import failed_connections
 from tests.faults.site import Site
-
-# An oracle asks the service's decoder what it refuses. It needs no settings.
-sys.path.append(str(LICENSING.folder))
 
 
 @pytest.fixture(autouse=True)
