@@ -1,6 +1,6 @@
 """One fault, struck again and again while clients write and read; then quiet, and a verdict on the whole of it.
 
-FAULT_ROUNDS says how often each fault strikes (3), FAULT_CHANGES how many changes each process that is killed or frozen
+FAULT_ROUNDS says how often each fault strikes (2), FAULT_CHANGES how many changes each process that is killed or frozen
 has to live through at least (none), FAULT_SEED what is drawn by chance; a failing test shows the seed.
 """
 
@@ -20,7 +20,7 @@ from tests.faults.oracle import Evidence, Final, Verdict, judge
 from tests.faults.site import BOUND_S, TABLE, Site
 from tests.faults.tolerant import Tolerant
 
-ROUNDS = int(os.environ.get("FAULT_ROUNDS", "3"))
+ROUNDS = int(os.environ.get("FAULT_ROUNDS", "2"))
 CHANGES = int(os.environ.get("FAULT_CHANGES", "0"))
 SEED = int(os.environ.get("FAULT_SEED", random.SystemRandom().randrange(2**32)))
 CUSTOMERS = 6
@@ -86,9 +86,9 @@ def hold(seconds: float) -> None:
 
 
 def spread(changes: int, rounds: int) -> tuple[int, int]:
-    """`between` for a run of so many changes at least."""
+    """`between` for a run of so many changes at least; as many are written while a process is started again."""
     each = changes // rounds
-    return max(10, each // 2), max(40, each * 3 // 2)
+    return max(10, each // 4), max(40, each * 3 // 4)
 
 
 def run(
