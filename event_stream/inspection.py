@@ -14,6 +14,7 @@ class Destination:
     """Where partitions differ, the number is that of the worst one."""
 
     partitions: int | None = None
+    """None also for a journal that has none."""
     copies: int | None = None
     copies_in_sync: int | None = None
     """How many of them have everything, now."""
@@ -29,7 +30,7 @@ class Group:
 
     members: int | None = None
     waiting: int | None = None
-    """Messages that it has not handled yet."""
+    """Messages that it has not handled yet; on some platforms without those that its members have in hand."""
     deleted: int | None = None
     """Messages of these that the destination no longer holds."""
 
@@ -44,6 +45,8 @@ class Description:
     """None where it is not there."""
     group: Group | None = None
     """None for a binding that only sends."""
+    made_by_use: bool = False
+    """Whether whoever uses a destination makes it, so that nobody has to do it first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from event_stream.registry import registry
 
 NOT_KNOWN = "not known on this platform"
 _CREATE = "./manage_scripts/create_topics makes it"
+_USE = "start those who send to it or read from it: the first one makes it"
 
 
 def check() -> Iterator[Finding]:
@@ -67,7 +68,7 @@ def _servers(subject: str, description: Description) -> Finding:
 def _destination(subject: str, description: Description) -> Iterator[Finding]:
     there = description.destination
     if there is None:
-        yield failed(subject, "is not there", _CREATE)
+        yield failed(subject, "is not there", _USE if description.made_by_use else _CREATE)
         return
     # Of a single server that has been said already.
     unsafe = [] if description.servers == 1 else list(_safety(subject, there))
@@ -79,7 +80,7 @@ def _dead_letters(subject: str, description: Description, source: Destination | 
     there = description.destination
     if there is None or source is None:
         return
-    if there.partitions != source.partitions:
+    if None not in (there.partitions, source.partitions) and there.partitions != source.partitions:
         text = f"has {there.partitions} partitions where {source.partitions} should be, as many as its source"
         yield failed(subject, text, "make it anew once its letters are dealt with: a letter lies where its origin lay")
     if there.largest_message and source.largest_message and there.largest_message <= source.largest_message:

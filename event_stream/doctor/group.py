@@ -20,7 +20,7 @@ def check(binding_name: str, *, worker: str) -> Iterator[Finding]:
     if not isinstance(binder, Inspectable):
         yield unknown(subject, NOT_KNOWN)
         return
-    yield from _limits(subject, binding, binder.limits(binding))
+    yield from _limits(subject, binding, binder.limits(binding), retained=binder.capabilities.retained)
     try:
         found = binder.describe(binding)
     except UnavailableError:
@@ -32,9 +32,11 @@ def check(binding_name: str, *, worker: str) -> Iterator[Finding]:
     yield from _group(subject, found.group, worker)
 
 
-def _limits(subject: str, binding: Binding, limits: Limits) -> Iterator[Finding]:
+def _limits(subject: str, binding: Binding, limits: Limits, *, retained: bool) -> Iterator[Finding]:
     of_start, of_poll = f"{subject}: first read", f"{subject}: poll budget"
-    if limits.new_group_reads_all:
+    if not retained:
+        yield ok(of_start, "gets what is sent once it has been there: this platform keeps nothing for a later group")
+    elif limits.new_group_reads_all:
         yield ok(of_start, "without an offset it begins at the start: nothing is passed over")
     else:
         remedy = "set the offset reset to earliest"

@@ -25,8 +25,11 @@ _FULL_SHARE = 0.9
 _POLICY_REMEDY = "set maxmemory-policy to noeviction or volatile-lfu"
 
 
-def check(cache: FencedCache, *, worker: str) -> Iterator[Finding]:
-    """`worker` is the command that applies changes to the cache, as one types it."""
+def check(cache: FencedCache, *, worker: str, vouched: bool = True) -> Iterator[Finding]:
+    """`worker` is the command that applies changes to the cache, as one types it.
+
+    `vouched` says whether a log is behind it, whose heartbeats vouch for entries: see `Capabilities.seekable`.
+    """
     redis, subjects = cache.scripts.redis, ("clock of Redis", "watermarks")
     try:
         information = redis.info()
@@ -34,7 +37,11 @@ def check(cache: FencedCache, *, worker: str) -> Iterator[Finding]:
         yield from _memory(information)
         yield from _persistence(information)
         yield clock(subjects[0], lambda: _now_s(redis.time()), cache.settings.bound_s)
-        yield from _watermarks(cache, worker)
+        if vouched:
+            yield from _watermarks(cache, worker)
+        else:
+            text = f"none, as there is no log: an entry is good for {cache.settings.bound_s:g} s from its call on"
+            yield ok("watermarks", text)
     except (RedisError, UnavailableError) as error:
         yield failed(
             "Redis", f"does not answer: {error}", "start it, or correct REDIS_URL; lookups do without meanwhile"

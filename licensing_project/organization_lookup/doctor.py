@@ -39,7 +39,8 @@ def partitions() -> Iterator[Finding]:
 
 
 def cache() -> Iterator[Finding]:
-    yield from redis.check(lookup.current().cache, worker=WORKER)
+    vouched = registry().channel(BINDING).capabilities.seekable
+    yield from redis.check(lookup.current().cache, worker=WORKER, vouched=vouched)
 
 
 def organization_service() -> Iterator[Finding]:

@@ -15,10 +15,12 @@ from typing import Any
 from event_stream.binder import Capabilities, Consumer, Producer, RebalanceListener
 from event_stream.binders.rabbitmq import properties as checked
 from event_stream.binders.rabbitmq.consumer import RabbitConsumer
+from event_stream.binders.rabbitmq.description import describe
 from event_stream.binders.rabbitmq.history import history
 from event_stream.binders.rabbitmq.producer import RabbitProducer
 from event_stream.binding import Binding
 from event_stream.errors import UnavailableError
+from event_stream.inspection import Description, Limits
 from event_stream.message import Record
 
 
@@ -50,3 +52,12 @@ class RabbitBinder:
         if not binding.journal:
             raise UnavailableError(f"{binding.destination!r} is no journal: RabbitMQ keeps nothing that was handled")
         return history(self._properties["brokers"], binding.destination)
+
+    def describe(self, binding: Binding) -> Description:
+        return describe(self._properties["brokers"], self._properties["partitions"], binding)
+
+    def limits(self, binding: Binding) -> Limits:
+        """A thread of its own keeps a member's connection, whatever the member does; the broker's patience it hides."""
+        producer = checked.producer_properties(self._properties, binding)
+        parking_ms = producer["max_block_ms"] + producer["delivery_timeout_ms"]
+        return Limits(new_group_reads_all=False, parking_s=parking_ms / 1000)
