@@ -1,7 +1,8 @@
 """Create the topics of deploy/kafka/topics.yaml where they are missing: ./manage_scripts/create_topics
 
 KAFKA_SECURITY_PROTOCOL, KAFKA_SASL_* and KAFKA_SSL_* say how to log in, as they do for the services. With
-EVENT_BINDER=redis they are created in the Redis that EVENT_REDIS_URL names.
+EVENT_BINDER=redis they are created in the Redis that EVENT_REDIS_URL names. With EVENT_BINDER=rabbitmq there is nothing
+to create, as the services declare what they use: it looks only whether the RabbitMQ of RABBITMQ_URL is there.
 """
 
 import argparse
@@ -12,9 +13,12 @@ from pathlib import Path
 from django.core.exceptions import ImproperlyConfigured
 
 from event_stream.web.kafka_security import kafka_security
+from manage_scripts.stack.brokers import Broker
+from manage_scripts.stack.brokers.kafka import KafkaBroker
+from manage_scripts.stack.brokers.rabbitmq import RabbitBroker
 from manage_scripts.stack.brokers.redis import RedisBroker
 from manage_scripts.stack.errors import StackError
-from manage_scripts.stack.topics import DEFINITIONS, create_topics, read_topics
+from manage_scripts.stack.topics import DEFINITIONS, read_topics
 
 
 def main() -> int:
@@ -26,22 +30,27 @@ def main() -> int:
     )
     parser.add_argument("--file", type=Path, default=DEFINITIONS, help="the topics (default: deploy/kafka/topics.yaml)")
     options = parser.parse_args()
-    on_redis, url = os.environ.get("EVENT_BINDER") == "redis", os.environ.get("EVENT_REDIS_URL")
-    if on_redis and not url:
-        parser.error("say where the events' Redis is with EVENT_REDIS_URL")
-    if not on_redis and not options.bootstrap_servers:
-        parser.error("say where Kafka is with --bootstrap-servers or KAFKA_BOOTSTRAP_SERVERS")
     try:
-        topics = read_topics(options.file)
-        if on_redis:
-            lines = RedisBroker(url or "").create_topics(topics)
-        else:
-            lines = create_topics(options.bootstrap_servers, topics, kafka_security())
-        print("\n".join(lines))
+        broker = _broker(os.environ.get("EVENT_BINDER", "kafka"), options.bootstrap_servers)
+        if not broker.address:
+            parser.error(
+                "say where the platform is that EVENT_BINDER names: with EVENT_REDIS_URL or RABBITMQ_URL, or for Kafka "
+                "with --bootstrap-servers or KAFKA_BOOTSTRAP_SERVERS"
+            )
+        print("\n".join(broker.create_topics(read_topics(options.file))))
     except (StackError, ImproperlyConfigured) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+def _broker(binder: str, bootstrap_servers: str | None) -> Broker:
+    """Raises ImproperlyConfigured."""
+    if binder == "redis":
+        return RedisBroker(os.environ.get("EVENT_REDIS_URL", ""))
+    if binder == "rabbitmq":
+        return RabbitBroker(os.environ.get("RABBITMQ_URL", ""))
+    return KafkaBroker(bootstrap_servers or "", kafka_security())
 
 
 if __name__ == "__main__":

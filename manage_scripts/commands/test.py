@@ -1,10 +1,10 @@
 """Run the tests on real servers: ./manage_scripts/test [--binder NAME] [paths and options of pytest]
 
 PostgreSQL, Valkey and Kafka are started on free ports in a temporary folder, unless DATABASE_URL, REDIS_URL or
-KAFKA_BOOTSTRAP_SERVERS (EVENT_REDIS_URL, ...) name your own, and are gone afterwards. The tests run in one pytest
-session per Django project, and those of tests/e2e in one per platform that carries messages; the last line sums up.
-With --binder ({binders}) there is that platform alone, and what needs another one is skipped; so it is with one
-that can't be had on this machine. Examples:
+KAFKA_BOOTSTRAP_SERVERS (EVENT_REDIS_URL, RABBITMQ_URL) name your own, and are gone afterwards. The tests run in one
+pytest session per Django project, and those of tests/e2e in one per platform that carries messages, RabbitMQ where
+it is installed; the last line sums up. With --binder ({binders}) there is that platform alone, and what
+needs another one is skipped; so it is with one that can't be had on this machine. Examples:
 
     ./manage_scripts/test
     ./manage_scripts/test tests/model -k lease
@@ -17,7 +17,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -88,13 +88,12 @@ def _binders(chosen: str | None, sessions: Iterable[Session]) -> tuple[list[str]
         fallback.fetch(chosen, _progress)
         return [chosen], []
     found, notices = [], []
-    # RabbitMQ is not everywhere, and takes seconds to start: the tests that need it start it.
-    several = [binder for binder in BINDERS if binder != "rabbitmq"]
-    for binder in several if any(session.brokers is not Brokers.ONE for session in sessions) else [USUAL]:
+    for binder in _wanted({session.brokers for session in sessions}):
         try:
             fallback.fetch(binder, _progress)
         except StackError as error:
-            notices.append(fallback.notice(error) if binder == USUAL else f"There is no {BINDERS[binder]}: {error}")
+            left_out = f"Nothing runs on {BINDERS[binder]}: {error}"
+            notices.append(fallback.notice(error) if binder == USUAL else left_out)
         else:
             found.append(binder)
     for notice in notices:
@@ -102,12 +101,19 @@ def _binders(chosen: str | None, sessions: Iterable[Session]) -> tuple[list[str]
     return found or [fallback.STAND_IN], notices
 
 
+def _wanted(brokers: Collection[Brokers]) -> list[str]:
+    """RabbitMQ only where whole sessions run on it: it takes seconds to start, and single tests start it themselves."""
+    if Brokers.EACH in brokers:
+        return list(BINDERS)
+    return [binder for binder in BINDERS if binder != "rabbitmq"] if Brokers.ALL in brokers else [USUAL]
+
+
 def _progress(fetched: int, total: int) -> None:
     print(f"\rFetching Kafka, once: jar {fetched} of {total}", end="" if fetched < total else "\n", flush=True)
 
 
 def _start(folder: Path, binders: Sequence[str]) -> Servers:
-    print(f"Starting PostgreSQL, Valkey and {' and '.join(BINDERS[binder] for binder in binders)}", flush=True)
+    print(f"Starting PostgreSQL, Valkey, {', '.join(BINDERS[binder] for binder in binders)}", flush=True)
     servers = start_servers(folder / "servers", durable=False, binders=binders)
     for session_database in ("organization", "licensing"):
         servers.create_database(session_database)

@@ -4,6 +4,7 @@ import os
 
 from manage_scripts.stack.errors import StackError
 from manage_scripts.stack.jars import Progress, class_path
+from manage_scripts.stack.rabbitmq import rabbitmq_program
 from manage_scripts.stack.servers import BINDERS, USUAL
 from manage_scripts.stack.wheels import java
 
@@ -19,6 +20,8 @@ def fetch(binder: str, progress: Progress | None = None) -> None:
     if binder == "kafka" and not os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
         java()
         class_path(progress)
+    if binder == "rabbitmq" and not os.environ.get("RABBITMQ_URL"):
+        rabbitmq_program()
 
 
 def notice(error: StackError) -> str:

@@ -26,13 +26,6 @@ def rabbitmq_program() -> Path:
     return Path(found)
 
 
-def available() -> bool:
-    try:
-        return bool(rabbitmq_program())
-    except RabbitMQMissing:
-        return False
-
-
 class RabbitMQ(SupervisedProcess):
     """A node on 127.0.0.1 that knows of no other, its data in `data_dir`. `settings` are any of rabbitmq.conf's.
 

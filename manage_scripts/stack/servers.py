@@ -11,7 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from event_stream.web.kafka_security import kafka_security
 from manage_scripts.stack import databases, ports, valkey
-from manage_scripts.stack.brokers import Broker
+from manage_scripts.stack.brokers import Broker, rabbitmq
 from manage_scripts.stack.brokers.kafka import KafkaBroker
 from manage_scripts.stack.brokers.rabbitmq import RabbitBroker
 from manage_scripts.stack.brokers.redis import RedisBroker
@@ -118,19 +118,19 @@ def start_servers(
     if "redis" in binders and not own_events:
         # Not the cache's: that one may be flushed, and this one may make its clients wait for the disk.
         events = event_valkey(folder / "valkey-events", port=choose_port("valkey-events"), durable=durable)
-    rabbitmq = None
+    node = None
     if "rabbitmq" in binders and not own_rabbitmq:
-        rabbitmq = RabbitMQ(folder / "rabbitmq", port=choose_port("rabbitmq"))
+        node = RabbitMQ(folder / "rabbitmq", port=choose_port("rabbitmq"))
     security = _own_security() if own_kafka else {}
-    _check_own(own_database, own_redis, own_kafka, own_events)
-    processes = tuple(process for process in (postgres, redis, kafka, events, rabbitmq) if process is not None)
+    _check_own(own_database, own_redis, own_kafka, own_events, own_rabbitmq)
+    processes = tuple(process for process in (postgres, redis, kafka, events, node) if process is not None)
     start_together(processes, announce)
     return Servers(
         database_server_url=own_database or (postgres.url() if postgres else ""),
         redis_url=own_redis or (redis.url() if redis else ""),
         kafka_bootstrap_servers=own_kafka or (kafka.bootstrap_servers if kafka else ""),
         event_redis_url=own_events or (events.url() if events else ""),
-        rabbitmq_url=own_rabbitmq or (rabbitmq.url if rabbitmq else ""),
+        rabbitmq_url=own_rabbitmq or (node.url if node else ""),
         binder=binders[0],
         processes=processes,
         kafka_security=security,
@@ -144,13 +144,17 @@ def _own_security() -> Mapping[str, Any]:
         raise StackError(str(error)) from error
 
 
-def _check_own(database: str | None, redis: str | None, kafka: str | None, events: str | None) -> None:
+def _check_own(
+    database: str | None, redis: str | None, kafka: str | None, events: str | None, messages: str | None
+) -> None:
     if database and not databases.answers(database):
         raise UnreachableError("DATABASE_URL is set, but no PostgreSQL answers there.")
     if redis and not valkey.answers(redis):
         raise UnreachableError("REDIS_URL is set, but no Redis or Valkey answers there.")
     if events and not valkey.answers(events):
         raise UnreachableError("EVENT_REDIS_URL is set, but no Redis or Valkey answers there.")
+    if messages and not rabbitmq.answers(messages):
+        raise UnreachableError("RABBITMQ_URL is set, but no RabbitMQ lets us in there.")
     for server in kafka.split(",") if kafka else ():
         host, _, port = server.strip().rpartition(":")
         if not port.isdigit():

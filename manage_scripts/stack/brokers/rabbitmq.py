@@ -8,15 +8,31 @@ from typing import Any
 import pika
 from pika.exceptions import AMQPError
 
+from event_stream.binders.rabbitmq.properties import binder_properties
 from event_stream.binders.rabbitmq.records import as_record
+from event_stream.errors import ConfigurationError
 from event_stream.message import Record
 from manage_scripts.stack.errors import StackError
 from manage_scripts.stack.topics import DEFINITIONS, Topic, read_topics
 
 
+def connect(url: str) -> pika.BlockingConnection:
+    """As the binder does. Raises AMQPError, OSError, and ConfigurationError for what is no such URL."""
+    return pika.BlockingConnection(binder_properties({"url": url})["brokers"])
+
+
+def answers(url: str) -> bool:
+    """Whether one of these, with commas between them, lets us in. Waits for a few seconds at most."""
+    try:
+        connect(url).close()
+    except (AMQPError, OSError, ConfigurationError):
+        return False
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class RabbitBroker:
-    """At `url`."""
+    """At `url`, of several nodes with commas between them."""
 
     url: str
 
@@ -33,13 +49,16 @@ class RabbitBroker:
         return {"type": "rabbitmq", "url": self.url, "partitions": read_topics(DEFINITIONS)[0].partitions}
 
     def create_topics(self, topics: Sequence[Topic]) -> list[str]:
-        """Only looks: the worker declares its group's queues when it joins; the relay keeps until then what it has."""
+        """Only looks whether RabbitMQ is there.
+
+        A queue is its group's, with its consumer's settings: whoever joins first declares it. The relay keeps until
+        then what it has.
+        """
         try:
-            connection = pika.BlockingConnection(pika.URLParameters(self.url))
-        except AMQPError as error:
+            connect(self.url).close()
+        except (AMQPError, OSError, ConfigurationError) as error:
             raise StackError(f"RabbitMQ can't be reached: {error!r}.") from error
-        connection.close()
-        return [f"{topic.name} is declared by those who use it" for topic in topics]
+        return [f"{topic.name}: nothing to do, it is declared by those who use it" for topic in topics]
 
     def tail(self, topic: str) -> "RabbitTail":
         return RabbitTail(self.url, topic, self.properties["partitions"])
@@ -50,7 +69,7 @@ class RabbitTail:
 
     def __init__(self, url: str, topic: str, partitions: int) -> None:
         self._topic = topic
-        self._connection = pika.BlockingConnection(pika.URLParameters(url))
+        self._connection = connect(url)
         self._channel = self._connection.channel()
         self._channel.exchange_declare(topic, "direct", durable=True)
         self._queue: str = self._channel.queue_declare("", exclusive=True).method.queue
