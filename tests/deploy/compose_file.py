@@ -45,9 +45,13 @@ def defaults() -> dict[str, str | None]:
 
 
 def example() -> dict[str, str]:
-    """deploy/.env.example."""
-    lines = (DEPLOY / ".env.example").read_text().splitlines()
-    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    """deploy/.env.example; a value may name what stands above it."""
+    found: dict[str, str] = {}
+    for line in (DEPLOY / ".env.example").read_text().splitlines():
+        if line and not line.startswith("#"):
+            name, _, value = line.partition("=")
+            found[name] = _VARIABLE.sub(lambda variable: found[variable["name"]], value)
+    return found
 
 
 def filled_in() -> dict[str, str]:

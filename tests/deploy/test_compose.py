@@ -15,6 +15,12 @@ from manage_scripts.stack.paths import ROOT
 from tests.deploy.compose_file import DEPLOY, MissingVariableError, compose, defaults, example, filled_in
 
 OURS = {"organization": "org_project", "licensing": "licensing_project", "worker": "licensing_project"}
+BINDERS = {
+    "kafka": {"topics", "dead-letter-topic", "kafka"},
+    "redis": {"events-topics", "events"},
+    "rabbitmq": {"rabbitmq"},
+}
+ADDRESSES = {"kafka": "KAFKA_BOOTSTRAP_SERVERS", "redis": "EVENT_REDIS_URL", "rabbitmq": "RABBITMQ_URL"}
 SECRET_WORDS = ("PASSWORD", "SECRET", "TOKEN", "KEY")
 
 
@@ -30,7 +36,32 @@ def services(stack: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def test_the_example_has_every_variable_with_its_default() -> None:
-    assert {name: value or None for name, value in example().items()} == defaults()
+    # Docker's own.
+    found = {name: value or None for name, value in example().items() if name != "COMPOSE_PROFILES"}
+    assert found == defaults()
+
+
+def test_one_variable_chooses_what_carries_the_messages() -> None:
+    assert example()["COMPOSE_PROFILES"] == example()["EVENT_BINDER"] == "kafka"
+
+
+@pytest.mark.parametrize(("binder", "its_own"), BINDERS.items())
+def test_with_each_binder_all_is_there_that_it_needs_and_nothing_of_another(binder: str, its_own: set[str]) -> None:
+    services = compose({**filled_in(), "EVENT_BINDER": binder})["services"]
+    profiles = {name: set(each.get("profiles", ())) for name, each in services.items()}
+
+    assert {name for name, those in profiles.items() if binder in those} == its_own
+    started = {name for name, those in profiles.items() if not those or binder in those}
+    for name in started:
+        for other, wait in services[name].get("depends_on", {}).items():
+            assert other in started or wait.get("required") is False, f"{name} waits for {other}"
+    for name in OURS:
+        environment = services[name]["environment"]
+        assert environment["EVENT_BINDER"] == binder
+        host = re.search(r"(?:@|^)([a-z]+):\d+", environment[ADDRESSES[binder]])
+        assert host is not None
+        assert host[1] in its_own
+        assert set(services[name]["networks"]) & set(services[host[1]]["networks"])
 
 
 @pytest.mark.parametrize("name", [name for name, default in defaults().items() if default is None])
@@ -122,11 +153,12 @@ def test_a_container_of_ours_can_do_no_more_than_it_must(services: dict[str, dic
     assert "user" not in definition, "the image's own user, who is not root"
 
 
+@pytest.mark.parametrize("binder", BINDERS)
 @pytest.mark.parametrize(("name", "project"), OURS.items())
-def test_the_settings_accept_the_environment_and_read_all_of_it(
-    services: dict[str, dict[str, Any]], name: str, project: str
-) -> None:
-    given = {key: str(value) for key, value in services[name]["environment"].items()}
+def test_the_settings_accept_the_environment_and_read_all_of_it(name: str, project: str, binder: str) -> None:
+    services = compose({**filled_in(), "EVENT_BINDER": binder})["services"]
+    of_others = {address for other, address in ADDRESSES.items() if other != binder}
+    given = {key: str(value) for key, value in services[name]["environment"].items() if key not in of_others}
     # What the Dockerfile sets.
     given.setdefault("SERVICE_NAME", name)
     given["BIND"] = "0.0.0.0:8080"
@@ -163,6 +195,14 @@ def test_the_topics_are_those_of_topics_yaml(services: dict[str, dict[str, Any]]
         f"--config={name}={value}" for name, value in topic["settings"].items()
     }
     assert services["licensing"]["environment"]["ORG_CHANGE_PARTITIONS"] == str(topic["partitions"])
+
+
+def test_the_topics_of_redis_streams_are_those_of_topics_yaml(services: dict[str, dict[str, Any]]) -> None:
+    topics = yaml.safe_load((DEPLOY / "kafka/topics.yaml").read_text())["topics"]
+
+    assert services["events-topics"]["command"][3:] == [
+        f"{topic['name']}:{topic['partitions']}:{topic['settings']['retention.ms']}" for topic in topics
+    ]
 
 
 def test_the_template_of_the_gateway_gets_its_values(services: dict[str, dict[str, Any]]) -> None:

@@ -1,11 +1,16 @@
-"""The users of deploy/redis/users.acl, as the compose file tells Valkey of them, on a real server."""
+"""Both Valkeys of the compose file as it starts them, on a real server: the cache's users, the events' topics."""
 
+import subprocess
+import sys
+from collections.abc import Callable
 from itertools import groupby, pairwise
 from pathlib import Path
 
 import pytest
 import redis
 
+from event_stream.binders.redis import RedisBinder
+from event_stream.binding import Binding
 from manage_scripts.stack.environment import server_environment
 from manage_scripts.stack.ports import free_port
 from manage_scripts.stack.process import SupervisedProcess
@@ -28,6 +33,45 @@ def test_the_compose_file_has_the_users_of_users_acl() -> None:
     ]
 
 
+def started(options: list[str], port: int, folder: Path, ready: Callable[[], bool]) -> SupervisedProcess:
+    """With the options of the compose file."""
+    argv = [str(valkey_server()), *options, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
+    return SupervisedProcess("Valkey", argv, log=folder / "valkey.log", ready=ready, env=server_environment())
+
+
+def test_the_topics_of_redis_streams_are_made_once(tmp_path: Path) -> None:
+    variables, port = filled_in(), free_port()
+    services = compose(variables)["services"]
+    (_, *options) = services["events"]["command"]
+    (_, _, url, *topics) = services["events-topics"]["command"]
+    here = url.replace("@events:6379", f"@127.0.0.1:{port}")
+
+    def ready() -> bool:
+        try:
+            with redis.Redis.from_url(here) as client:
+                return bool(client.ping())
+        except redis.ConnectionError:
+            return False
+
+    def make(*topics: str) -> "subprocess.CompletedProcess[str]":
+        argv = [sys.executable, DEPLOY / "redis/make_topics.py", here, *topics]
+        return subprocess.run(argv, check=False, capture_output=True, text=True, timeout=60)
+
+    with started(options, port, tmp_path, ready):
+        with redis.Redis(port=port) as stranger, pytest.raises(redis.AuthenticationError):
+            stranger.ping()
+        for _ in range(2):
+            made = make(*topics)
+            assert (made.returncode, made.stderr) == (0, "")
+            assert made.stdout.splitlines() == [f"{name.split(':')[0]} is there: 6 partitions" for name in topics]
+        other = make("orgChangeTopic:5:1000")
+        assert (other.returncode, "has 6 partitions where 5 are wanted" in other.stderr) == (1, True)
+        # The services are told where it is, and not to make anything.
+        producer = RedisBinder("its", {"url": here}).producer(Binding("b", "orgChangeTopic", "its"))
+        assert producer.partition_count("orgChangeTopic") == 6
+        producer.close(1)
+
+
 def test_valkey_lets_licensing_in_and_nobody_else(tmp_path: Path) -> None:
     variables, port = filled_in(), free_port()
     (_, *options) = compose(variables)["services"]["valkey"]["command"]
@@ -42,8 +86,7 @@ def test_valkey_lets_licensing_in_and_nobody_else(tmp_path: Path) -> None:
         except redis.ConnectionError:
             return False
 
-    argv = [str(valkey_server()), *options, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(tmp_path)]
-    with SupervisedProcess("Valkey", argv, log=tmp_path / "valkey.log", ready=ready, env=server_environment()):
+    with started(options, port, tmp_path, ready):
         for login in ("", f"default:{variables['VALKEY_PASSWORD']}@", "licensing:wrong@"):
             with pytest.raises(redis.AuthenticationError):
                 answers(login)
