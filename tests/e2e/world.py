@@ -13,7 +13,7 @@ import httpx
 import psycopg
 from psycopg.rows import class_row
 
-from event_stream.binder import Binder
+from event_stream.binder import Binder, Capabilities
 from event_stream.conf import BinderSettings
 from event_stream.correlation import CORRELATION_ID
 from event_stream.message import Record
@@ -176,6 +176,11 @@ class World:
         """A binder of our own to where the services' messages are."""
         properties = dict(self.platform.servers.broker.properties)
         return make_binder(BinderSettings("own", properties.pop("type"), properties))
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the platform can do that carries the messages."""
+        return self.binder().capabilities
 
     def _events(self, where: str, value: str) -> list[Event]:
         statement = f"""

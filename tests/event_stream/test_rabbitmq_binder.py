@@ -152,10 +152,22 @@ def test_settings_that_differ_are_told_and_not_worked_with(
     )
     with closing(Reader(binder, other)) as reader, in_another_way:
         reader.read_until(lambda it: it.joined, "joined")
-    more = made(rabbitmq_url, partitions=PARTITIONS + 1).producer(declared)
-    outside = more.send(OutboundRecord(declared.destination, b"k", b"v", partition=PARTITIONS))
-    assert "no group has a queue for '3'" in str(outside.exception(ACK_TIMEOUT_S))
-    more.close(5)
+
+
+@pytest.mark.parametrize("partitions", [PARTITIONS - 1, PARTITIONS + 1])
+def test_another_number_of_partitions_is_told_to_both_sides(
+    rabbitmq_url: str, declared: Binding, partitions: int
+) -> None:
+    """A group with fewer queues than the producer has partitions would miss messages without a word."""
+    other = made(rabbitmq_url, partitions=partitions)
+    producer = other.producer(declared)
+    assert producer.partition_count(declared.destination) == PARTITIONS
+    refused = producer.send(OutboundRecord(declared.destination, b"k", b"v", partition=0)).exception(ACK_TIMEOUT_S)
+    assert f"was declared with {PARTITIONS}" in str(refused)
+    producer.close(5)
+    told = pytest.raises(ConfigurationError, match=f"'partitions' is {partitions}, but '{declared.destination}' was")
+    with closing(Reader(other, replace(declared, group="later"))) as reader, told:
+        reader.read_until(lambda it: it.joined, "joined")
 
 
 # What is sent.

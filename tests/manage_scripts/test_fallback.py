@@ -1,4 +1,4 @@
-"""A machine from which Kafka's jars can't be reached: Redis Streams carries the messages, and that is said."""
+"""A machine without Kafka's jars: Redis Streams carries the messages, and that is said. And one without RabbitMQ."""
 
 import shutil
 from pathlib import Path
@@ -8,10 +8,12 @@ import pytest
 from manage_scripts.commands.run import _usual
 from manage_scripts.commands.test import _binders
 from manage_scripts.screen import Screen
-from manage_scripts.stack import fallback, jars
+from manage_scripts.stack import fallback, jars, rabbitmq
 from manage_scripts.stack.errors import JarsUnavailableError
 from manage_scripts.stack.ports import free_port
-from manage_scripts.testing.sessions import SESSIONS
+from manage_scripts.stack.rabbitmq import RabbitMQMissing
+from manage_scripts.stack.servers import start_servers
+from manage_scripts.testing.sessions import SESSIONS, concerned
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +47,36 @@ def test_the_tests_go_on_without_kafka_and_say_so(capsys: pytest.CaptureFixture[
 def test_who_asks_for_kafka_is_refused() -> None:
     with pytest.raises(JarsUnavailableError, match="could not be fetched"):
         _binders("kafka", SESSIONS)
+
+
+@pytest.fixture
+def no_rabbitmq(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither is Debian's there nor one on the PATH."""
+    monkeypatch.delenv("RABBITMQ_URL", raising=False)
+    monkeypatch.setattr(rabbitmq, "_DEBIAN", tmp_path / "none")
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+
+@pytest.mark.usefixtures("no_rabbitmq")
+def test_the_tests_go_on_without_rabbitmq_and_say_so(capsys: pytest.CaptureFixture[str]) -> None:
+    binders, notices = _binders(None, SESSIONS)
+    assert "rabbitmq" not in binders
+    assert any("Nothing runs on RabbitMQ" in notice and "install the package" in notice for notice in notices)
+    assert "Nothing runs on RabbitMQ" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("no_rabbitmq")
+def test_who_asks_for_rabbitmq_is_told_what_to_install(tmp_path: Path) -> None:
+    with pytest.raises(RabbitMQMissing, match="install the package `rabbitmq-server`"):
+        _binders("rabbitmq", SESSIONS)
+    with pytest.raises(RabbitMQMissing, match="install the package"):
+        start_servers(tmp_path, durable=False, binders=["rabbitmq"])
+
+
+def test_rabbitmq_is_started_where_whole_sessions_run_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RABBITMQ_URL", "amqp://127.0.0.1:1")
+    assert "rabbitmq" in _binders(None, concerned(["tests/e2e"]))[0]
+    assert "rabbitmq" not in _binders(None, concerned(["tests/event_stream"]))[0]
 
 
 def test_a_kafka_of_ones_own_needs_no_jars(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

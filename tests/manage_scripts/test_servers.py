@@ -19,6 +19,7 @@ from manage_scripts.stack import (
     stop_together,
     wait_until,
 )
+from manage_scripts.stack.brokers.rabbitmq import RabbitBroker
 from manage_scripts.stack.errors import StackError, UnreachableError
 from manage_scripts.stack.servers import start_servers
 from manage_scripts.stack.topics import Topic, create_topics
@@ -121,6 +122,15 @@ def test_an_own_server_that_does_not_answer_is_named(
     monkeypatch.setenv(name, url)
     with pytest.raises(UnreachableError, match=name):
         start_servers(tmp_path, durable=False)
+
+
+def test_an_own_rabbitmq_that_does_not_answer_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for url in ("amqp://guest:guest@127.0.0.1:1", "rabbit"):
+        monkeypatch.setenv("RABBITMQ_URL", url)
+        with pytest.raises(UnreachableError, match="RABBITMQ_URL"):
+            start_servers(tmp_path, durable=False, binders=["rabbitmq"])
+        with pytest.raises(StackError, match="RabbitMQ can't be reached"):
+            RabbitBroker(url).create_topics([Topic("things", partitions=3, copies=1, in_sync=1)])
 
 
 def test_servers_of_the_same_data_come_back_where_they_were(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ class RabbitProducer:
     ) -> None:
         self._binding = binding
         self._partitions: int = 1 if binding.journal else properties["partitions"]
-        self._retention: str = properties["journal_retention"]
+        self._properties = properties
         self._max_block_s = properties["max_block_ms"] / 1000
         self._delivery_timeout_s = properties["delivery_timeout_ms"] / 1000
         self._link = Link("rabbitmq-producer", brokers, self._serve)
@@ -66,8 +66,11 @@ class RabbitProducer:
         return result
 
     def partition_count(self, destination: str) -> int:
-        """As configured, and 1 for a journal, once RabbitMQ has been reached."""
-        if absence := self._absence():
+        """As RabbitMQ has been told first, and 1 for a journal."""
+        absence = self._absence()
+        if isinstance(self._link.mistake, topology.PartitionsDifferError):
+            return self._link.mistake.actual
+        if absence:
             raise UnavailableError(absence)
         return self._partitions
 
@@ -111,7 +114,7 @@ class RabbitProducer:
 
     async def _serve(self, connection: Connection) -> None:
         channel = await connection.channel()
-        await topology.declare_destination(channel, self._binding, self._retention)
+        await topology.declare_destination(channel, self._binding, self._properties)
         confirms = Confirms(channel)
         await confirms.start()
         self._confirms = confirms

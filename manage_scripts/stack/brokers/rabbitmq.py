@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +18,11 @@ from manage_scripts.stack.topics import DEFINITIONS, Topic, read_topics
 
 
 def connect(url: str) -> pika.BlockingConnection:
-    """As the binder does. Raises AMQPError, OSError, and ConfigurationError for what is no such URL."""
-    return pika.BlockingConnection(binder_properties({"url": url})["brokers"])
+    """Without heartbeats, as it may lie idle. Raises AMQPError, OSError, and ConfigurationError for what is no URL."""
+    brokers = binder_properties({"url": url})["brokers"]
+    for parameters in brokers:
+        parameters.heartbeat = 0
+    return pika.BlockingConnection(brokers)
 
 
 def answers(url: str) -> bool:
@@ -84,9 +88,10 @@ class RabbitTail:
                 method, properties, body = message
                 found.append(as_record(self._topic, int(method.routing_key), properties, body, 0))
             if not found:
-                # Heartbeats are answered meanwhile.
                 self._connection.process_data_events(0.02)
         return found
 
     def close(self) -> None:
-        self._connection.close()
+        # The broker may have gone first, and has taken the queue along.
+        with suppress(AMQPError):
+            self._connection.close()
