@@ -79,7 +79,7 @@ def run(world: World, *options: str, **settings: str) -> "subprocess.CompletedPr
         text=True,
         cwd=ROOT,
         env=service_environment({**world.platform.licensing_settings, **settings}),
-        timeout=DEADLINE_S,
+        timeout=4 * DEADLINE_S,
     )
 
 
