@@ -55,7 +55,7 @@ def test_all_is_well_but_for_the_single_broker(world: World, project: Project) -
     for subject in SUBJECTS[project]:
         assert any(f"  {subject}" in line for line in lines), subject
     if project is LICENSING:
-        assert any("group licensingGroup: 2 members, 0 messages waiting" in line for line in lines), done.stdout
+        assert any("group licensingGroup: 2 members" in line for line in lines), done.stdout
     if expected:
         assert done.returncode == 3, done.stderr
         assert done.stderr.strip().splitlines()[-1].startswith("CommandError: It works, with warnings: 1 warning, ")
