@@ -57,7 +57,8 @@ def test_all_is_well_but_for_the_single_broker(world: World, project: Project) -
     assert [line for line in lines if line.startswith(("warning", "failed"))] == expected, done.stdout
     for subject in SUBJECTS[project]:
         assert any(f"  {subject}" in line for line in lines), subject
-    if project is LICENSING:
+    if project is LICENSING and binder == "rabbitmq":
+        # Elsewhere a group has the workers of every platform that was here.
         assert any("group licensingGroup: 2 members" in line for line in lines), done.stdout
     if expected:
         assert done.returncode == 3, done.stderr
