@@ -201,7 +201,7 @@ def lonely(world: World, tmp_path: Path, request: pytest.FixtureRequest) -> Iter
 NOBODY = {
     "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{free_port()}",
     "EVENT_REDIS_URL": f"redis://127.0.0.1:{free_port()}/0",
-    "RABBITMQ_URL": f"amqp://guest:guest@127.0.0.1:{free_port()}",
+    "RABBITMQ_URL": f"amqp://127.0.0.1:{free_port()}",
 }
 NO_TOPIC = {"ORG_CHANGE_TOPIC": f"e2e-none-{uuid.uuid4().hex}"}
 

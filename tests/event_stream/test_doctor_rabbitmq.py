@@ -132,7 +132,7 @@ def test_dead_letters_that_wait(settings: Settings, rabbitmq: dict[str, Any], to
 
 @lets_sockets_leak
 def test_a_broker_that_is_away(settings: Settings) -> None:
-    url = f"amqp://guest:guest@127.0.0.1:{free_port()}"
+    url = f"amqp://guest:guest@127.0.0.1:{free_port()}"  # pragma: allowlist secret
     use(settings, binder={"type": "rabbitmq", "url": url}, a="one", b="two")
     with failed_connections():
         found = report()
@@ -145,7 +145,7 @@ def test_a_broker_that_is_away(settings: Settings) -> None:
 @lets_sockets_leak
 def test_a_broker_that_takes_connections_and_says_nothing_is_given_up(settings: Settings) -> None:
     with failed_connections(), socket.create_server(("127.0.0.1", 0)) as server:
-        url = f"amqp://guest:guest@127.0.0.1:{server.getsockname()[1]}"
+        url = f"amqp://127.0.0.1:{server.getsockname()[1]}"
         use(settings, binder={"type": "rabbitmq", "url": url, "connect_timeout_ms": 300}, readers="any")
         with pytest.raises(UnavailableError, match="does not answer"):
             described()

@@ -125,7 +125,7 @@ def test_an_own_server_that_does_not_answer_is_named(
 
 
 def test_an_own_rabbitmq_that_does_not_answer_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for url in ("amqp://guest:guest@127.0.0.1:1", "rabbit"):
+    for url in ("amqp://127.0.0.1:1", "rabbit"):
         monkeypatch.setenv("RABBITMQ_URL", url)
         with pytest.raises(UnreachableError, match="RABBITMQ_URL"):
             start_servers(tmp_path, durable=False, binders=["rabbitmq"])
