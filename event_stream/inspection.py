@@ -21,7 +21,7 @@ class Destination:
     in_sync_needed: int | None = None
     """With fewer, the platform takes no message; with exactly as many, one more loss loses none that it has taken."""
     largest_message: int | None = None
-    """In bytes."""
+    """In bytes; None where only senders have a limit."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,9 +41,6 @@ def doctor(project: Project, settings: Mapping[str, str]) -> "subprocess.Complet
 @pytest.mark.parametrize("project", SUBJECTS, ids=lambda project: project.name)
 def test_all_is_well_but_for_the_single_broker(world: World, project: Project) -> None:
     binder = world.platform.servers.binder
-    if binder == "redis" and project is LICENSING:
-        # There the limit is a setting of whoever sends, and it is read as that of both.
-        pytest.skip("on Redis Streams doctor warns that a topic takes as large messages as its dead letters")
     # RabbitMQ tells nobody in AMQP how many there are of it.
     expected = [] if binder == "rabbitmq" else [f"warning  broker {binder}: {SINGLE}"]
     customer = world.customer()

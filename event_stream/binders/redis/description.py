@@ -21,9 +21,8 @@ def describe(server: Server, binding: Binding, producer: Mapping[str, Any], cons
             if found is None:
                 return Description(servers)
             partitions = int(cast("bytes", found))
-            destination = Destination(
-                partitions, servers, servers, 1 + producer["replicas"], largest_message=producer["max_message_bytes"]
-            )
+            # How large a message may be, its sender's settings say: a stream takes any.
+            destination = Destination(partitions, servers, servers, 1 + producer["replicas"])
             if binding.group is None:
                 return Description(servers, destination)
             members = _members(server, keys.shares(binding.group), binding.group, consumer["session_timeout_ms"])
