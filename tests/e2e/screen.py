@@ -31,8 +31,8 @@ class Screen:
         expect(self.page.get_by_role("button", name="Log out")).to_be_visible()
 
     def settle(self) -> None:
-        """Until the page has all that it asked for."""
-        self.page.wait_for_load_state("networkidle")
+        """Until the page has all that it names. That the network is idle is not told reliably after quick navigations."""
+        self.page.wait_for_load_state("load")
 
     def keep(self, name: str) -> None:
         """A picture of the whole page."""

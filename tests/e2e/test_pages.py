@@ -137,6 +137,7 @@ def test_dead_letters_in_the_admin(world: World, screen: Screen, customer: Custo
 
     expect(page.get_by_text("2 dead letters were discarded.")).to_be_visible()
     page.get_by_role("link", name="replayed or discarded").click()
+    expect(page).to_have_url(re.compile("state="))
     page.locator("#searchbar").fill(customer.id)
     page.get_by_role("button", name="Search").click()
     expect(rows).to_have_count(2)
