@@ -170,9 +170,6 @@ class Worker:
             crash_points.reached(CrashPoint.WORKER_HANDLED_NOT_COMMITTED)
             self._consumer.commit({partition.number: partition.position})
             worker_log.batch_handled(batch, outcome, time.perf_counter() - began)
-        elif partition.retry_at is not None:
-            # Its records come first once it is resumed: a word of being idle before them would end the outage too soon.
-            partition.idle_at = partition.retry_at + self._settings.idle_interval_ms / 1000
 
     def _attend(self) -> None:
         """Start the partitions that have not been started, and tell the idle ones."""
@@ -183,6 +180,8 @@ class Worker:
             if partition.retry_at is not None and now >= partition.retry_at:
                 partition.retry_at = None
                 self._consumer.resume([partition.number])
+                # Its records come first: a word of being idle before them would end the outage too soon.
+                partition.idle_at = self._next_idle()
         waiting = [p for p in self._partitions.values() if p.retry_at is None]
         due = {p.number: p for p in waiting if not p.started or now >= p.idle_at}
         if due:

@@ -134,12 +134,12 @@ def test_a_reload_loses_no_request(start: Callable[..., Gunicorn]) -> None:
 
     def asked_and_replaced() -> bool:
         # A new connection each: one that is kept open may be closed by a server at any time.
-        assert httpx.get(f"{server.url}/context").status_code == 200
+        assert httpx.get(f"{server.url}/context", timeout=60).status_code == 200
         return replaced()
 
     os.kill(server.pid, signal.SIGHUP)
 
-    assert wait_until(asked_and_replaced, within_s=20)
+    assert wait_until(asked_and_replaced, within_s=60)
     assert httpx.get(f"{server.url}/context").status_code == 200
 
 
