@@ -1,6 +1,6 @@
 """The figures of the last run of each fault, kept for the table in docs/guarantees.md.
 
-    FAULT_ROUNDS=10 FAULT_CHANGES=1000 FAULT_OUTAGE_S=60 FUZZED_MESSAGES=10000 ./manage_scripts/test tests/faults
+    FAULT_ROUNDS=4 FAULT_CHANGES=1000 FAULT_OUTAGE_S=60 FUZZED_MESSAGES=10000 ./manage_scripts/test tests/faults
     python -m tests.faults.results
 
 The second command writes the table of all that has been run into the document.
