@@ -31,7 +31,7 @@ class Screen:
         expect(self.page.get_by_role("button", name="Log out")).to_be_visible()
 
     def settle(self) -> None:
-        """Until the page has all that it names. That the network is idle is not told reliably after quick navigations."""
+        """Until the page has all that it names: that the network is idle is not told reliably."""
         self.page.wait_for_load_state("load")
 
     def keep(self, name: str) -> None:
