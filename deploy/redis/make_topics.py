@@ -6,23 +6,21 @@ For the image of a service, which has the event layer and none of this project's
 import sys
 from collections.abc import Sequence
 
-from event_stream.binders.redis import RedisBinder
-from event_stream.binding import Binding
+from event_stream.conf import BinderSettings
 from event_stream.errors import EventStreamError
+from event_stream.making import make_topic
+from event_stream.registry import make_binder
 
 
 def main(url: str, topics: Sequence[str]) -> int:
     for topic in topics:
         name, partitions, retention_ms = topic.rsplit(":", 2)
         settings = {"url": url, "partitions": int(partitions), "retention_ms": int(retention_ms)}
-        producer = RedisBinder("making", settings).producer(Binding("making", name, "making"))
         try:
-            found = producer.partition_count(name)
+            found = make_topic(make_binder(BinderSettings("making", "redis", settings)), name)
         except EventStreamError as error:
             sys.stderr.write(f"{name} can't be made: {error}\n")
             return 1
-        finally:
-            producer.close(0)
         if found != int(partitions):
             sys.stderr.write(f"{name} has {found} partitions where {partitions} are wanted; it is left alone\n")
             return 1

@@ -9,7 +9,7 @@ from event_stream.binder import LogBounds
 from event_stream.cache.answers import Eviction, OutOfStep
 from event_stream.cache.change import Change, Heartbeat
 from event_stream.cache.digest import Digest, log_applied
-from event_stream.cache.future import Future
+from event_stream.cache.future import FutureHeartbeats
 from event_stream.cache.keys import id_in
 from event_stream.cache.protocol import FencedCache
 from event_stream.errors import ConfigurationError, ConversionError, TooManyDeadLettersError
@@ -36,7 +36,7 @@ class CacheApplier:
         self._cache = cache
         self._decode = decode
         self._rejections = rejections or LoggedRejections()
-        self._future = Future(cache.clock, cache.settings)
+        self._future = FutureHeartbeats(cache.clock, cache.settings)
 
     def start(self, partition: int, log: LogBounds, committed: int | None) -> int:
         """After the watermark; where the log has no such place, at the group's commit or its start, in a new epoch."""

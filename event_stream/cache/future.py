@@ -10,7 +10,7 @@ from event_stream.message import Record
 logger = logging.getLogger("event_stream.cache")
 
 
-class Future:
+class FutureHeartbeats:
     """What a reader of heartbeats knows of clocks. One for all its partitions: they are told by one clock.
 
     A heartbeat from further ahead than the bound is nobody's fault who wrote to the log, so it is no dead letter; but

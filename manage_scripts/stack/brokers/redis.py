@@ -6,9 +6,9 @@ from typing import Any, cast
 
 import redis
 
-from event_stream.binding import Binding
 from event_stream.conf import BinderSettings
 from event_stream.errors import EventStreamError
+from event_stream.making import make_topic
 from event_stream.message import Record
 from event_stream.registry import make_binder
 from manage_scripts.stack.errors import StackError
@@ -44,15 +44,10 @@ class RedisBroker:
         retention_ms = topic.settings.get("retention.ms")
         properties: dict[str, Any] = {"url": self.url, "partitions": topic.partitions}
         properties["retention_ms"] = None if retention_ms is None else int(retention_ms)
-        producer = make_binder(BinderSettings("making", "redis", properties)).producer(
-            Binding("making", topic.name, "making")
-        )
         try:
-            partitions = producer.partition_count(topic.name)
+            partitions = make_topic(make_binder(BinderSettings("making", "redis", properties)), topic.name)
         except EventStreamError as error:
             raise StackError(f"The topic {topic.name} can't be made: {error}.") from error
-        finally:
-            producer.close(0)
         if partitions != topic.partitions:
             raise StackError(
                 f"The topic {topic.name} has {partitions} partitions where {topic.partitions} are wanted. That is not "
