@@ -76,7 +76,7 @@ def row(name: str, rounds: Sequence[Round]) -> dict[str, Any]:
 
 def main() -> None:
     options = measure.options(__doc__)
-    customers, rounds, seconds, warm_up_s = (10, 2, 1.0, 0.5) if options.quick else (200, 8, 5.0, 5.0)
+    customers, rounds, seconds, warm_up_s = (10, 2, 1.0, 3.0) if options.quick else (200, 8, 5.0, 5.0)
     where = measure.machine()
     with stage.running() as (platform, folder):
         ours = Contestant("ours", platform.licensing[0], stage.port_of(platform.licensing_urls[0]))

@@ -22,6 +22,8 @@ PARTITIONS = 6
 class Journal:
     """The example on a database and with a group of its own, on the world's topic."""
 
+    group = "auditJournal"
+
     def __init__(self, world: World, folder: Path) -> None:
         servers, topic = world.platform.servers, world.platform.topic
         database = f"e2e_journal_{servers.binder}"
@@ -34,7 +36,7 @@ class Journal:
             "ORG_CHANGE_TOPIC": topic,
             "LOG_FORMAT": "json",
         }
-        servers.broker.create_topics([Topic(f"{topic}.auditJournal.dlq", PARTITIONS, 1, 1)])
+        servers.broker.create_topics([Topic(f"{topic}.{self.group}.dlq", PARTITIONS, 1, 1)])
         manage(JOURNAL, self.settings, ["migrate", "--noinput"])
 
     def consumer(self, name: str, settings: Mapping[str, str] | None = None) -> LoggedProcess:

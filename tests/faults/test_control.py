@@ -5,6 +5,8 @@ from tests.faults.campaign import ROUNDS, Fault, run
 from tests.faults.site import Site
 
 pytestmark = lets_sockets_leak
+ATTEMPTS = 10
+"""Where writes are fast, the next one soon takes away what was kept: chance spares the control in one run of three."""
 
 
 def test_where_the_owner_is_slow_the_control_is_stale(site: Site) -> None:
@@ -13,11 +15,13 @@ def test_where_the_owner_is_slow_the_control_is_stale(site: Site) -> None:
         link.delay(0.5)
     try:
         fault = Fault("owner slow", lambda _site, _chance: None)
-        # Fewer, and chance might spare it.
-        outcome = run(site, fault, rounds=max(3, ROUNDS), between=(20, 40), readers=8)
+        for _ in range(ATTEMPTS):
+            outcome = run(site, fault, rounds=max(3, ROUNDS), between=(20, 40), readers=8)
+            outcome.assert_right()
+            if outcome.naive.wrong_reads or outcome.naive.stale:
+                break
     finally:
         for link in links:
             link.delay(0)
     # What its readers had in hand when a change was told, they kept: until the next one, or for ever after the last.
     assert outcome.naive.wrong_reads or outcome.naive.stale
-    outcome.assert_right()
