@@ -18,10 +18,13 @@ class Demand:
     min_version: int | None = None
 
     def met_by(self, reading: Reading, began_ms: int, bound_ms: int) -> bool:
-        """Whether what the cache has will do for a request that began at `began_ms`."""
-        if reading.state is not State.HIT or self.no_cache or not self.new_enough(reading):
-            return False
+        """Whether what the cache has will do for a request that began at `began_ms`.
+
+        It may have been read for an earlier one, and have been within BOUND then only.
+        """
         age_ms = began_ms - reading.fresh_at_ms
+        if reading.state is not State.HIT or age_ms > bound_ms or self.no_cache or not self.new_enough(reading):
+            return False
         if self.max_age_s is not None and age_ms > self.max_age_s * 1000:
             return False
         return self.min_fresh_s is None or age_ms <= bound_ms - self.min_fresh_s * 1000

@@ -75,8 +75,10 @@ class Outcome:
     """Of the product's requests."""
 
     def assert_right(self) -> None:
-        assert self.product.wrong[:_SHOWN] == []
-        assert [each for each in self.unanswered if not self.fault.excuse(each)][:_SHOWN] == []
+        wrong = self.product.wrong
+        assert not wrong, "\n".join([f"{len(wrong)} wrong:", *wrong[:_SHOWN]])
+        refused = [each for each in self.unanswered if not self.fault.excuse(each)]
+        assert not refused, "\n".join([f"{len(refused)} without excuse:", *map(str, refused[:_SHOWN])])
         assert self.product.changes > self.struck, "too little was changed to mean anything"
 
 

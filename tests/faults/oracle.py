@@ -133,4 +133,5 @@ def _wrong_reads(evidence: Evidence) -> Iterator[str]:
     history = History([*evidence.writes, *silent])
     for violation in history.violations(evidence.reads, bound_s=evidence.bound_s, clock_error_s=CLOCK_ERROR_S):
         read = violation.read
-        yield f"{read.organization_id} {read.version} ({read.cache}), read at {read.began_s:.3f}: {violation.why}"
+        said = f"{read.cache}, read at {read.began_s:.3f}, current at {read.fresh_at_s:.3f}"
+        yield f"{read.organization_id} {read.version} ({said}): {violation.why}, by {violation.by_s:.3f} s"
