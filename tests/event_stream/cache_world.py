@@ -44,7 +44,10 @@ def new_cache(clock: Clock | None = None, *, partitions: int = 6, **settings: An
 
 @contextmanager
 def caches_at(url: str, **options: Any) -> Iterator[None]:
-    """CACHES["default"] on another server. Make the cache's connection within."""
+    """CACHES["default"] on another server. Make the cache's connection within.
+
+    django-redis has one pool for each URL in a process: the `options` of who names a URL first are everybody's.
+    """
     default = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": url, "OPTIONS": options}
     with override_settings(CACHES={"default": default}):
         yield

@@ -50,8 +50,7 @@ def test_a_thousand_misses_are_one_call(processes: int, demand: Demand) -> None:
     """`processes`: groups of threads that share nothing but Redis, as processes do."""
     origin = SlowOrigin()
     # No answer of Redis is given up: then each would have to ask for himself, and a thousand threads take their time.
-    pool = {"max_connections": 2 * THREADS}
-    with caches_at(os.environ["REDIS_URL"], SOCKET_TIMEOUT=60, SOCKET_CONNECT_TIMEOUT=60, CONNECTION_POOL_KWARGS=pool):
+    with caches_at(f"{os.environ['REDIS_URL']}?socket_timeout=60&socket_connect_timeout=60"):
         cache = new_cache(SystemClock(), lease_ms=60_000, bound_s=600)
         groups = [ReadThrough(_sibling(cache), origin, budget_s=120, patience_s=60).find for _ in range(processes)]
         found = all_at_once(groups, demand)
