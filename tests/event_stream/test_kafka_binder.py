@@ -4,6 +4,7 @@ import itertools
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any, cast
 
 import pytest
 from kafka.admin import NewPartitions
@@ -11,6 +12,8 @@ from kafka.admin import NewPartitions
 from event_stream import ConfigurationError, PublishError, UnavailableError, UnsendableError
 from event_stream.binder import Producer
 from event_stream.binders.kafka import KafkaBinder
+from event_stream.binders.kafka.consumer import KafkaConsumer
+from event_stream.binders.kafka.producer import KafkaProducer
 from event_stream.binding import Binding, ConsumerSettings, ProducerSettings
 from event_stream.message import OutboundRecord
 from event_stream.testing.reader import Reader
@@ -193,3 +196,34 @@ def test_settings_of_kafka_python_reach_it(kafka_bootstrap_servers: str) -> None
     wrong = Binding("b", "t", "k", producer=ProducerSettings(properties={"compression_type": "zip"}))
     with pytest.raises(ConfigurationError, match="kafka-python refuses its settings"):
         binder.producer(wrong).partition_count("t")
+
+
+def test_a_leader_that_is_no_longer_among_the_brokers_is_waited_for(
+    kafka_bootstrap_servers: str, binder: KafkaBinder, producer_of: Callable[[Binding], Producer]
+) -> None:
+    """Between two answers about the cluster: one named it as the leader, the next no longer has it among the living."""
+    binding = new_binding(kafka_bootstrap_servers, 1)
+    reader, producer = Reader(binder, binding), producer_of(binding)
+
+    def send(value: bytes) -> None:
+        assert producer.send(OutboundRecord(binding.destination, b"k", value)).result(ACK_TIMEOUT_S)
+
+    send(b"before")
+    assert [record.value for record in reader.read(1)] == [b"before"]
+    consumer_client: Any = cast("KafkaConsumer", reader.consumer)._client
+    producer_client: Any = cast("KafkaProducer", producer)._connection.connected()
+    for manager in (consumer_client._manager, producer_client._sender._client._manager):
+        forgotten = manager.call_soon(_forget_the_leader, manager)
+        reader.read_until(lambda _, done=forgotten: done.is_done, "the leader is forgotten")  # type: ignore[misc]
+    send(b"after")
+    assert [record.value for record in reader.read(2)] == [b"before", b"after"]
+    reader.close()
+
+
+async def _forget_the_leader(manager: Any) -> None:
+    """Who still lives, and can be asked about the others, is one of another number here."""
+    [living] = manager.cluster._brokers.values()
+    living.node_id = 99
+    manager.cluster._brokers = {99: living}
+    for connection in list(manager._conns.values()):
+        connection.close()

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
 import kafka
-from kafka.errors import KafkaConfigurationError, KafkaError
+from kafka.errors import KafkaConfigurationError, KafkaError, NodeNotReadyError, UnknownBrokerIdError
 
 from event_stream.binders.kafka.refusals import Refusals
 from event_stream.errors import ConfigurationError, UnavailableError
@@ -88,6 +88,7 @@ class Connection(Generic[C]):
             network.append(kafka.KafkaConsumer.DEFAULT_CONFIG["kafka_client"](**configs))
             # kafka-python (3.0.12) takes this setting and does not hand it on.
             network[0].cluster.config["allow_auto_create_topics"] = configs.get("allow_auto_create_topics", False)
+            _wait_for_missing_brokers(network[0]._manager)
             self._refusals.watch(network[0])
             return network[0]
 
@@ -100,6 +101,23 @@ class Connection(Generic[C]):
             attempt.set_exception(error)
         else:
             attempt.set_result(client)
+
+
+def _wait_for_missing_brokers(manager: Any) -> None:
+    """A broker that was just taken for dead may still be known as a leader. It is waited for like one that is away.
+
+    kafka-python (3.0.12) raises an error there that ends whoever polls, and leaves in a producer what was to be sent.
+    """
+    get_connection = manager.get_connection
+
+    def get_known(*args: Any, **options: Any) -> Any:
+        try:
+            return get_connection(*args, **options)
+        except UnknownBrokerIdError as error:
+            manager.cluster.request_update()
+            raise NodeNotReadyError(f"there is no broker {error} at the moment") from error
+
+    manager.get_connection = get_known
 
 
 def _succeeded(attempt: "Future[C]") -> bool:
