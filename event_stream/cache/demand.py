@@ -22,12 +22,12 @@ class Demand:
 
         It may have been read for an earlier one, and have been within BOUND then only.
         """
-        age_ms = began_ms - reading.fresh_at_ms
-        if reading.state is not State.HIT or age_ms > bound_ms or self.no_cache or not self.new_enough(reading):
+        if reading.state is not State.HIT or self.no_cache or not self.new_enough(reading):
             return False
+        age_ms = began_ms - reading.fresh_at_ms
         if self.max_age_s is not None and age_ms > self.max_age_s * 1000:
             return False
-        return self.min_fresh_s is None or age_ms <= bound_ms - self.min_fresh_s * 1000
+        return age_ms <= bound_ms - (self.min_fresh_s or 0) * 1000
 
     def new_enough(self, reading: Reading) -> bool:
         """An absence has a clock for a version, and later commits may have earlier versions: it proves nothing."""

@@ -285,46 +285,31 @@ def test_whoever_fails_gives_the_lease_up(
 # Threads of one process
 
 
-class HeldOnce:
-    """An origin that holds its first answer back until it is told to go on, and has a newer version for the next."""
+@pytest.mark.parametrize(
+    ("later_s", "demand"), [(1, Demand(no_cache=True)), (11, Demand())], ids=["no_cache", "too_old"]
+)
+def test_a_thread_whose_demand_the_common_answer_does_not_meet_asks_again(
+    clock: Hands, later_s: float, demand: Demand
+) -> None:
+    """It was asked for before this one's request began, who wants no_cache, or longer ago than the bound before it."""
+    first_is_in, go_on = threading.Event(), threading.Event()
+    versions = iter((7, 8))
 
-    def __init__(self) -> None:
-        self.first_is_in, self.go_on = threading.Event(), threading.Event()
-        self._versions = iter((7, 8))
-
-    def __call__(self, id: str, budget: Budget) -> Fetched:
-        version = next(self._versions)
+    def fetch(id: str, budget: Budget) -> Fetched:
+        version = next(versions)
         if version == 7:
-            self.first_is_in.set()
-            assert self.go_on.wait(10)
+            first_is_in.set()
+            assert go_on.wait(10)
         return Fetched(version, PAYLOAD)
 
-
-def test_a_thread_whose_demand_the_common_answer_does_not_meet_asks_again() -> None:
-    """It was asked for before this thread's request began, and this one wants no_cache."""
-    origin = HeldOnce()
-    lookup = ReadThrough(new_cache(SystemClock()), origin, budget_s=20, patience_s=10)
+    lookup = ReadThrough(new_cache(clock), fetch, budget_s=20, patience_s=10)
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(lookup.find, ID)
-        assert origin.first_is_in.wait(10)
-        second = pool.submit(lookup.find, ID, Demand(no_cache=True))
+        assert first_is_in.wait(10)
+        clock.advance(later_s)
+        second = pool.submit(lookup.find, ID, demand)
         assert not wait_until(second.done, within_s=0.2)
-        origin.go_on.set()
-        assert first.result(10).version == 7
-        assert second.result(10).version == 8
-
-
-def test_an_answer_that_is_too_old_for_who_came_later_is_not_his(clock: Hands) -> None:
-    """It was asked for within the bound before the first thread's request, and longer ago than that before his."""
-    origin = HeldOnce()
-    lookup = ReadThrough(new_cache(clock), origin, budget_s=20, patience_s=10)
-    with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(lookup.find, ID)
-        assert origin.first_is_in.wait(10)
-        clock.advance(11)
-        second = pool.submit(lookup.find, ID)
-        assert not wait_until(second.done, within_s=0.2)
-        origin.go_on.set()
+        go_on.set()
         assert first.result(10).version == 7
         assert second.result(10).version == 8
 

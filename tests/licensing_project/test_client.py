@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import pytest
 from event_stream import correlation
 from event_stream.cache import Budget, Fetched
 from event_stream.clock import SystemClock
+from manage_scripts.stack.waiting import wait_until
 from organization_lookup.circuit import Circuit
 from organization_lookup.client import OrganizationClient
 from organization_lookup.errors import CircuitOpen, OwnTokenFault, Passing, PeerFault, Refused, TooBusy
@@ -212,9 +212,7 @@ def test_a_dead_peer_is_left_alone_and_then_probed_by_one_caller() -> None:
         fetch(NASA, Budget(CLOCK, 1))
     assert len(calls) == 3
     assert 0 < circuit.retry_after_s() <= 0.2
-    deadline = time.monotonic() + 10
-    while circuit.retry_after_s() > 0 and time.monotonic() < deadline:
-        time.sleep(0.01)
+    assert wait_until(lambda: circuit.retry_after_s() == 0, within_s=10)
     alive = True
     with ThreadPoolExecutor(1) as pool:
         probe = pool.submit(fetch, NASA, Budget(CLOCK, 1))

@@ -13,8 +13,9 @@ from django.core.management import CommandError, call_command
 
 from event_stream import OutboundRecord
 from event_stream.binders.memory import MemoryBinder
-from event_stream.cache import Demand, Heartbeat, Source
+from event_stream.cache import Demand, Heartbeat, Source, State
 from event_stream.registry import registry
+from manage_scripts.stack.waiting import wait_until
 from organization_lookup import lookup
 from tests.licensing_project.organization_service import NASA, OrganizationService
 
@@ -121,9 +122,7 @@ def test_too_many_in_a_row_that_can_not_be_read_end_it_with_what_to_do(platform:
 @pytest.mark.usefixtures("cached")
 def test_a_heartbeat_vouches_for_what_is_cached(platform: MemoryBinder, tuned: Any) -> None:
     tuned(bound_s=0.2)
-    deadline = time.monotonic() + 10
-    while lookup.current().cache.read(NASA).state.value == "hit" and time.monotonic() < deadline:
-        time.sleep(0.01)
+    assert wait_until(lambda: lookup.current().cache.read(NASA).state is not State.HIT, within_s=10)
     lookup.current().find(NASA, Demand())
     home = lookup.current().cache.keys.home(NASA)
     before = lookup.current().cache.watermark(home)
