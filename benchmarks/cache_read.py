@@ -20,8 +20,8 @@ from django.core.cache import cache as django_cache
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import measure
-from event_stream.cache import CacheSettings, FencedCache
-from manage_scripts.stack import Valkey
+from devstack import Valkey
+from event_stream.fenced_cache import CacheSettings, FencedCache
 
 PAYLOAD = (
     b'"name":"Customer 10","contactName":"Ann Example","contactEmail":"ann@example.org","contactPhone":"+1 555 0100"'

@@ -21,10 +21,10 @@ import psycopg
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import measure, stage
-from manage_scripts.stack import Platform
-from manage_scripts.stack.django_commands import ORGANIZATION
-from manage_scripts.stack.environment import service_environment
-from manage_scripts.stack.topics import Topic, create_topics
+from devstack import ServiceCluster
+from devstack.django_commands import ORGANIZATION
+from devstack.environment import service_environment
+from devstack.topics import Topic, create_topics
 
 _FILL = """
     INSERT INTO event_stream_outbox (event_id, binding, key, payload, headers, version, correlation_id)
@@ -39,7 +39,7 @@ _FILL = """
 """
 
 
-def relay_s(platform: Platform, rows: int) -> float:
+def relay_s(platform: ServiceCluster, rows: int) -> float:
     with psycopg.connect(platform.organization_settings["DATABASE_URL"], autocommit=True) as connection:
         connection.execute("TRUNCATE event_stream_outbox")
         connection.execute(_FILL, [rows])
@@ -58,7 +58,7 @@ def relay_s(platform: Platform, rows: int) -> float:
     return took_s
 
 
-def published(platform: Platform) -> Iterator[Any]:
+def published(platform: ServiceCluster) -> Iterator[Any]:
     """What the relay has sent, heartbeats left out, one partition after another."""
     servers = platform.servers.kafka_bootstrap_servers.split(",")
     with closing(kafka.KafkaConsumer(bootstrap_servers=servers, auto_offset_reset="earliest")) as consumer:
@@ -70,7 +70,7 @@ def published(platform: Platform) -> Iterator[Any]:
                 yield from (record for record in records if record.key)
 
 
-def bare_s(platform: Platform, topic: str, records: Sequence[Any]) -> float:
+def bare_s(platform: ServiceCluster, topic: str, records: Sequence[Any]) -> float:
     with closing(
         kafka.KafkaProducer(
             bootstrap_servers=platform.servers.kafka_bootstrap_servers.split(","),

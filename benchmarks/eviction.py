@@ -25,8 +25,8 @@ import redis
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import http_load, measure, stage
-from manage_scripts.stack import Platform, wait_until
-from manage_scripts.stack.topics import Topic, create_topics
+from devstack import ServiceCluster, wait_until
+from devstack.topics import Topic, create_topics
 
 CLIENTS = 8
 TOO_LATE_S = 30.0
@@ -93,7 +93,7 @@ def consume(servers: list[str], topic: str, parent: Connection) -> None:
 
 
 @contextmanager
-def bare(platform: Platform) -> Iterator[Any]:
+def bare(platform: ServiceCluster) -> Iterator[Any]:
     """A function that sends one record and returns what it took, in seconds."""
     topic = f"{platform.topic}.bare"
     create_topics(platform.servers.kafka_bootstrap_servers, [Topic(topic, 1, 1, 1)])
@@ -123,7 +123,9 @@ def row(name: str, took_s: Sequence[float]) -> dict[str, Any]:
     return {"": name, **percentiles, "most ms": max(took_s) * 1000, "of": len(took_s)}
 
 
-def lags(platform: Platform, customers: Sequence[stage.Customer], changes: int) -> tuple[list[float], list[float]]:
+def lags(
+    platform: ServiceCluster, customers: Sequence[stage.Customer], changes: int
+) -> tuple[list[float], list[float]]:
     """From answer to eviction, and a bare message, in seconds."""
     licensing, organization = Client(platform.licensing_urls[0]), Client(platform.organization_url)
     ours, others = [], []
@@ -166,7 +168,7 @@ def main() -> None:
     measure.show(options, where, [row("PUT answered to evicted", ours), row("bare message", others)], conclusions)
 
 
-def drained(platform: Platform) -> float:
+def drained(platform: ServiceCluster) -> float:
     """How long it takes from now until nothing is left in the outbox, in seconds."""
     began_s = time.perf_counter()
     with psycopg.connect(platform.organization_settings["DATABASE_URL"], autocommit=True) as connection:

@@ -15,10 +15,9 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import http_load, measure, stage
-from manage_scripts.stack import Platform, SupervisedProcess
-from manage_scripts.stack.environment import service_environment
-from manage_scripts.stack.paths import ROOT
-from manage_scripts.stack.ports import accepts, free_port
+from devstack import ServiceCluster, SupervisedProcess
+from devstack.environment import ROOT, service_environment
+from devstack.ports import accepts, free_port
 
 CONNECTIONS = 16
 
@@ -46,7 +45,7 @@ class Contestant:
         return Round(outcome, used_s / outcome.answers * 1000)
 
 
-def plain_drf(platform: Platform, folder: Path) -> Contestant:
+def plain_drf(platform: ServiceCluster, folder: Path) -> Contestant:
     port = free_port()
     argv = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "deploy" / "gunicorn" / "gunicorn.conf.py")]
     process = SupervisedProcess(

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from benchmarks.http_load import Request
-from manage_scripts.stack import Platform
-from manage_scripts.stack.servers import start_servers
+from devstack import ServiceCluster
+from devstack.servers import start_servers
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Customer:
 
 
 @contextmanager
-def prepared() -> Iterator[tuple[Platform, Path]]:
+def prepared() -> Iterator[tuple[ServiceCluster, Path]]:
     """Both services and the worker, not started yet, and a folder for what else is to be kept.
 
     PostgreSQL, Valkey and Kafka run as under `./manage_scripts/run`, flushes to the disk included. They are always our
@@ -49,7 +49,7 @@ def prepared() -> Iterator[tuple[Platform, Path]]:
         folder.chmod(0o711)
         servers = start_servers(folder / "servers", durable=True)
         try:
-            platform = Platform(servers, folder)
+            platform = ServiceCluster(servers, folder)
             platform.prepare()
             yield platform, folder
         finally:
@@ -57,19 +57,19 @@ def prepared() -> Iterator[tuple[Platform, Path]]:
 
 
 @contextmanager
-def running() -> Iterator[tuple[Platform, Path]]:
+def running() -> Iterator[tuple[ServiceCluster, Path]]:
     """The same, started."""
     with prepared() as (platform, folder), platform:
         yield platform, folder
 
 
-def customers(platform: Platform, amount: int) -> list[Customer]:
+def customers(platform: ServiceCluster, amount: int) -> list[Customer]:
     """New ones, made through the services' own API."""
     with httpx.Client(timeout=30) as client:
         return [_customer(client, platform, number) for number in range(amount)]
 
 
-def _customer(client: httpx.Client, platform: Platform, number: int) -> Customer:
+def _customer(client: httpx.Client, platform: ServiceCluster, number: int) -> Customer:
     organization = {
         "name": f"Customer {number}",
         "contactName": "Ann Example",

@@ -3,9 +3,9 @@
 What is imported here needs neither Django's settings nor a client library before it is used.
 """
 
-from event_stream.bindable import Sink, Source, decode, encode, source
-from event_stream.binding import Binding
-from event_stream.channel import Channel
+from event_stream.conf import Binding
+from event_stream.consumer.handler import Batch, BatchHandler, Handled, SeekTo
+from event_stream.consumer.sink import Sink
 from event_stream.errors import (
     ConfigurationError,
     ConversionError,
@@ -15,8 +15,10 @@ from event_stream.errors import (
     UnavailableError,
     UnsendableError,
 )
-from event_stream.handler import Batch, BatchHandler, Handled, Rewind
-from event_stream.message import Message, OutboundRecord, Receipt, Record
+from event_stream.messaging.channel import Channel
+from event_stream.messaging.converters import decode, encode
+from event_stream.messaging.message import ConsumerRecord, Message, ProducerRecord, RecordMetadata
+from event_stream.messaging.source import Source, source
 
 __all__ = [
     "Batch",
@@ -24,16 +26,16 @@ __all__ = [
     "Binding",
     "Channel",
     "ConfigurationError",
+    "ConsumerRecord",
     "ConversionError",
     "EventStreamError",
     "Handled",
     "Message",
-    "OutboundRecord",
+    "ProducerRecord",
     "PublishError",
-    "Receipt",
-    "Record",
+    "RecordMetadata",
     "RejectedError",
-    "Rewind",
+    "SeekTo",
     "Sink",
     "Source",
     "UnavailableError",

@@ -14,10 +14,10 @@ from django.apps import AppConfig
 from django.core.checks import CheckMessage, Error
 
 from event_stream import conf
-from event_stream.binder import Binder
 from event_stream.errors import ConfigurationError
-from event_stream.interceptor import interceptors
-from event_stream.registry import make_binder
+from event_stream.messaging.binder import Binder
+from event_stream.messaging.channel import make_binder
+from event_stream.messaging.interceptors import interceptors
 from event_stream.retry import permanent_errors
 
 

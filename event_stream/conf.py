@@ -1,4 +1,4 @@
-"""The setting EVENT_STREAM as typed values.
+"""The setting EVENT_STREAM as typed values: binders, bindings, and every default that they have.
 
 EVENT_STREAM = {
     "default_binder": "kafka",                        # may be left out where there is one binder only
@@ -13,15 +13,178 @@ EVENT_STREAM = {
 """
 
 import functools
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, cast, get_args
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast, get_args
 
 from django.core.signals import setting_changed
 
-from event_stream.binding import Binding, ConsumerSettings, HeaderFormat, ProducerSettings
 from event_stream.errors import ConfigurationError
-from event_stream.table import Mistake, Table, root
+
+
+@dataclass(frozen=True, slots=True)
+class SettingError:
+    """`path` as one would write it in Python; `text` says what it is and what it should be."""
+
+    path: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.path} {self.text}"
+
+
+@dataclass(slots=True)
+class SettingsReader:
+    """One dict of the setting. What is asked for is known; `finish` reports the rest."""
+
+    path: str
+    values: Mapping[str, Any]
+    mistakes: list[SettingError]
+    known: set[str] = field(default_factory=set)
+    told: bool = False
+    """It is no dict, which has been said: that its keys are missing then follows."""
+
+    def text(self, key: str, *, default: str | None = None, required: bool = False) -> str:
+        """A non-empty string; "" where it is wrong or absent, so that reading can go on."""
+        value = self._take(key, default, required=required, should_be="a non-empty string")
+        if value is None:
+            return ""
+        if not isinstance(value, str) or not value.strip():
+            self.wrong(key, f"is {value!r}; it should be a non-empty string")
+            return ""
+        return value
+
+    def choice(self, key: str, choices: Collection[str], default: str) -> str:
+        value = self._take(key, default)
+        if value not in choices:
+            self.wrong(key, f"is {value!r}; it should be one of {', '.join(map(repr, choices))}")
+            return default
+        return str(value)
+
+    def integer(self, key: str, default: int, *, minimum: int, maximum: int) -> int:
+        value = self._take(key, default)
+        if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value <= maximum:
+            self.wrong(key, f"is {value!r}; it should be a whole number from {minimum} to {maximum}")
+            return default
+        return value
+
+    def flag(self, key: str, *, default: bool) -> bool:
+        value = self._take(key, default)
+        if not isinstance(value, bool):
+            self.wrong(key, f"is {value!r}; it should be True or False")
+            return default
+        return value
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """A list of non-empty strings; none where it is wrong or absent."""
+        value = self._take(key, ())
+        if not isinstance(value, list | tuple) or not all(isinstance(each, str) and each for each in value):
+            self.wrong(key, f"is {value!r}; it should be a list of non-empty strings")
+            return ()
+        return tuple(value)
+
+    def table(self, key: str, *, required: bool = False) -> "SettingsReader":
+        """A dict with string keys; an empty one where it is wrong or absent."""
+        value = self._take(key, {}, required=required, should_be="a dict")
+        return _table(f"{self.path}[{key!r}]", {} if value is None else value, self.mistakes)
+
+    def tables(self) -> "dict[str, SettingsReader]":
+        """Every entry, each of which should be a dict."""
+        return {key: self.table(key) for key in self.values}
+
+    def rest(self) -> Mapping[str, Any]:
+        """What nobody has asked for, for somebody else to check."""
+        others = {key: value for key, value in self.values.items() if key not in self.known}
+        self.known.update(others)
+        return others
+
+    def finish(self) -> None:
+        for key in self.values:
+            if key not in self.known:
+                self.wrong(key, f"is not known here; known are {', '.join(map(repr, sorted(self.known)))}")
+
+    def wrong(self, key: str, text: str) -> None:
+        self.mistakes.append(SettingError(f"{self.path}[{key!r}]", text))
+
+    def _take(self, key: str, default: Any, *, required: bool = False, should_be: str = "") -> Any:
+        self.known.add(key)
+        if required and not self.told and self.values.get(key) is None:
+            self.wrong(key, f"is missing; it should be {should_be}")
+        return self.values.get(key, default)
+
+
+def root(name: str, value: object, mistakes: list[SettingError]) -> SettingsReader:
+    """The setting itself."""
+    return _table(name, value, mistakes)
+
+
+def _table(path: str, value: object, mistakes: list[SettingError]) -> SettingsReader:
+    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+        return SettingsReader(path, value, mistakes)
+    mistakes.append(SettingError(path, f"is {value!r}; it should be a dict with strings as keys"))
+    return SettingsReader(path, {}, mistakes, told=True)
+
+
+# A binding ties a name that application code uses to a destination on a platform.
+
+HeaderFormat = Literal["spring", "plain", "cloudevents"]
+
+
+@dataclass(frozen=True, slots=True)
+class ProducerSettings:
+    """What only concerns sending."""
+
+    heartbeat: str | None = None
+    """Dotted path of a function that makes the payload of a heartbeat; the outbox' relay sends it."""
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    """The binder's own: see its documentation."""
+    interceptors: tuple[str, ...] = ()
+    """Dotted paths of functions that each message passes through before it is serialized: message in, message out."""
+    stand_in: str | None = None
+    """Dotted path of a function that makes, of the payload of a message that can't be sent, that of a smaller one; the
+    outbox' relay sends it in its place."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerSettings:
+    """What only concerns the worker. Times are in milliseconds."""
+
+    batch_size: int = 500
+    """The most records that one poll returns, over all partitions."""
+    poll_timeout_ms: int = 500
+    """How long a poll waits, and so how late a stop is noticed."""
+    idle_interval_ms: int = 1000
+    """How often a handler hears that nothing came."""
+    retry_initial_ms: int = 200
+    retry_max_ms: int = 10_000
+    """A partition whose handler needs a server that is away waits between these two, doubling each time."""
+    retry_attempts: int = 3
+    """How often a sink tries a message that fails otherwise, waiting likewise, before it is given up."""
+    retry_permanent: tuple[str, ...] = ()
+    """Dotted paths of errors that trying again can't mend: a message that they come of is given up at once."""
+    dead_letters: bool = False
+    """Park what is given up on <destination>.<group>.dlq; else it is logged and passed over."""
+    dead_letter_limit: int = 100
+    """That many in a row may be parked; one more stops the worker."""
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    """The binder's own: see its documentation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """One entry of EVENT_STREAM["bindings"], checked. `group` is None for a binding that only sends."""
+
+    name: str
+    destination: str
+    binder: str
+    content_type: str = "application/json"
+    group: str | None = None
+    header_format: HeaderFormat = "spring"
+    journal: bool = False
+    """Read as a whole and never by a group, as dead letters are: kept on any platform, whatever it does with others."""
+    producer: ProducerSettings = field(default_factory=ProducerSettings)
+    consumer: ConsumerSettings = field(default_factory=ConsumerSettings)
+
 
 SETTING = "EVENT_STREAM"
 MAX_POLL_TIMEOUT_MS = 500
@@ -54,9 +217,9 @@ class Configuration:
             raise ConfigurationError(text) from None
 
 
-def parse(value: object) -> tuple[Configuration, list[Mistake]]:
+def parse(value: object) -> tuple[Configuration, list[SettingError]]:
     """The setting as far as it can be read, and every mistake in it."""
-    mistakes: list[Mistake] = []
+    mistakes: list[SettingError] = []
     setting = root(SETTING, value, mistakes)
     if mistakes:
         return Configuration({}, {}), mistakes
@@ -86,11 +249,11 @@ def setting_value() -> object:
     return getattr(settings, SETTING, None)
 
 
-def _binder(name: str, entry: Table) -> BinderSettings:
+def _binder(name: str, entry: SettingsReader) -> BinderSettings:
     return BinderSettings(name, entry.text("type", required=True), entry.rest())
 
 
-def _default_binder(setting: Table, binders: Mapping[str, BinderSettings]) -> str | None:
+def _default_binder(setting: SettingsReader, binders: Mapping[str, BinderSettings]) -> str | None:
     """None where there is none; "" where it is wrong, which no binding needs to repeat."""
     if "default_binder" not in setting.values:
         setting.known.add("default_binder")
@@ -102,7 +265,7 @@ def _default_binder(setting: Table, binders: Mapping[str, BinderSettings]) -> st
     return given
 
 
-def _binding(name: str, entry: Table, binders: Mapping[str, BinderSettings], default: str | None) -> Binding:
+def _binding(name: str, entry: SettingsReader, binders: Mapping[str, BinderSettings], default: str | None) -> Binding:
     binder = entry.text("binder", default=default or None)
     if "binder" not in entry.values and default is None and binders:
         entry.wrong("binder", f"is missing and there is no default_binder; it should be one of {_names(binders)}")
@@ -124,7 +287,7 @@ def _binding(name: str, entry: Table, binders: Mapping[str, BinderSettings], def
     return result
 
 
-def _producer(entry: Table) -> ProducerSettings:
+def _producer(entry: SettingsReader) -> ProducerSettings:
     result = ProducerSettings(
         heartbeat=_dotted(entry, "heartbeat"),
         properties=entry.table("properties").rest(),
@@ -135,14 +298,14 @@ def _producer(entry: Table) -> ProducerSettings:
     return result
 
 
-def _dotted(entry: Table, key: str) -> str | None:
+def _dotted(entry: SettingsReader, key: str) -> str | None:
     path = entry.text(key) or None
     if path and "." not in path:
         entry.wrong(key, f"is {path!r}; it should be the dotted path of a function")
     return path
 
 
-def _consumer(entry: Table) -> ConsumerSettings:
+def _consumer(entry: SettingsReader) -> ConsumerSettings:
     result = ConsumerSettings(
         batch_size=entry.integer("batch_size", 500, minimum=1, maximum=10_000),
         poll_timeout_ms=entry.integer("poll_timeout_ms", MAX_POLL_TIMEOUT_MS, minimum=1, maximum=MAX_POLL_TIMEOUT_MS),

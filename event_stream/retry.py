@@ -4,7 +4,7 @@ import random
 
 from django.utils.module_loading import import_string
 
-from event_stream.binding import Binding
+from event_stream.conf import Binding
 from event_stream.errors import ConfigurationError
 
 _random = random.SystemRandom()

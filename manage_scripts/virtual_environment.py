@@ -17,6 +17,7 @@ _PYTHON = _VENV / "bin" / "python"
 _STAMP = _VENV / "installed.sha256"
 _LOG = _ROOT / ".local" / "pip.log"
 _INPUTS = ("requirements.txt", "deploy/requirements.txt")
+_PACKAGES = (".", "service_kit")
 _WORDS = ("Collecting", "Downloading", "Building", "Installing", "Obtaining")
 
 
@@ -56,8 +57,9 @@ def _fingerprint() -> str:
     for name in _INPUTS:
         digest.update((_ROOT / name).read_bytes())
     # Of pyproject.toml only what an installation reads: most of it are the settings of tools.
-    package = tomllib.loads((_ROOT / "pyproject.toml").read_text())
-    digest.update(repr([package["build-system"], package["project"], package["tool"]["setuptools"]]).encode())
+    for folder in _PACKAGES:
+        package = tomllib.loads((_ROOT / folder / "pyproject.toml").read_text())
+        digest.update(repr([package["build-system"], package["project"], package["tool"]["setuptools"]]).encode())
     return digest.hexdigest()
 
 

@@ -10,8 +10,8 @@ from django.test import override_settings
 from event_stream import Message, decode
 from event_stream.binders.memory import MemoryBinder
 from event_stream.conf import SETTING, configuration
-from event_stream.message import Record
-from event_stream.registry import registry
+from event_stream.messaging.channel import registry
+from event_stream.messaging.message import ConsumerRecord
 
 
 class CapturedMessages(Protocol):
@@ -34,7 +34,7 @@ def captured(binding: str) -> list[Message[Any]]:
     return [decode(found, record) for record in records_of(binding)]
 
 
-def records_of(binding: str) -> list[Record]:
+def records_of(binding: str) -> list[ConsumerRecord]:
     """Everything in the binding's destination, as it lies there."""
     found = configuration().binding(binding)
     return cast(MemoryBinder, registry().binder(found.binder)).sent(found.destination)

@@ -1,6 +1,6 @@
 """Which folders a pytest session collects, and the servers it talks to.
 
-`./manage_scripts/test` starts the servers and one session per Django project (`manage_scripts/testing/sessions.py`);
+`./manage_scripts/test` starts the servers and one session per Django project (`devstack/test_sessions.py`);
 by itself, pytest collects the folders that need no Django project.
 """
 
@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from manage_scripts.stack.errors import JarsUnavailableError
-from manage_scripts.stack.rabbitmq import RabbitMQ, RabbitMQMissing
-from manage_scripts.stack.servers import Servers
-from manage_scripts.testing.sessions import OTHER, SESSION_VARIABLE, session_of
+from devstack.errors import JarsUnavailableError
+from devstack.rabbitmq import RabbitMQ, RabbitMQMissing
+from devstack.servers import Servers
+from devstack.test_sessions import OTHER, SESSION_VARIABLE, session_of
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:

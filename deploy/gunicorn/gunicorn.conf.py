@@ -12,7 +12,7 @@ from pathlib import Path
 from environs import Env, EnvError, validate
 
 from event_stream.errors import ConfigurationError
-from event_stream.web.logging import logging_config
+from service_kit.logging import logging_config
 
 env = Env()
 
@@ -66,7 +66,7 @@ preload_app = False
 control_socket_disable = True
 
 loglevel = _level.lower()
-logger_class = "event_stream.web.gunicorn_log.EventLogger"
+logger_class = "service_kit.gunicorn_logging.EventLogger"
 
 
 def post_worker_init(worker: object) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import httpx
 
-from event_stream.web.logging import logging_config
+from service_kit.logging import logging_config
 
 _PAUSE_S = 5.0
 _LEAST_S = 1.0

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from event_stream.conf import BinderSettings
 from event_stream.errors import EventStreamError
-from event_stream.making import make_topic
-from event_stream.registry import make_binder
+from event_stream.messaging.binder import ensure_topic
+from event_stream.messaging.channel import make_binder
 
 
 def main(url: str, topics: Sequence[str]) -> int:
@@ -17,7 +17,7 @@ def main(url: str, topics: Sequence[str]) -> int:
         name, partitions, retention_ms = topic.rsplit(":", 2)
         settings = {"url": url, "partitions": int(partitions), "retention_ms": int(retention_ms)}
         try:
-            found = make_topic(make_binder(BinderSettings("making", "redis", settings)), name)
+            found = ensure_topic(make_binder(BinderSettings("making", "redis", settings)), name)
         except EventStreamError as error:
             sys.stderr.write(f"{name} can't be made: {error}\n")
             return 1

@@ -12,11 +12,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from event_stream.binder import Capabilities, Consumer, LogBounds, Producer, RebalanceListener
-from event_stream.binding import Binding
+from event_stream.conf import Binding
 from event_stream.errors import ConfigurationError, UnsendableError
-from event_stream.message import OutboundRecord, Receipt, Record
-from event_stream.partitioner import partition_for
+from event_stream.messaging.binder import Capabilities, Consumer, OffsetRange, Producer, RebalanceListener
+from event_stream.messaging.message import ConsumerRecord, ProducerRecord, RecordMetadata
+from event_stream.messaging.partitioner import partition_for
 
 
 class MemoryBinder:
@@ -34,7 +34,7 @@ class MemoryBinder:
             raise ConfigurationError(f"['partitions'] is {partitions!r}; it should be a whole number from 1")
         self.partitions = partitions
         self._changed = threading.Condition()
-        self._logs: dict[str, list[list[Record]]] = {}
+        self._logs: dict[str, list[list[ConsumerRecord]]] = {}
         self._groups: dict[tuple[str, str], _Group] = defaultdict(_Group)
 
     def check(self, binding: Binding) -> None:
@@ -48,15 +48,15 @@ class MemoryBinder:
     def consumer(self, binding: Binding, listener: RebalanceListener) -> Consumer:
         return _MemoryConsumer(self, binding.destination, binding.group or "", listener)
 
-    def read(self, binding: Binding) -> Iterator[Record]:
+    def read(self, binding: Binding) -> Iterator[ConsumerRecord]:
         return iter(self.sent(binding.destination))
 
-    def sent(self, destination: str) -> list[Record]:
+    def sent(self, destination: str) -> list[ConsumerRecord]:
         """Everything in a destination, by partition and in order."""
         with self._changed:
             return [record for partition in self._log(destination) for record in partition]
 
-    def append(self, record: OutboundRecord) -> Receipt:
+    def append(self, record: ProducerRecord) -> RecordMetadata:
         """Write a record as it is, whoever made it. Raises UnsendableError for a partition that is not there."""
         partition = record.partition
         if partition is None:
@@ -67,15 +67,17 @@ class MemoryBinder:
         with self._changed:
             log = self._log(record.destination)[partition]
             now_ms = time.time_ns() // 1_000_000
-            at = Receipt(record.destination, partition, len(log))
-            log.append(Record(at.destination, partition, at.offset, record.key, record.value, record.headers, now_ms))
+            at = RecordMetadata(record.destination, partition, len(log))
+            log.append(
+                ConsumerRecord(at.destination, partition, at.offset, record.key, record.value, record.headers, now_ms)
+            )
             self._changed.notify_all()
         return at
 
-    def _anywhere(self, record: OutboundRecord) -> int:
+    def _anywhere(self, record: ProducerRecord) -> int:
         return zlib.crc32(record.value or b"") % self.partitions
 
-    def _log(self, destination: str) -> list[list[Record]]:
+    def _log(self, destination: str) -> list[list[ConsumerRecord]]:
         return self._logs.setdefault(destination, [[] for _ in range(self.partitions)])
 
 
@@ -93,8 +95,8 @@ class _MemoryProducer:
     def __init__(self, binder: MemoryBinder) -> None:
         self._binder = binder
 
-    def send(self, record: OutboundRecord) -> "Future[Receipt]":
-        result: Future[Receipt] = Future()
+    def send(self, record: ProducerRecord) -> "Future[RecordMetadata]":
+        result: Future[RecordMetadata] = Future()
         try:
             result.set_result(self._binder.append(record))
         except UnsendableError as error:
@@ -121,7 +123,7 @@ class _MemoryConsumer:
         self._joined = False
         self._closed = False
 
-    def poll(self, timeout_s: float, max_records: int) -> Mapping[int, Sequence[Record]]:
+    def poll(self, timeout_s: float, max_records: int) -> Mapping[int, Sequence[ConsumerRecord]]:
         deadline = time.monotonic() + timeout_s
         with self._changed:
             while True:
@@ -153,9 +155,9 @@ class _MemoryConsumer:
     def committed(self, partition: int) -> int | None:
         return self._group.committed.get(partition)
 
-    def bounds(self, partitions: Collection[int]) -> Mapping[int, LogBounds]:
+    def bounds(self, partitions: Collection[int]) -> Mapping[int, OffsetRange]:
         with self._changed:
-            return {partition: LogBounds(0, len(self._log[partition])) for partition in partitions}
+            return {partition: OffsetRange(0, len(self._log[partition])) for partition in partitions}
 
     def close(self) -> None:
         with self._changed:
@@ -199,8 +201,8 @@ class _MemoryConsumer:
             del self._positions[partition]
         self._paused -= partitions
 
-    def _take(self, max_records: int) -> dict[int, Sequence[Record]]:
-        result: dict[int, Sequence[Record]] = {}
+    def _take(self, max_records: int) -> dict[int, Sequence[ConsumerRecord]]:
+        result: dict[int, Sequence[ConsumerRecord]] = {}
         for partition, position in self._positions.items():
             if partition not in self._paused and max_records > 0:
                 records = self._log[partition][position : position + max_records]

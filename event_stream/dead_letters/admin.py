@@ -1,31 +1,82 @@
-"""Dead letters in the admin: looked for, looked at, replayed, discarded, with the code of the command."""
+"""Django's list of a model, over letters that were read into memory instead of rows."""
 
 import json
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
-from django.contrib.admin import ShowFacets, helpers
+from django.contrib.admin import ShowFacets, SimpleListFilter, helpers
+from django.contrib.admin.views.main import ChangeList
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from event_stream.binding import Binding
-from event_stream.channel import Channel
+from event_stream.conf import Binding
 from event_stream.dead_letters import dead_letter_channel
-from event_stream.dead_letters.change_list import LetterChangeList, Letters, StateFilter
-from event_stream.dead_letters.journal import journal
+from event_stream.dead_letters.log import Selection, dead_letter_log
 from event_stream.dead_letters.models import DeadLetter, State, letters_in, parking_bindings
-from event_stream.dead_letters.selection import Selection
-from event_stream.dead_letters.settling import Settling
+from event_stream.dead_letters.replay import ReplayService
 from event_stream.errors import UnavailableError
-from event_stream.registry import registry
+from event_stream.messaging.channel import Channel, registry
 
-# Generic for the type checker only: Django's own class takes no parameter.
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[DeadLetter]
 else:
     ModelAdmin = admin.ModelAdmin
+
+
+_TITLES = {State.OPEN: "open", State.AWAITED: "replayed, not handled yet", State.SETTLED: "replayed or discarded"}
+
+
+class Letters(list[DeadLetter]):
+    """As much of a QuerySet as the admin asks of one."""
+
+    def filter(self, *, pk__in: Iterable[str]) -> "Letters":
+        wanted = set(pk__in)
+        return Letters(each for each in self if each.pk in wanted)
+
+    def _clone(self) -> "Letters":
+        return self
+
+
+class StateFilter(SimpleListFilter):
+    """Whoever asks for none gets the open ones."""
+
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(state, _TITLES[state]) for state in State]
+
+    def choices(self, changelist: ChangeList) -> Iterator[Any]:
+        for state, title in self.lookup_choices:
+            query = changelist.get_query_string({self.parameter_name: state})
+            yield {"selected": state == self.state, "query_string": query, "display": title}
+
+    @property
+    def state(self) -> str:
+        return self.value() or State.OPEN
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        return Letters(each for each in queryset if each.state == self.state)
+
+
+class LetterChangeList(ChangeList):
+    """Filters and searches in memory; an unknown parameter filters nothing."""
+
+    def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> Any:
+        self.filter_specs, self.has_filters, _, _, self.has_active_filters = self.get_filters(request)
+        found: Any = self.root_queryset
+        for spec in self.filter_specs:
+            found = spec.queryset(request, found)
+        self.clear_all_filters_qs = self.get_query_string(remove=self.get_filters_params())
+        return Letters(each for each in found if each.has(self.query))
+
+
+# Dead letters in the admin: looked for, looked at, replayed, discarded, with the code of the command.
+
+# Generic for the type checker only: Django's own class takes no parameter.
 
 _CLOSE_TIMEOUT_S = 2.0
 _PROBLEMS_SHOWN = 10
@@ -66,7 +117,7 @@ class DeadLetterAdmin(ModelAdmin):
         for binding in parking_bindings():
             channel = dead_letter_channel(binding)
             try:
-                found.extend(letters_in(binding, journal(channel.read())))
+                found.extend(letters_in(binding, dead_letter_log(channel.read())))
             except UnavailableError as error:
                 text = f"The topic {channel.binding.destination} can't be read: {error}. Is it there, and the broker?"
                 self.message_user(request, text, messages.ERROR)
@@ -123,9 +174,9 @@ class DeadLetterAdmin(ModelAdmin):
         by_origin = {each.each.letter.origin: each for each in letters}
         done, problems = 0, []
         try:
-            still_open = journal(parked.read()).letters
+            still_open = dead_letter_log(parked.read()).letters
             chosen = Selection(ids=frozenset(map(str, by_origin))).of(still_open)
-            settling = Settling(source, parked)
+            settling = ReplayService(source, parked)
             outcomes = settling.replay(chosen, still_open) if verb == "replay" else settling.discard(chosen)
             for outcome in outcomes:
                 letter = by_origin[outcome.each.letter.origin]
@@ -162,7 +213,7 @@ class DeadLetterAdmin(ModelAdmin):
 
     @admin.display(description="key")
     def key(self, letter: DeadLetter) -> str:
-        return letter.facts["key"] or "-"
+        return letter.as_dict["key"] or "-"
 
     @admin.display(description="error")
     def problem(self, letter: DeadLetter) -> str:
@@ -171,7 +222,7 @@ class DeadLetterAdmin(ModelAdmin):
 
     @admin.display(description="parked at")
     def parked(self, letter: DeadLetter) -> str:
-        return str(letter.facts["parked_at"])[:19].replace("T", " ")
+        return str(letter.as_dict["parked_at"])[:19].replace("T", " ")
 
     @admin.display(description="error")
     def error(self, letter: DeadLetter) -> str:
@@ -183,11 +234,11 @@ class DeadLetterAdmin(ModelAdmin):
 
     @admin.display(description="parked at")
     def parked_at(self, letter: DeadLetter) -> str:
-        return str(letter.facts["parked_at"])
+        return str(letter.as_dict["parked_at"])
 
     @admin.display(description="sent at")
     def sent_at(self, letter: DeadLetter) -> str:
-        return str(letter.facts["sent_at"])
+        return str(letter.as_dict["sent_at"])
 
     @admin.display(description="attempts")
     def attempts(self, letter: DeadLetter) -> int:
@@ -203,7 +254,7 @@ class DeadLetterAdmin(ModelAdmin):
 
     @admin.display(description="from")
     def origin(self, letter: DeadLetter) -> str:
-        return str(letter.facts["from"])
+        return str(letter.as_dict["from"])
 
     @admin.display(description="group")
     def group(self, letter: DeadLetter) -> str:
@@ -211,11 +262,11 @@ class DeadLetterAdmin(ModelAdmin):
 
     @admin.display(description="headers")
     def headers(self, letter: DeadLetter) -> SafeString:
-        return _block(json.dumps(letter.facts["headers"], indent=2, ensure_ascii=False))
+        return _block(json.dumps(letter.as_dict["headers"], indent=2, ensure_ascii=False))
 
     @admin.display(description="body")
     def body(self, letter: DeadLetter) -> SafeString:
-        return _block(letter.facts["body"])
+        return _block(letter.as_dict["body"])
 
     @admin.display(description="traceback")
     def traceback(self, letter: DeadLetter) -> SafeString:

@@ -6,11 +6,8 @@ from typing import Any
 
 from django.db import models
 
-from event_stream.binding import Binding
-from event_stream.conf import configuration
-from event_stream.dead_letters.facts import facts
-from event_stream.dead_letters.journal import Journal, OpenLetter
-from event_stream.dead_letters.selection import shown_key
+from event_stream.conf import Binding, configuration
+from event_stream.dead_letters.log import DeadLetterLog, OpenLetter, as_dict, shown_key
 
 
 class State(enum.StrEnum):
@@ -39,8 +36,8 @@ class DeadLetter(models.Model):
         return str(self.each.letter.origin)
 
     @property
-    def facts(self) -> dict[str, Any]:
-        return facts(self.each)
+    def as_dict(self) -> dict[str, Any]:
+        return as_dict(self.each)
 
     def has(self, words: str) -> bool:
         """Whether each of the words is in its id, its key or its error."""
@@ -54,7 +51,7 @@ def parking_bindings() -> list[Binding]:
     return [each for each in configuration().bindings.values() if each.consumer.dead_letters]
 
 
-def letters_in(binding: Binding, found: Journal) -> Iterator[DeadLetter]:
+def letters_in(binding: Binding, found: DeadLetterLog) -> Iterator[DeadLetter]:
     """All that the journal has, the newest first."""
     awaited = {each.letter.origin for each in found.awaited}
     everything = [(each, State.OPEN) for each in found.letters] + [

@@ -5,13 +5,23 @@ from event_stream import doctor
 doctor.register("stock", check_stock)     # a function that yields `doctor.ok(...)`, `doctor.failed(...)`
 """
 
-from event_stream.doctor import bindings, database, letters, settings
-from event_stream.doctor.examination import Check, examine, register, registered
-from event_stream.doctor.finding import Finding, Level, failed, ok, unknown, warning
+from event_stream.doctor import bindings, database
+from event_stream.doctor.examination import (
+    Check,
+    Finding,
+    Level,
+    examine,
+    failed,
+    ok,
+    register,
+    registered,
+    unknown,
+    warning,
+)
 
-register("settings", settings.check)
-register("database", database.check)
-register("bindings", bindings.check)
-register("dead letters", letters.check)
+register("settings", bindings.check_settings)
+register("database", database.check_database)
+register("bindings", bindings.check_bindings)
+register("dead letters", bindings.check_dead_letters)
 
 __all__ = ["Check", "Finding", "Level", "examine", "failed", "ok", "register", "registered", "unknown", "warning"]

@@ -1,21 +1,25 @@
 """The platform answers, and each binding's destination is there, whole and kept safely."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 
-from event_stream.binding import Binding
-from event_stream.conf import configuration
-from event_stream.dead_letters import dead_letter_binding
-from event_stream.doctor.finding import Finding, failed, ok, unknown, warning
+from django.core import checks
+
+from event_stream.clock import SystemClock
+from event_stream.conf import Binding, configuration
+from event_stream.dead_letters import dead_letter_binding, dead_letter_channel
+from event_stream.dead_letters.log import dead_letter_log
+from event_stream.doctor.examination import Finding, failed, ok, unknown, warning
 from event_stream.errors import UnavailableError
-from event_stream.inspection import Description, Destination, Inspectable
-from event_stream.registry import registry
+from event_stream.messaging.binder import BrokerAdmin, Description, Group, Limits, TopicDescription
+from event_stream.messaging.channel import registry
 
 NOT_KNOWN = "not known on this platform"
 _CREATE = "./manage_scripts/create_topics makes it"
 _USE = "start those who send to it or read from it: the first one makes it"
 
 
-def check() -> Iterator[Finding]:
+def check_bindings() -> Iterator[Finding]:
     bindings = configuration().bindings.values()
     for name in configuration().binders:
         yield from _binder(name, [each for each in bindings if each.binder == name])
@@ -23,7 +27,7 @@ def check() -> Iterator[Finding]:
 
 def _binder(name: str, bindings: list[Binding]) -> Iterator[Finding]:
     subject, binder = f"broker {name}", registry().binder(name)
-    if not isinstance(binder, Inspectable):
+    if not isinstance(binder, BrokerAdmin):
         yield unknown(subject, NOT_KNOWN)
         return
     reached = False
@@ -75,7 +79,7 @@ def _destination(subject: str, description: Description) -> Iterator[Finding]:
     yield from unsafe or [ok(subject, _words(there))]
 
 
-def _dead_letters(subject: str, description: Description, source: Destination | None) -> Iterator[Finding]:
+def _dead_letters(subject: str, description: Description, source: TopicDescription | None) -> Iterator[Finding]:
     yield from _destination(subject, description)
     there = description.destination
     if there is None or source is None:
@@ -92,7 +96,7 @@ def _dead_letters(subject: str, description: Description, source: Destination | 
         )
 
 
-def _safety(subject: str, there: Destination) -> Iterator[Finding]:
+def _safety(subject: str, there: TopicDescription) -> Iterator[Finding]:
     copies, in_sync, needed = there.copies, there.copies_in_sync, there.in_sync_needed
     if copies is None:
         return
@@ -114,10 +118,115 @@ def _safety(subject: str, there: Destination) -> Iterator[Finding]:
         yield warning(subject, text, f"set its min.insync.replicas to {copies - 1}")
 
 
-def _words(there: Destination) -> str:
+def _words(there: TopicDescription) -> str:
     parts = [f"{there.partitions} partitions"] if there.partitions is not None else []
     if there.copies is not None:
         parts.append(f"{there.copies} {'copy' if there.copies == 1 else 'copies'} of each")
     if there.in_sync_needed is not None:
         parts.append(f"{there.in_sync_needed} to be in sync")
     return ", ".join(parts) or "is there"
+
+
+# A group reads its destination, keeps up, and may take the time that it needs.
+
+WAITING_NOTED = 10_000
+
+
+def check_group(binding_name: str, *, worker: str) -> Iterator[Finding]:
+    """`worker` is the command that reads for the binding's group, as one types it."""
+    binding = registry().channel(binding_name).binding
+    binder = registry().binder(binding.binder)
+    subject = f"group {binding.group}"
+    if not isinstance(binder, BrokerAdmin):
+        yield unknown(subject, NOT_KNOWN)
+        return
+    yield from _limits(subject, binding, binder.limits(binding), retained=binder.capabilities.retained)
+    try:
+        found = binder.describe(binding)
+    except UnavailableError:
+        yield unknown(subject, "the broker can't be asked")
+        return
+    if found.destination is None or found.group is None:
+        yield unknown(subject, f"{binding.destination} is not there")
+        return
+    yield from _group(subject, found.group, worker)
+
+
+def _limits(subject: str, binding: Binding, limits: Limits, *, retained: bool) -> Iterator[Finding]:
+    of_start, of_poll = f"{subject}: first read", f"{subject}: poll budget"
+    if not retained:
+        yield ok(of_start, "gets what is sent once it has been there: this platform keeps nothing for a later group")
+    elif limits.new_group_reads_all:
+        yield ok(of_start, "without an offset it begins at the start: nothing is passed over")
+    else:
+        remedy = "set the offset reset to earliest"
+        yield failed(of_start, "without an offset it begins at the end: what came before is passed over", remedy)
+    budget_s, parking_s = limits.poll_budget_s, limits.parking_s
+    if budget_s is None:
+        yield unknown(of_poll, NOT_KNOWN)
+        return
+    in_a_row_s = (parking_s or 0) * binding.consumer.dead_letter_limit if binding.consumer.dead_letters else 0
+    text = f"{budget_s:g} s between polls; retries wait outside of it"
+    if in_a_row_s >= budget_s:
+        yield warning(
+            of_poll,
+            f"{text}, but the {binding.consumer.dead_letter_limit} dead letters that may follow one another can take "
+            f"{in_a_row_s:g} s on a slow broker, and the partitions would go to another member meanwhile",
+            "lower dead_letter_limit or delivery_timeout_ms, or raise max_poll_interval_ms",
+        )
+    else:
+        yield ok(of_poll, f"{text}, and parking takes {in_a_row_s:g} s at most" if in_a_row_s else text)
+
+
+def _group(subject: str, group: Group, worker: str) -> Iterator[Finding]:
+    if group.deleted:
+        text = f"{group.deleted} messages were deleted by the topic's retention before it had handled them"
+        yield failed(subject, text, f"start {worker}; what these messages told has to be found out in another way")
+    if group.members == 0:
+        waiting = "" if group.waiting is None else f", and {group.waiting} messages wait"
+        yield failed(subject, f"nobody reads{waiting}", f"start {worker}")
+    elif group.waiting is not None and group.waiting > WAITING_NOTED:
+        text = f"{_members(group)} with {group.waiting} messages waiting"
+        yield warning(subject, text, f"start more of {worker}, up to the number of partitions")
+    elif not group.deleted:
+        lag = "" if group.waiting is None else f", {group.waiting} messages waiting"
+        yield ok(subject, f"{_members(group)}{lag}")
+
+
+def _members(group: Group) -> str:
+    return "read" if group.members is None else f"{group.members} member{'' if group.members == 1 else 's'}"
+
+
+# Dead letters that wait for a person.
+
+
+def check_dead_letters() -> Iterator[Finding]:
+    for binding in configuration().bindings.values():
+        if not binding.consumer.dead_letters:
+            continue
+        channel = dead_letter_channel(binding)
+        subject = f"dead letters of {binding.group}"
+        try:
+            letters = dead_letter_log(channel.read()).letters
+        except UnavailableError as error:
+            yield unknown(subject, f"they can't be read: {error}")
+            continue
+        if not letters:
+            yield ok(subject, "none")
+            continue
+        oldest_ms = SystemClock().now_ms() - min(each.letter.parked_at_ms for each in letters)
+        age = timedelta(seconds=oldest_ms // 1000)
+        remedy = f"manage.py dead_letters list --binding {binding.name}; then show, replay or discard them"
+        yield warning(subject, f"{len(letters)} wait, the oldest for {age}", remedy)
+
+
+# The settings are right: Django's own system checks, those of this package among them.
+
+
+def check_settings() -> Iterator[Finding]:
+    found = checks.run_checks()
+    for message in found:
+        make = failed if message.is_serious() else warning
+        yield make("settings", f"{message.msg} ({message.id})", message.hint or "correct the setting")
+    if not found:
+        yield ok("settings", "no system check complains")

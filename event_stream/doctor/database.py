@@ -1,16 +1,16 @@
 """Each database answers, knows the time, and has the tables that this code wants."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 from django.db import DEFAULT_DB_ALIAS, Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.executor import MigrationExecutor
 
-from event_stream.doctor.clock import clock
-from event_stream.doctor.finding import Finding, failed, ok, unknown
+from event_stream.doctor.examination import Finding, failed, ok, unknown, warning
 
 
-def check() -> Iterator[Finding]:
+def check_database() -> Iterator[Finding]:
     for alias in connections:
         yield from _database(connections[alias], "" if alias == DEFAULT_DB_ALIAS else f" {alias}")
 
@@ -48,3 +48,30 @@ def _now_s(connection: BaseDatabaseWrapper) -> float:
     with connection.cursor() as cursor:
         cursor.execute("SELECT extract(epoch FROM clock_timestamp())::double precision")
         return float(cursor.fetchone()[0])
+
+
+# A server's clock beside this machine's.
+
+TOLERATED_S = 10.0
+_NOTED_SHARE = 0.1
+_REMEDY = "let one time service (NTP) set the clocks of all machines"
+
+
+def ahead_s(ask: Callable[[], float]) -> tuple[float, float]:
+    """By how much the clock that `ask` reads is ahead of ours, and the error of that: half of how long asking took."""
+    before = time.time()
+    there = ask()
+    after = time.time()
+    return there - (before + after) / 2, (after - before) / 2
+
+
+def clock(subject: str, ask: Callable[[], float], tolerated_s: float = TOLERATED_S) -> Finding:
+    """`ask` returns seconds since the epoch. Apart by more than a tenth of what is tolerated is worth a warning."""
+    ahead, error = ahead_s(ask)
+    text = f"{abs(ahead):.3f} s {'ahead of' if ahead >= 0 else 'behind'} this machine's (± {error:.3f} s)"
+    apart_s = abs(ahead) - error
+    if apart_s > tolerated_s:
+        return failed(subject, f"{text}; {tolerated_s:g} s are tolerated", _REMEDY)
+    if apart_s > tolerated_s * _NOTED_SHARE:
+        return warning(subject, text, _REMEDY)
+    return ok(subject, text)

@@ -15,10 +15,10 @@ from typing import Any
 
 from redis import RedisError
 
-from event_stream.cache import FencedCache
-from event_stream.doctor.clock import clock
-from event_stream.doctor.finding import Finding, failed, ok, unknown, warning
+from event_stream.doctor.database import clock
+from event_stream.doctor.examination import Finding, failed, ok, unknown, warning
 from event_stream.errors import UnavailableError
+from event_stream.fenced_cache import FencedCache
 
 _SOUND_POLICIES = {"noeviction", "volatile-lru", "volatile-lfu", "volatile-random"}
 _FULL_SHARE = 0.9

@@ -2,14 +2,17 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any
 
 from django.db import connections, transaction
+from django.db.models import Q
+from django.db.models.functions import Now
 
-from event_stream.binding import Binding
+from event_stream.conf import Binding
 from event_stream.errors import ConfigurationError
 from event_stream.inbox.models import InboxEntry
-from event_stream.message import Message
+from event_stream.messaging.message import Message
 
 logger = logging.getLogger("event_stream.inbox")
 
@@ -69,3 +72,21 @@ class Idempotent:
                 [self._group, event_id],
             )
             return bool(cursor.rowcount)
+
+
+# Forgets what can't come again.
+
+
+def purge(older_than: timedelta, *, batch_size: int = 1_000, using: str = "default") -> int:
+    """Delete the entries that are older, a transaction for each batch; how many they were.
+
+    Keep them for longer than the topic and its dead letters keep messages, or a replay is handled twice.
+    """
+    entries = InboxEntry.objects.using(using)
+    old = Q(received_at__lt=Now() - older_than)
+    deleted = 0
+    while True:
+        batch = list(entries.filter(old).order_by("received_at").values_list("pk", flat=True)[:batch_size])
+        if not batch:
+            return deleted
+        deleted += entries.filter(pk__in=batch).delete()[0]

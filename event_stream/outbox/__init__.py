@@ -3,6 +3,6 @@
 `emit` and `emit_many` write; `triggers` cover the writes that go round them; a relay sends.
 """
 
-from event_stream.outbox.services import emit, emit_many, share_correlation_id
+from event_stream.outbox.api import emit, emit_many, share_correlation_id
 
 __all__ = ["emit", "emit_many", "share_correlation_id"]

@@ -12,7 +12,7 @@ from event_stream import doctor
 from event_stream.doctor import Finding, failed, ok, unknown, warning
 from event_stream.outbox.selectors import status
 from event_stream.outbox.settings import outbox_settings
-from event_stream.outbox.wake import LEADER_LOCK
+from event_stream.outbox.triggers import LEADER_LOCK
 
 _WAITING_NOTED = timedelta(seconds=10)
 

@@ -5,7 +5,7 @@ import uuid
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 
-from event_stream.outbox.wake import WakeRelay
+from event_stream.outbox.triggers import NotifyTrigger
 
 UNSENT = models.Q(published_at__isnull=True, parked_at__isnull=True)
 """The rows the relay still has to send."""
@@ -66,7 +66,7 @@ class OutboxEntry(models.Model):
                 condition=models.Q(parked_at__isnull=False),
             ),
         ]
-        triggers = [WakeRelay(name="wake_relay")]
+        triggers = [NotifyTrigger(name="wake_relay")]
 
     def __str__(self) -> str:
         return f"{self.binding} {self.key} version {self.version}"

@@ -1,19 +1,16 @@
 """The relay: brings what is in the outbox to the platform. Any number may run; one leads and the others wait."""
 
+import atexit
 import logging
 import threading
 import time
 
 import psycopg
 
-from event_stream.outbox.connection import connect
-from event_stream.outbox.heartbeat import Heartbeats
-from event_stream.outbox.leader import Seat
-from event_stream.outbox.outage import Outage
-from event_stream.outbox.publisher import Publisher
-from event_stream.outbox.retention import Retention
+from event_stream.outbox.leader_lock import LeaderLock
+from event_stream.outbox.publisher import Heartbeats, Outage, Publisher
 from event_stream.outbox.settings import OutboxSettings, outbox_settings
-from event_stream.outbox.store import Store
+from event_stream.outbox.store import Store, connect
 
 logger = logging.getLogger("event_stream.outbox")
 
@@ -60,7 +57,7 @@ class Relay:
                 self.is_leader = False
 
     def _serve(self, connection: psycopg.Connection[tuple[object, ...]]) -> None:
-        seat, store = Seat(connection), Store(connection)
+        seat, store = LeaderLock(connection), Store(connection)
         # A server that answers may lack the table yet: nobody should lead before it is migrated.
         store.is_drained()
         self._database.over()
@@ -76,7 +73,7 @@ class Relay:
         finally:
             self.parked += publisher.parked
 
-    def _lead(self, seat: Seat, store: Store, publisher: Publisher) -> None:
+    def _lead(self, seat: LeaderLock, store: Store, publisher: Publisher) -> None:
         heartbeats = Heartbeats(store, self._broker, self._settings.heartbeat_interval_s)
         retention = Retention(store, self._settings)
         retry_s, nap_s, was_busy = _RETRY_MIN_S, _NAP_MIN_S, False
@@ -113,3 +110,100 @@ class Relay:
         """Whether there is nothing left to wait for."""
         self._is_done = self._until_drained and store.is_drained()
         return self._is_done
+
+
+# Published entries are kept for a while, for whoever follows a transaction, and then deleted.
+
+
+class Retention:
+    """A small batch at a time, between two batches of messages, so that nobody waits for a purge."""
+
+    def __init__(self, store: Store, settings: OutboxSettings) -> None:
+        self._store = store
+        self._settings = settings
+        self._due_s = time.monotonic()
+
+    def wait_s(self) -> float:
+        return max(0.0, self._due_s - time.monotonic())
+
+    def purge_if_due(self) -> None:
+        """At once again after a full batch: there is more."""
+        if self.wait_s() > 0:
+            return
+        limit = self._settings.purge_batch_size
+        purged = self._store.purge(self._settings.retention_hours, limit)
+        if purged:
+            logger.info("outbox.purged", extra={"count": purged})
+        if purged < limit:
+            self._due_s = time.monotonic() + self._settings.purge_interval_s
+
+
+# A relay on a thread of its own.
+
+
+class RelayThread(threading.Thread):
+    """A daemon: a process that wants to end does not wait for a broker that doesn't answer.
+
+    With `restart_s`, a relay that crashed runs again after that long.
+    """
+
+    def __init__(self, relay: Relay, *, restart_s: float | None = None) -> None:
+        super().__init__(name="outbox-relay", daemon=True)
+        self.relay = relay
+        self.error: Exception | None = None
+        """What the relay ended with, if it should not have ended."""
+        self._restart_s = restart_s
+
+    def run(self) -> None:
+        while True:
+            try:
+                self.relay.run()
+            except Exception as error:
+                logger.exception("outbox.crashed")
+                self.error = error
+            if self.error is None or self._restart_s is None or self.relay.wait_for_stop(self._restart_s):
+                return
+            self.error = None
+
+    def stop(self, timeout_s: float) -> None:
+        self.relay.stop()
+        self.join(timeout_s)
+
+
+# A relay inside of the web process, so that a service needs no further process to publish.
+#
+# Call `start` in wsgi.py. Servers that load the application before they fork (gunicorn's preload) have to call it after
+# the fork instead: a thread does not go along.
+
+STOP_TIMEOUT_S = 1.5
+RESTART_S = 5.0
+
+_lock = threading.Lock()
+_thread: RelayThread | None = None
+
+
+def start() -> None:
+    """Start this process' relay, unless it runs already or EVENT_STREAM_OUTBOX["embedded"] is false.
+
+    It ends with the process. Raises ImproperlyConfigured for a wrong setting.
+    """
+    global _thread  # noqa: PLW0603 - one for each process
+    settings = outbox_settings()
+    with _lock:
+        if not settings.embedded or is_running():
+            return
+        _thread = RelayThread(Relay(settings), restart_s=RESTART_S)
+        _thread.start()
+        atexit.register(stop)
+
+
+def stop() -> None:
+    """Let another process' relay take over. Harmless where none runs."""
+    with _lock:
+        if _thread is not None:
+            _thread.stop(STOP_TIMEOUT_S)
+    atexit.unregister(stop)
+
+
+def is_running() -> bool:
+    return _thread is not None and _thread.is_alive()

@@ -6,9 +6,39 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from event_stream import correlation
-from event_stream.message import Message, Receipt
-from event_stream.outbox.connection import Connection
+import psycopg
+from django.db import connections
+
+from event_stream import user_context
+from event_stream.messaging.message import Message, RecordMetadata
+
+# The relay's own connection to the database, outside of Django's: it is held for as long as the relay runs.
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+# A machine that vanishes without a word must lose its locks: either side notices within about 10 s.
+_KEEPALIVE = {"keepalives": 1, "keepalives_idle": 4, "keepalives_interval": 2, "keepalives_count": 3}
+_SESSION = """
+    SET tcp_keepalives_idle = 4; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3;
+    SET idle_session_timeout = 0; SET default_transaction_isolation = 'read committed'
+"""
+
+
+def connect(alias: str) -> Connection:
+    """A new connection with the settings of DATABASES[alias], each statement a transaction of its own."""
+    parameters: dict[str, Any] = {"connect_timeout": 5, **connections.create_connection(alias).get_connection_params()}
+    # Django's own type adapters and cursors, which its queries need and these do not.
+    for name in ("context", "cursor_factory"):
+        parameters.pop(name)
+    parameters |= {**_KEEPALIVE, "application_name": "outbox relay"}
+    connection: Connection = psycopg.connect(**parameters, autocommit=True)
+    try:
+        connection.execute(_SESSION)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
 
 _UNSENT = "published_at IS NULL AND parked_at IS NULL"
 
@@ -29,12 +59,12 @@ class Entry:
     by_trigger: bool
 
     def message(self) -> Message[Any]:
-        headers = {**self.headers, correlation.CORRELATION_ID: self.correlation_id}
+        headers = {**self.headers, user_context.CORRELATION_ID: self.correlation_id}
         return Message(self.payload, key=self.key or None, headers=headers)
 
-    def context(self) -> correlation.UserContext:
+    def context(self) -> user_context.UserContext:
         """That in which the message was written, as far as it is known."""
-        return correlation.UserContext(self.correlation_id)
+        return user_context.UserContext(self.correlation_id)
 
 
 class Store:
@@ -56,7 +86,7 @@ class Store:
         )
         return [Entry(*row) for row in rows]
 
-    def mark_published(self, receipts: Mapping[int, Receipt]) -> dict[int, datetime]:
+    def mark_published(self, receipts: Mapping[int, RecordMetadata]) -> dict[int, datetime]:
         """By the ids of entries; returns when each was marked."""
         rows = self._connection.execute(
             """
@@ -74,7 +104,7 @@ class Store:
         )
         return {row[0]: row[1] for row in rows}
 
-    def park(self, entry_id: int, error: str, stand_in: Receipt | None) -> None:
+    def park(self, entry_id: int, error: str, stand_in: RecordMetadata | None) -> None:
         """Never to be sent, unless a person sets `parked_at` to null again. `stand_in` was, in its place."""
         self._connection.execute(
             """

@@ -13,16 +13,129 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
-from event_stream.binder import Binder, Capabilities, Producer
-from event_stream.binding import Binding
-from event_stream.message import OutboundRecord, Receipt
+from event_stream.conf import Binding, HeaderFormat
+from event_stream.messaging.binder import Binder, Capabilities, Producer
+from event_stream.messaging.cloudevents import attributes
+from event_stream.messaging.cloudevents.converter import CloudEventsConverter
+from event_stream.messaging.converters import decode, encode, register
+from event_stream.messaging.message import Message, ProducerRecord, RecordMetadata
 from event_stream.testing.conformance_faults import FaultConformance, OutageConformance
-from event_stream.testing.conformance_messages import MessageConformance
-from event_stream.testing.conformance_positions import PositionConformance
 from event_stream.testing.reader import Reader
+
+# That messages in each notation come through a binder as they were sent. A part of BinderConformance.
+
+PAYLOAD: Any = {"name": "한국어 🚀 naïve", "empty": "", "none": None, "deep": [{"a": [1, 2.5, True]}]}
+EVENT = attributes(id="e-1", source="/things", type="org.example.changed", subject="né")
+
+
+class MessageConformance:
+    """Headers and content types."""
+
+    @pytest.mark.parametrize(
+        ("header_format", "content_type"),
+        [
+            ("spring", "application/json"),
+            ("plain", "application/json"),
+            ("cloudevents", "application/json"),
+            ("cloudevents", "application/cloudevents+json"),
+        ],
+    )
+    def test_a_message_is_the_same_at_the_other_end(
+        self, bench: "Bench", header_format: HeaderFormat, content_type: str
+    ) -> None:
+        register(CloudEventsConverter())
+        headers = {"tmx-correlation-id": "c-1", "note": '"quoted" 한국', "blank": "", **EVENT}
+        sent: Message[Any] = Message(PAYLOAD, "clé-🚀", headers)
+        binding = replace(bench.binding, header_format=header_format, content_type=content_type)
+        bench.producer.send(encode(binding, sent))
+        [record] = bench.reader().read(1)
+        found = decode(bench.binding, record)
+        assert (found.payload, found.key) == (PAYLOAD, "clé-🚀")
+        assert found.headers == {**headers, "contentType": "application/json"}
+
+
+# Where a member stands in its partitions: what it commits, seeks and pauses. A part of BinderConformance.
+
+
+class PositionConformance:
+    """OffsetCommitter, going back, bounds, pauses."""
+
+    def test_brings_again_what_was_not_committed(self, bench: "Bench") -> None:
+        first = bench.reader()
+        bench.send_all([b"0", b"1", b"2"], key="k")
+        at = first.read(3)[0]
+        first.consumer.commit({at.partition: at.offset + 1})
+        first.close()
+        assert [record.value for record in bench.reader().read(2)] == [b"1", b"2"]
+
+    def test_commits_exactly_what_it_is_told(self, bench: "Bench") -> None:
+        bench.send_all([b"0", b"1", b"2", b"3", b"4"], key="k")
+        reader = bench.reader()
+        partition, next_offset = reader.read(5)[0].partition, reader.records[2].offset + 1
+        reader.consumer.commit({partition: next_offset})
+        reader.close()
+        again = bench.reader()
+        assert [record.value for record in again.read(2)] == [b"3", b"4"]
+        if bench.capabilities.retained:
+            partitions = bench.producer.partition_count(bench.binding.destination)
+            again.read_until(lambda it: len(it.owned) == partitions, "assigned")
+            assert again.consumer.committed(partition) == next_offset
+            others = again.owned - {partition}
+            assert {again.consumer.committed(other) for other in others} == {None}
+
+    def test_seeks_back_and_forth_in_what_is_not_committed(self, bench: "Bench") -> None:
+        bench.send_all([b"0", b"1", b"2", b"3"], key="k")
+        reader = bench.reader()
+        at = reader.read(4)[0]
+        second, last = reader.records[1].offset, reader.records[3].offset
+        assert reader.consumer.position(at.partition) == last + 1
+        reader.consumer.seek(at.partition, second)
+        assert [record.value for record in reader.read(7)[4:]] == [b"1", b"2", b"3"]
+        reader.consumer.seek(at.partition, at.offset)
+        reader.consumer.seek(at.partition, last)
+        assert [record.value for record in reader.read(8)[7:]] == [b"3"]
+
+    def test_seeks_back_to_what_was_committed(self, bench: "Bench") -> None:
+        if not bench.capabilities.seekable:
+            pytest.skip("this binder can't seek")
+        bench.send_all([b"0", b"1"], key="k")
+        reader = bench.reader()
+        first = reader.read(2)[0]
+        reader.commit()
+        reader.consumer.seek(first.partition, first.offset)
+        assert [record.value for record in reader.read(4)[2:]] == [b"0", b"1"]
+
+    def test_knows_the_bounds_of_the_log(self, bench: "Bench") -> None:
+        if not bench.capabilities.retained:
+            pytest.skip("this binder keeps no log")
+        at = bench.send(b"v", key="k")
+        reader = bench.reader()
+        reader.read(1)
+        bounds = reader.consumer.bounds(reader.owned)
+        assert all(it.start == it.end for partition, it in bounds.items() if partition != at.partition)
+        assert bounds[at.partition].start <= at.offset
+        assert bounds[at.partition].end == at.offset + 1
+
+    def test_leaves_a_paused_partition_alone(self, bench: "Bench") -> None:
+        reader = bench.reader()
+        partitions = bench.producer.partition_count(bench.binding.destination)
+        reader.read_until(lambda it: len(it.owned) == partitions, "assigned")
+        paused = bench.send(b"paused", key="k").partition
+        reader.consumer.pause([paused])
+        reader.consumer.seek(paused, 0)
+        read_before = len([record for record in reader.records if record.partition == paused])
+        others = [partition for partition in range(partitions) if partition != paused]
+        for partition in others:
+            bench.send(b"going on", partition=partition)
+        reader.read_until(lambda it: {record.partition for record in it.records} >= set(others), "the others go on")
+        assert len([record for record in reader.records if record.partition == paused]) == read_before
+        reader.consumer.resume([paused])
+        reader.read_until(lambda it: it.records[-1].partition == paused, "resumed")
+
 
 ACK_TIMEOUT_S = 20.0
 PARTITIONS = 3
@@ -54,35 +167,35 @@ class Bench:
 
     def __init__(self, harness: Harness, stack: ExitStack) -> None:
         self.binder = harness.binder
-        self._patience_s = harness.patience_s
+        self._poll_timeout_s = harness.patience_s
         self.binding = harness.new_binding()
         self.producer: Producer = self.binder.producer(self.binding)
         self._stack = stack
         stack.callback(self.producer.close, ACK_TIMEOUT_S)
         if not self.capabilities.retained:
             # A group gets what is sent once it is there.
-            with closing(Reader(self.binder, self.binding, self._patience_s)) as first:
+            with closing(Reader(self.binder, self.binding, self._poll_timeout_s)) as first:
                 first.read_until(lambda it: it.joined, "joined")
 
     @property
     def capabilities(self) -> Capabilities:
         return self.binder.capabilities
 
-    def send(self, value: bytes, key: str | None = None, partition: int | None = None) -> Receipt:
-        record = OutboundRecord(
+    def send(self, value: bytes, key: str | None = None, partition: int | None = None) -> RecordMetadata:
+        record = ProducerRecord(
             self.binding.destination, None if key is None else key.encode(), value, partition=partition
         )
         return self.producer.send(record).result(ACK_TIMEOUT_S)
 
     def send_all(self, values: list[bytes], key: str) -> None:
         """Without waiting for one before the next."""
-        records = [OutboundRecord(self.binding.destination, key.encode(), value) for value in values]
+        records = [ProducerRecord(self.binding.destination, key.encode(), value) for value in values]
         for sent in [self.producer.send(record) for record in records]:
             sent.result(ACK_TIMEOUT_S)
 
     def reader(self, group: str | None = None) -> Reader:
         binding = replace(self.binding, group=group) if group else self.binding
-        reader = self._stack.enter_context(closing(Reader(self.binder, binding, self._patience_s)))
+        reader = self._stack.enter_context(closing(Reader(self.binder, binding, self._poll_timeout_s)))
         if group and not self.capabilities.retained:
             reader.read_until(lambda it: it.joined, "joined")
         return reader
@@ -118,10 +231,10 @@ class BinderConformance(MessageConformance, PositionConformance, FaultConformanc
     def test_delivers_key_value_and_headers_as_they_were(self, bench: Bench) -> None:
         headers = (("a", b"1"), ("a", b"2"), ("naïve", "né".encode()), ("empty", b""))
         value = '{"name":"한국어 🚀"}'.encode()
-        sent = bench.producer.send(OutboundRecord(bench.binding.destination, "clé".encode(), value, headers))
+        sent = bench.producer.send(ProducerRecord(bench.binding.destination, "clé".encode(), value, headers))
         [record] = bench.reader().read(1)
         assert (record.key, record.value, record.headers) == ("clé".encode(), value, headers)
-        assert Receipt(record.destination, record.partition, record.offset) == sent.result(ACK_TIMEOUT_S)
+        assert RecordMetadata(record.destination, record.partition, record.offset) == sent.result(ACK_TIMEOUT_S)
         assert record.timestamp_ms > 1_600_000_000_000
 
     def test_takes_a_message_without_a_key(self, bench: Bench) -> None:
@@ -185,7 +298,7 @@ class BinderConformance(MessageConformance, PositionConformance, FaultConformanc
                 (b"k", b"3", None),
                 (None, b"4", last),
             ):
-                record = OutboundRecord(journal.destination, key, value, partition=partition)
+                record = ProducerRecord(journal.destination, key, value, partition=partition)
                 producer.send(record).result(ACK_TIMEOUT_S)
         for _ in range(2):
             found = list(bench.binder.read(journal))
@@ -193,7 +306,7 @@ class BinderConformance(MessageConformance, PositionConformance, FaultConformanc
             assert [record.value for record in found if record.key == b"k"] == [b"1", b"2", b"3"]
 
     def test_carries_a_tombstone(self, bench: Bench) -> None:
-        bench.producer.send(OutboundRecord(bench.binding.destination, b"k", None)).result(ACK_TIMEOUT_S)
+        bench.producer.send(ProducerRecord(bench.binding.destination, b"k", None)).result(ACK_TIMEOUT_S)
         [record] = bench.reader().read(1)
         assert (record.key, record.value) == (b"k", None)
 

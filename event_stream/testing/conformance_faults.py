@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from event_stream.binding import ConsumerSettings, ProducerSettings
+from event_stream.conf import ConsumerSettings, ProducerSettings
 from event_stream.errors import ConfigurationError, PublishError, UnavailableError
-from event_stream.message import OutboundRecord, Receipt
+from event_stream.messaging.message import ProducerRecord, RecordMetadata
 from event_stream.testing.dying_member import read_and_die
 from event_stream.testing.reader import Reader
 
@@ -31,7 +31,7 @@ class FaultConformance:
 
     def test_sends_what_is_under_way_before_it_closes(self, bench: "Bench", harness: "Harness") -> None:
         producer = bench.binder.producer(bench.binding)
-        records = [OutboundRecord(bench.binding.destination, b"k", str(number).encode()) for number in range(100)]
+        records = [ProducerRecord(bench.binding.destination, b"k", str(number).encode()) for number in range(100)]
         sent = [producer.send(record) for record in records]
         producer.close(harness.patience_s)
         assert all(each.done() for each in sent)
@@ -44,7 +44,7 @@ class FaultConformance:
         binder = harness.away()
         producer = binder.producer(bench.binding)
         try:
-            sent = producer.send(OutboundRecord(bench.binding.destination, b"k", b"v"))
+            sent = producer.send(ProducerRecord(bench.binding.destination, b"k", b"v"))
             assert isinstance(sent.exception(harness.patience_s), PublishError)
             with pytest.raises(UnavailableError):
                 producer.partition_count(bench.binding.destination)
@@ -93,5 +93,5 @@ class OutageConformance:
     @staticmethod
     def _failure(bench: "Bench", value: bytes, harness: "Harness") -> BaseException | None:
         """What became of sending this."""
-        sent: Future[Receipt] = bench.producer.send(OutboundRecord(bench.binding.destination, b"k", value))
+        sent: Future[RecordMetadata] = bench.producer.send(ProducerRecord(bench.binding.destination, b"k", value))
         return sent.exception(harness.patience_s)

@@ -11,8 +11,8 @@ import subprocess
 import sys
 from collections.abc import Callable
 
-from event_stream.binder import Binder
-from event_stream.binding import Binding
+from event_stream.conf import Binding
+from event_stream.messaging.binder import Binder
 from event_stream.testing.reader import Reader
 
 

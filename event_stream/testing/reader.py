@@ -4,10 +4,10 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 
-from event_stream.binder import Binder
-from event_stream.binding import Binding
+from event_stream.conf import Binding
 from event_stream.errors import UnavailableError
-from event_stream.message import Record
+from event_stream.messaging.binder import Binder
+from event_stream.messaging.message import ConsumerRecord
 
 
 class Reader:
@@ -17,8 +17,8 @@ class Reader:
     """
 
     def __init__(self, binder: Binder, binding: Binding, patience_s: float = 30.0) -> None:
-        self._patience_s = patience_s
-        self.records: list[Record] = []
+        self._poll_timeout_s = patience_s
+        self.records: list[ConsumerRecord] = []
         self.owned: set[int] = set()
         self.events: list[tuple[str, tuple[int, ...]]] = []
         self.joined = False
@@ -41,13 +41,13 @@ class Reader:
         self.owned -= set(partitions)
         self._new -= set(partitions)
 
-    def turn(self, max_records: int = 500) -> Sequence[Record]:
+    def turn(self, max_records: int = 500) -> Sequence[ConsumerRecord]:
         """Poll once; what came is remembered and returned. Nothing, while the platform is away."""
         with suppress(UnavailableError):
             return self._turn(max_records)
         return []
 
-    def _turn(self, max_records: int) -> Sequence[Record]:
+    def _turn(self, max_records: int) -> Sequence[ConsumerRecord]:
         polled = self.consumer.poll(0.1, max_records)
         fresh = [each for partition, records in polled.items() if partition not in self._new for each in records]
         for partition in sorted(self._new):
@@ -61,15 +61,15 @@ class Reader:
 
     def read_until(self, condition: "Callable[[Reader], bool]", what: str) -> None:
         """Poll until the condition is true. Raises TimeoutError, naming `what`, when it has not become so."""
-        deadline = time.monotonic() + self._patience_s
+        deadline = time.monotonic() + self._poll_timeout_s
         while not condition(self):
             if time.monotonic() > deadline:
                 raise TimeoutError(
-                    f"{what}: not after {self._patience_s:g} s; {len(self.records)} records, {self.events}"
+                    f"{what}: not after {self._poll_timeout_s:g} s; {len(self.records)} records, {self.events}"
                 )
             self.turn()
 
-    def read(self, count: int) -> list[Record]:
+    def read(self, count: int) -> list[ConsumerRecord]:
         """Poll until so many records have come in all."""
         self.read_until(lambda reader: len(reader.records) >= count, f"{count} records")
         return self.records

@@ -7,20 +7,11 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
-from event_stream.web import messaging, service_settings
-from event_stream.web.environment import (
-    base_url,
-    choice,
-    count,
-    number,
-    path,
-    postgresql,
-    redis_url,
-    text,
-)
-from event_stream.web.logging import FORMATS, LEVELS, logging_config
-from event_stream.web.service_settings import *  # noqa: F403 - Django's settings are a module's names
 from organization_lookup.settings import LookupSettings
+from service_kit.logging import FORMATS, LEVELS, logging_config
+from service_kit.settings import base, event_binders
+from service_kit.settings.base import *  # noqa: F403 - Django's settings are a module's names
+from service_kit.settings.environment import base_url, choice, count, number, path, postgresql, redis_url, text
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -37,15 +28,16 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "axes",
+    "service_kit",
     "event_stream",
     "event_stream.dead_letters",
-    "event_stream.cloudevents",
+    "event_stream.messaging.cloudevents",
     "organization_lookup",
     "licenses",
 ]
 
 MIDDLEWARE = [
-    "event_stream.web.middleware.UserContextMiddleware",
+    "service_kit.middleware.UserContextMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -102,7 +94,7 @@ ORG_CHANGE_TOPIC = text("ORG_CHANGE_TOPIC", "the name of the topic", default="or
 LICENSING_GROUP = text("LICENSING_GROUP", "the name of the consumer group", default="licensingGroup")
 DEAD_LETTER_LIMIT = count("DEAD_LETTER_LIMIT", 100, "messages in a row that may be parked before the worker stops")
 EVENT_STREAM = {
-    "binders": messaging.binders(rabbitmq={"partitions": ORG_CHANGE_PARTITIONS}),
+    "binders": event_binders.binders(rabbitmq={"partitions": ORG_CHANGE_PARTITIONS}),
     "bindings": {
         "inboundOrgChanges": {
             "destination": ORG_CHANGE_TOPIC,
@@ -112,7 +104,7 @@ EVENT_STREAM = {
             # The worker asks how many partitions there are and parks dead letters, and hears of SIGTERM after that. A
             # dead letter is larger than its message: headers say what happened.
             "producer": {
-                "properties": messaging.properties(
+                "properties": event_binders.properties(
                     kafka={
                         "max_block_ms": 500,
                         "request_timeout_ms": 1_000,
@@ -132,7 +124,7 @@ EVENT_STREAM = {
             "consumer": {
                 "batch_size": 500,
                 # Its queues would fill for ever once nobody reads them.
-                "properties": messaging.properties(rabbitmq={"expires_ms": 60_000}),
+                "properties": event_binders.properties(rabbitmq={"expires_ms": 60_000}),
             },
         },
     },
@@ -153,7 +145,7 @@ ORGANIZATION_LOOKUP = LookupSettings(
     circuit_reset_s=number("ORGANIZATION_CIRCUIT_RESET_S", 5, "seconds"),
 )
 
-if service_settings.AUTH is None and ORGANIZATION_LOOKUP.token_file is not None:
+if base.AUTH is None and ORGANIZATION_LOOKUP.token_file is not None:
     # Whoever comes without a token would read organizations under this service's name.
     raise ImproperlyConfigured("AUTH_ISSUER should be set where ORGANIZATION_TOKEN_FILE is.")
 
@@ -162,21 +154,21 @@ SESSION_COOKIE_NAME = "licensing_session"
 CSRF_COOKIE_NAME = "licensing_csrf"
 
 REST_FRAMEWORK = {
-    **service_settings.REST_FRAMEWORK,
+    **base.REST_FRAMEWORK,
     "DEFAULT_RENDERER_CLASSES": [
         "rest_framework.renderers.JSONRenderer",
-        "licenses.api.hal.HalRenderer",
-        "event_stream.web.browsable.BrowsableAPI",
+        "licenses.api.renderers.HalRenderer",
+        "service_kit.rest_framework.BrowsableAPI",
     ],
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "event_stream.web.auth.authentication.BearerAuthentication",
+        "service_kit.auth.authentication.BearerAuthentication",
         "licenses.api.authentication.SessionIfAny",
     ],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "licenses.api.negotiation.Negotiation",
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "licenses.api.renderers.Negotiation",
 }
 
 SPECTACULAR_SETTINGS = {
-    **service_settings.SPECTACULAR_SETTINGS,
+    **base.SPECTACULAR_SETTINGS,
     "TITLE": "Licensing service",
     "DESCRIPTION": "Licenses of organizations. Each is answered with its organization's name and contact.",
 }

@@ -9,7 +9,7 @@ from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSpli
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="docs"), name="home"),
     path("", include("licenses.api.urls")),
-    path("", include("event_stream.web.health")),
+    path("", include("service_kit.health")),
     path("admin/", admin.site.urls),
     # The login of the browsable API, for those who may not enter the admin.
     path("api-auth/", include("rest_framework.urls")),
@@ -19,7 +19,7 @@ urlpatterns = [
     path("docs", SpectacularSwaggerSplitView.as_view(url_name="openapi"), name="docs"),
 ]
 
-handler400 = "event_stream.web.problem.bad_request"
-handler403 = "event_stream.web.problem.forbidden"
-handler404 = "event_stream.web.problem.not_found"
-handler500 = "event_stream.web.problem.server_error"
+handler400 = "service_kit.problem_details.bad_request"
+handler403 = "service_kit.problem_details.forbidden"
+handler404 = "service_kit.problem_details.not_found"
+handler500 = "service_kit.problem_details.server_error"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from django.conf import settings
 
-from event_stream.web.auth import log_who_gets_in
-from event_stream.web.wsgi import get_application
+from service_kit.auth import log_who_gets_in
+from service_kit.wsgi import get_application
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "licensing_project.settings")

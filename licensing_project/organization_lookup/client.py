@@ -7,17 +7,60 @@ from typing import Any
 
 import httpx
 
-from event_stream import correlation
-from event_stream.cache import Fetched
+from event_stream import user_context
 from event_stream.clock import Clock
-from event_stream.correlation import AUTHORIZATION
+from event_stream.fenced_cache import Fetched, FetchFailed
+from event_stream.user_context import AUTHORIZATION
 from organization_lookup import organization
-from organization_lookup.errors import OwnTokenFault, Passing, PeerFault, Refused
 
 _LARGEST_ANSWER = 64 * 1024
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 _VERSION = re.compile(r"\d{1,18}", re.ASCII)
 _PASSING_STATUSES = frozenset({429, 502, 503, 504})
+
+
+# What can go wrong when the organization service is asked.
+#
+# FetchFailed (event_stream.fenced_cache: a value already known may be served in its place)
+# ├── UpstreamError      it can't be reached, is too slow, answers 5xx, or answers what no organization service would
+# │   └── Passing    of these, the ones that another attempt may mend
+# ├── ServiceTokenError  this service's own token can't be read, or is refused: nobody else is concerned
+# ├── CircuitOpen    it has failed too often lately, and is left alone for a while
+# └── BulkheadFull        as many calls as allowed are under way, and none ended within the budget
+# Refused            it answers, but not this caller: 401 or 403, handed on to him
+
+
+class UpstreamError(FetchFailed):
+    """The organization service did not give a usable answer. Counted by the circuit."""
+
+
+class TransientUpstreamError(UpstreamError):
+    """May be gone with the next attempt: a broken connection, a 502."""
+
+
+class ServiceTokenError(FetchFailed):
+    """Says nothing of the organization service: callers with tokens of their own are answered, so no circuit opens."""
+
+    authorization = None
+    """What the caller had sent."""
+
+
+class CircuitOpen(FetchFailed):
+    """Not asked at all."""
+
+
+class BulkheadFull(FetchFailed):
+    """Not asked for want of a free place."""
+
+
+class UpstreamAuthError(Exception):
+    """The caller who sent `authorization` is not let in. `challenge` is the answer's WWW-Authenticate."""
+
+    def __init__(self, status: int, authorization: str | None, challenge: str | None) -> None:
+        super().__init__(f"the organization service answered {status}")
+        self.status = status
+        self.authorization = authorization
+        self.challenge = challenge
 
 
 class OrganizationClient:
@@ -55,14 +98,15 @@ class OrganizationClient:
     def get(self, organization_id: str, budget_s: float) -> Fetched:
         """The organization's members with their version, or its absence. Takes no longer than `budget_s`.
 
-        Raises PeerFault, OwnTokenFault, Refused for a 401 or 403; a ValueError, before it asks, for an id that is none.
+        Raises UpstreamError, ServiceTokenError, UpstreamAuthError for a 401 or 403; a ValueError, before it asks, for an
+        id that is none.
         """
         if not _ID.fullmatch(organization_id):
             # One segment of the path, whoever calls: not `..`, not another host.
             raise ValueError(f"{organization_id!r} is no organization's id")
         deadline = self._clock.monotonic_s() + min(budget_s, self._connect_timeout_s + self._read_timeout_s)
         timeout = httpx.Timeout(min(budget_s, self._read_timeout_s), connect=min(budget_s, self._connect_timeout_s))
-        headers = {**correlation.current_or_new().http_headers(), "Accept": "application/json"}
+        headers = {**user_context.current_or_new().http_headers(), "Accept": "application/json"}
         own_token = self._token_file is not None and AUTHORIZATION not in headers
         if own_token:
             headers[AUTHORIZATION] = self._authorization()
@@ -70,24 +114,24 @@ class OrganizationClient:
         try:
             with self._http.stream("GET", url, headers=headers, timeout=timeout) as response:
                 return _read(organization_id, response, self._body(response, deadline))
-        except Refused as refused:
+        except UpstreamAuthError as refused:
             if own_token:
                 # Not the caller's fault, nor anything that he could mend.
-                raise OwnTokenFault(f"this service's own token was answered with {refused.status}") from refused
+                raise ServiceTokenError(f"this service's own token was answered with {refused.status}") from refused
             raise
         except httpx.TimeoutException as error:
-            raise PeerFault(f"no answer in time ({type(error).__name__})") from error
+            raise UpstreamError(f"no answer in time ({type(error).__name__})") from error
         except httpx.TransportError as error:
-            raise Passing(f"connection failed: {error}") from error
+            raise TransientUpstreamError(f"connection failed: {error}") from error
         except httpx.HTTPError as error:
-            raise PeerFault(f"unusable answer: {error}") from error
+            raise UpstreamError(f"unusable answer: {error}") from error
 
     def _authorization(self) -> str:
         assert self._token_file is not None
         try:
             token = self._token_file.read_text("ascii").strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise OwnTokenFault(f"ORGANIZATION_TOKEN_FILE can't be read: {error}") from error
+            raise ServiceTokenError(f"ORGANIZATION_TOKEN_FILE can't be read: {error}") from error
         return f"Bearer {token}"
 
     def close(self) -> None:
@@ -99,24 +143,26 @@ class OrganizationClient:
         for part in response.iter_bytes():
             body += part
             if len(body) > _LARGEST_ANSWER:
-                raise PeerFault(f"an answer of more than {_LARGEST_ANSWER} bytes")
+                raise UpstreamError(f"an answer of more than {_LARGEST_ANSWER} bytes")
             if self._clock.monotonic_s() > deadline:
-                raise PeerFault("no complete answer in time")
+                raise UpstreamError("no complete answer in time")
         return bytes(body)
 
 
 def _read(organization_id: str, response: httpx.Response, body: bytes) -> Fetched:
     status = response.status_code
     if status in {401, 403}:
-        raise Refused(status, response.request.headers.get("Authorization"), response.headers.get("WWW-Authenticate"))
+        raise UpstreamAuthError(
+            status, response.request.headers.get("Authorization"), response.headers.get("WWW-Authenticate")
+        )
     if status in _PASSING_STATUSES:
-        raise Passing(f"status {status}")
+        raise TransientUpstreamError(f"status {status}")
     if status not in {200, 404}:
-        raise PeerFault(f"status {status}")
+        raise UpstreamError(f"status {status}")
     version = response.headers.get("Organization-Version", "")
     if not _VERSION.fullmatch(version):
         # A 404 of some gateway's own, say: it knows nothing of the organization.
-        raise PeerFault(f"status {status} with no number in Organization-Version")
+        raise UpstreamError(f"status {status} with no number in Organization-Version")
     if status == 404:
         return Fetched(version=int(version), value=None)
     return Fetched(version=int(version), value=organization.members(_parse(organization_id, body)))
@@ -126,10 +172,10 @@ def _parse(organization_id: str, body: bytes) -> dict[str, Any]:
     try:
         answer = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise PeerFault("the answer is no JSON") from error
+        raise UpstreamError("the answer is no JSON") from error
     if not isinstance(answer, dict) or str(answer.get("id", "")).lower() != organization_id:
-        raise PeerFault("the answer is not the organization that was asked for")
+        raise UpstreamError("the answer is not the organization that was asked for")
     wrong = [name for name in organization.FIELDS if not isinstance(answer.get(name), str | None)]
     if wrong or answer.get("name") is None:
-        raise PeerFault(f"the answer has no usable {', '.join(wrong) or 'name'}")
+        raise UpstreamError(f"the answer has no usable {', '.join(wrong) or 'name'}")
     return answer

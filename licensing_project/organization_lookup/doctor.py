@@ -7,12 +7,11 @@ from uuid import uuid4
 from django.conf import settings
 
 from event_stream import doctor
-from event_stream.channel import Channel
-from event_stream.doctor import Finding, failed, group, ok, redis, unknown
+from event_stream.doctor import Finding, bindings, failed, ok, redis, unknown
 from event_stream.errors import UnavailableError
-from event_stream.registry import registry
+from event_stream.messaging.channel import Channel, registry
 from organization_lookup import lookup
-from organization_lookup.errors import OwnTokenFault, PeerFault, Refused
+from organization_lookup.client import ServiceTokenError, UpstreamAuthError, UpstreamError
 
 BINDING = "inboundOrgChanges"
 WORKER = "manage.py consume_org_changes"
@@ -48,19 +47,19 @@ def organization_service() -> Iterator[Finding]:
     subject, options = "organization service", settings.ORGANIZATION_LOOKUP
     try:
         lookup.current().client.get(str(uuid4()), options.budget_s)
-    except PeerFault as fault:
+    except UpstreamError as fault:
         remedy = "start it, or correct ORGANIZATION_SERVICE_URL; lookups serve what is cached meanwhile"
         yield failed(subject, f"{options.base_url}: {fault}", remedy)
-    except OwnTokenFault as fault:
+    except ServiceTokenError as fault:
         remedy = "renew ORGANIZATION_TOKEN_FILE; callers with tokens of their own are answered meanwhile"
         yield failed(subject, f"{options.base_url}: {fault}", remedy)
-    except Refused as refused:
+    except UpstreamAuthError as refused:
         yield ok(subject, f"{options.base_url} answers, with {refused.status} to whoever brings no token of his own")
     else:
         yield ok(subject, f"{options.base_url} answers")
 
 
 doctor.register("partitions", partitions)
-doctor.register("group", partial(group.check, BINDING, worker=WORKER))
+doctor.register("group", partial(bindings.check_group, BINDING, worker=WORKER))
 doctor.register("cache", cache)
 doctor.register("organization service", organization_service)

@@ -7,20 +7,54 @@
 
 import logging
 import re
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from event_stream.bindable import decode
-from event_stream.binding import Binding
-from event_stream.cache import Change, Heartbeat
-from event_stream.correlation import CORRELATION_ID, is_acceptable
+from event_stream.clock import Clock, SystemClock
+from event_stream.conf import Binding
 from event_stream.errors import ConversionError
-from event_stream.message import Record
-from organization_lookup.unknown import Unknown
+from event_stream.fenced_cache import Change, Heartbeat
+from event_stream.messaging.converters import decode
+from event_stream.messaging.message import ConsumerRecord
+from event_stream.user_context import CORRELATION_ID, is_acceptable
+
+# Counts what a producer of a later time says and we do not understand.
 
 logger = logging.getLogger(__name__)
+
+INTERVAL_S = 60.0
+_EVENTS = {"action": "message.unknown_action", "field": "message.unknown_field"}
+_NAMES_KEPT = 100
+_NAME_LENGTH = 80
+OTHERS = "(others)"
+"""Beyond so many names: a producer gone wild is no reason to keep ever more of them."""
+
+
+class Unknown:
+    """Actions and fields that are passed over: counted by name, and told of at once and then once a minute at most.
+
+    The line has `count`, that of this process so far: a metric for whatever makes metrics of logs.
+    """
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._tell_at: dict[tuple[str, str], float] = {}
+
+    def met(self, kind: str, name: str, **where: Any) -> None:
+        """`kind` is "action" or "field"; `where` is of the message that brings it."""
+        key = (kind, name[:_NAME_LENGTH])
+        if key not in self._counts and len(self._counts) >= _NAMES_KEPT:
+            key = (kind, OTHERS)
+        self._counts[key] += 1
+        now = self._clock.monotonic_s()
+        if now >= self._tell_at.get(key, now):
+            self._tell_at[key] = now + INTERVAL_S
+            logger.warning(_EVENTS[kind], extra={kind: key[1], "count": self._counts[key], **where})
+
 
 # The source's text and the source's code disagree on the words: both are taken.
 CHANGES = frozenset({"CREATED", "UPDATED", "DELETED", "SAVE", "UPDATE", "DELETE"})
@@ -33,14 +67,14 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE |
 _MOST_AHEAD = timedelta(hours=1)
 
 
-class OrganizationChanges:
+class OrganizationChangeDecoder:
     """Decodes the records of one binding. Actions and fields of a later time are passed over, and counted."""
 
     def __init__(self, binding: Binding, unknown: Unknown | None = None) -> None:
         self._binding = binding
         self._unknown = unknown or Unknown()
 
-    def __call__(self, record: Record) -> Change | Heartbeat | None:
+    def __call__(self, record: ConsumerRecord) -> Change | Heartbeat | None:
         """What the record means for the cache; None if nothing. Raises ConversionError where that can't be said."""
         message = decode(self._binding, record)
         payload = message.payload
@@ -82,7 +116,7 @@ def _correlation_id(*candidates: object) -> str | None:
     return next((each for each in candidates if isinstance(each, str) and is_acceptable(each)), None)
 
 
-def _version(value: object, record: Record) -> int | None:
+def _version(value: object, record: ConsumerRecord) -> int | None:
     """None, which evicts whatever is cached, for a version that is missing or can't be one."""
     if value is None:
         return None

@@ -7,13 +7,19 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
-from event_stream import correlation
-from event_stream.cache import Budget, CacheSettings, Demand, FencedCache, Found, ReadThrough, Source
+from event_stream import user_context
 from event_stream.clock import SystemClock
-from organization_lookup.circuit import Circuit
-from organization_lookup.client import OrganizationClient
-from organization_lookup.errors import OwnTokenFault, Refused
-from organization_lookup.guarded import GuardedClient
+from event_stream.fenced_cache import (
+    CacheSettings,
+    CacheStatus,
+    Deadline,
+    FencedCache,
+    Found,
+    FreshnessRequirement,
+    ReadThrough,
+)
+from organization_lookup.client import OrganizationClient, ServiceTokenError, UpstreamAuthError
+from organization_lookup.resilient_client import Circuit, ResilientClient
 from organization_lookup.settings import LookupSettings
 
 NAMESPACE = "o"
@@ -28,11 +34,11 @@ class Lookup:
     cache: FencedCache
     """What lookups read, the worker applies changes to, and `cache_inspect` explains."""
     client: OrganizationClient
-    fetch: GuardedClient
+    fetch: ResilientClient
     read_through: ReadThrough
     budget_s: float
 
-    def find(self, organization_id: str, demand: Demand) -> Found:
+    def find(self, organization_id: str, demand: FreshnessRequirement) -> Found:
         """An organization's members with their version, as fresh as demanded; `value` is None where there is none.
 
         `organization_id` is a UUID in lower case. Raises FetchFailed (nothing known and nobody to ask),
@@ -40,13 +46,13 @@ class Lookup:
         """
         try:
             return self.read_through.find(organization_id, demand)
-        except (OwnTokenFault, Refused) as refused:
-            if refused.authorization == correlation.current_or_new().authorization:
+        except (ServiceTokenError, UpstreamAuthError) as refused:
+            if refused.authorization == user_context.current_or_new().authorization:
                 raise
         # Several requests had waited for one answer, and it was another caller who was refused.
         asked_ms = _CLOCK.now_ms()
-        fetched = self.fetch(organization_id, Budget(_CLOCK, self.budget_s))
-        return Found(fetched.value, fetched.version, asked_ms, Source.BYPASS)
+        fetched = self.fetch(organization_id, Deadline(_CLOCK, self.budget_s))
+        return Found(fetched.value, fetched.version, asked_ms, CacheStatus.BYPASS)
 
     def retry_after_s(self) -> float:
         """When to try again after FetchFailed, in seconds."""
@@ -73,7 +79,7 @@ def make(options: LookupSettings, *, partitions: int, namespace: str = NAMESPACE
         max_connections=options.max_calls,
         clock=_CLOCK,
     )
-    fetch = GuardedClient(
+    fetch = ResilientClient(
         call=client.get,
         circuit=Circuit(failures=options.circuit_failures, reset_s=options.circuit_reset_s),
         attempts=options.attempts,

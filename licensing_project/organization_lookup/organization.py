@@ -10,15 +10,15 @@ _COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def members(organization: Mapping[str, Any]) -> bytes:
-    """`"name":"…","contactName":"…",…` in UTF-8: a JSON object's members without its braces, ready to be spliced."""
+    """`"name":"…","contactName":"…",…` in UTF-8: a JSON object's members without its braces."""
     return _COMPACT({field: organization.get(field) for field in FIELDS})[1:-1].encode()
 
 
-NOBODY = members({})
+NULL_FIELDS = members({})
 """The same with null for each: the organization doesn't exist, or nothing is known of it now."""
 
 
 def fields(spliceable: bytes | None) -> dict[str, str | None]:
-    """The members as a dictionary, for the answers that are not spliced."""
-    found: dict[str, str | None] = json.loads(b"{%b}" % (spliceable or NOBODY))
+    """The members as a dictionary, for the answers that are not render_fast."""
+    found: dict[str, str | None] = json.loads(b"{%b}" % (spliceable or NULL_FIELDS))
     return found

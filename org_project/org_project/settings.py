@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from event_stream.web import messaging, service_settings
-from event_stream.web.environment import choice, count, flag, postgresql, text
-from event_stream.web.logging import FORMATS, LEVELS, logging_config
-from event_stream.web.service_settings import *  # noqa: F403 - Django's settings are a module's names
 from organizations import outbound
+from service_kit.logging import FORMATS, LEVELS, logging_config
+from service_kit.settings import base, event_binders
+from service_kit.settings.base import *  # noqa: F403 - Django's settings are a module's names
+from service_kit.settings.environment import choice, count, flag, postgresql, text
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -23,14 +23,15 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "axes",
+    "service_kit",
     "event_stream",
-    "event_stream.cloudevents",
+    "event_stream.messaging.cloudevents",
     "event_stream.outbox",
     "organizations",
 ]
 
 MIDDLEWARE = [
-    "event_stream.web.middleware.UserContextMiddleware",
+    "service_kit.middleware.UserContextMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -61,7 +62,9 @@ _ACTIONS = outbound.ACTIONS[choice("ORG_CHANGE_ACTIONS", "standard", tuple(outbo
 _FORMAT = outbound.FORMATS[choice("ORG_CHANGE_FORMAT", "json", tuple(outbound.FORMATS))]
 EVENT_STREAM = {
     # Kafka and Redis know how many partitions the topic has; RabbitMQ has to be told, as licensing is.
-    "binders": messaging.binders(rabbitmq={"partitions": count("ORG_CHANGE_PARTITIONS", 6, "partitions of the topic")}),
+    "binders": event_binders.binders(
+        rabbitmq={"partitions": count("ORG_CHANGE_PARTITIONS", 6, "partitions of the topic")}
+    ),
     "bindings": {
         "outboundOrgChanges": {
             "destination": text("ORG_CHANGE_TOPIC", "the name of the topic", default="orgChangeTopic"),
@@ -85,7 +88,7 @@ SESSION_COOKIE_NAME = "organization_session"
 CSRF_COOKIE_NAME = "organization_csrf"
 
 SPECTACULAR_SETTINGS = {
-    **service_settings.SPECTACULAR_SETTINGS,
+    **base.SPECTACULAR_SETTINGS,
     "TITLE": "Organization service",
     "DESCRIPTION": "The owner of organizations. Every change of one is published as an event.",
 }

@@ -6,15 +6,15 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 
-handler400 = "event_stream.web.problem.bad_request"
-handler403 = "event_stream.web.problem.forbidden"
-handler404 = "event_stream.web.problem.not_found"
-handler500 = "event_stream.web.problem.server_error"
+handler400 = "service_kit.problem_details.bad_request"
+handler403 = "service_kit.problem_details.forbidden"
+handler404 = "service_kit.problem_details.not_found"
+handler500 = "service_kit.problem_details.server_error"
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="docs"), name="home"),
     path("", include("organizations.api.urls")),
-    path("", include("event_stream.web.health")),
+    path("", include("service_kit.health")),
     path("openapi.json", SpectacularJSONAPIView.as_view(), name="openapi"),
     path("docs", SpectacularSwaggerSplitView.as_view(url_name="openapi"), name="docs"),
     path("admin/", admin.site.urls),

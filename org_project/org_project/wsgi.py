@@ -6,7 +6,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from event_stream.web.wsgi import get_application
+from service_kit.wsgi import get_application
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "org_project.settings")
@@ -14,8 +14,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "org_project.settings")
 application = get_application()
 
 # After the applications are loaded: the relay uses their models, and the log is set up.
-from event_stream.outbox import embedded  # noqa: E402
-from event_stream.web.auth import log_who_gets_in  # noqa: E402
+from event_stream.outbox import relay  # noqa: E402
+from service_kit.auth import log_who_gets_in  # noqa: E402
 
 log_who_gets_in(settings.AUTH)
-embedded.start()
+relay.start()

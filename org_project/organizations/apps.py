@@ -10,8 +10,8 @@ class OrganizationsConfig(AppConfig):
     verbose_name = _("Organizations")
 
     def ready(self) -> None:
-        from event_stream.web.auth.groups import make_groups, make_groups_of_readers  # noqa: PLC0415
         from organizations import signals  # noqa: F401, PLC0415  (connects them)
+        from service_kit.auth.permissions import make_groups, make_groups_of_readers  # noqa: PLC0415
 
         post_migrate.connect(make_groups, sender=self)
         # An organization's form leads to its events.

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from event_stream import correlation
-from event_stream.message import JSON, Message
+from event_stream import user_context
+from event_stream.messaging.message import JSON, Message
 from event_stream.outbox import emit_many, triggers
-from event_stream.outbox.services import Emission
+from event_stream.outbox.api import Emission
 
 BINDING = "outboundOrgChanges"
 TYPE = "organization.OrganizationChangeModel"
@@ -42,8 +42,8 @@ PAYLOAD_SQL = {
 
 def publish(action: ActionEnum, versions: Iterable[tuple[uuid.UUID, int]], *, using: str) -> None:
     """Write the events of these (organization, version) pairs into the outbox, in the current transaction."""
-    context = correlation.current_or_new()
-    with correlation.use(context):
+    context = user_context.current_or_new()
+    with user_context.use(context):
         emit_many(BINDING, [_emission(action, pair, context) for pair in versions], using=using)
 
 
@@ -61,7 +61,7 @@ def stand_in(payload: JSON) -> JSON:
     return {key: payload[key] for key in ("type", "action", "organizationId", "correlationId")}
 
 
-def _emission(action: ActionEnum, pair: tuple[uuid.UUID, int], context: correlation.UserContext) -> Emission:
+def _emission(action: ActionEnum, pair: tuple[uuid.UUID, int], context: user_context.UserContext) -> Emission:
     organization_id, version = pair
     event_id = uuid.uuid4()
     payload = {

@@ -39,8 +39,8 @@ class Organization(models.Model):
         indexes: ClassVar = [models.Index(fields=["name", "id"], name="organization_by_name")]
         triggers: ClassVar[list[pgtrigger.Trigger]] = [
             triggers.Versioned(),
-            triggers.OutboxGuard(binding=events.BINDING, payload_sql=events.PAYLOAD_SQL),
-            triggers.TruncateGuard(binding=events.BINDING, payload_sql=events.PAYLOAD_SQL),
+            triggers.MissingEventTrigger(binding=events.BINDING, payload_sql=events.PAYLOAD_SQL),
+            triggers.TruncateTrigger(binding=events.BINDING, payload_sql=events.PAYLOAD_SQL),
         ]
 
     def __str__(self) -> str:

@@ -7,9 +7,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from event_stream import cloudevents
-from event_stream.binding import HeaderFormat
-from event_stream.message import Message
+from event_stream.conf import HeaderFormat
+from event_stream.messaging import cloudevents
+from event_stream.messaging.message import Message
 
 SOURCE = "/v1/organization"
 """Whose events they are, for CloudEvents: together with the event's id it is nobody else's."""

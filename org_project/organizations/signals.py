@@ -15,7 +15,7 @@ from organizations.models import Organization
 
 
 @receiver(post_save, sender=Organization)
-def tell_of_save(instance: Organization, created: bool, using: str, **_kwargs: Any) -> None:
+def emit_saved_event(instance: Organization, created: bool, using: str, **_kwargs: Any) -> None:
     if not created:
         # An UPDATE by the ORM hands nothing back, and the trigger has given a new version. Asked for past the ORM, as
         # the detour was a tenth of the time of a PUT.
@@ -27,7 +27,7 @@ def tell_of_save(instance: Organization, created: bool, using: str, **_kwargs: A
 
 
 @receiver(post_delete, sender=Organization)
-def tell_of_deletion(instance: Organization, using: str, **_kwargs: Any) -> None:
+def emit_deleted_event(instance: Organization, using: str, **_kwargs: Any) -> None:
     # Above the last version, as the trigger of an UPDATE would have it. Should `instance` be so old that this is not
     # enough (and the clock have gone back), the outbox' guard tells of the deletion once more.
     with connections[using].cursor() as cursor:

@@ -6,7 +6,7 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.test import Client
 
-from event_stream import Message, RejectedError, correlation
+from event_stream import Message, RejectedError, user_context
 from event_stream.conf import configuration
 from event_stream.inbox.idempotent import Idempotent
 from journal.handlers import write_down
@@ -30,7 +30,7 @@ HEARTBEAT = {"type": "t", "action": "GET", "correlationId": "", "asOf": "2026-11
 
 def test_an_event_is_one_row_however_often_it_comes() -> None:
     handle = Idempotent(configuration().binding(BINDING), write_down)
-    with correlation.use(correlation.UserContext(correlation_id="c-1", user_id="ann")):
+    with user_context.use(user_context.UserContext(correlation_id="c-1", user_id="ann")):
         for _ in range(3):
             handle(Message(EVENT, key=ID))
     [entry] = JournalEntry.objects.all()

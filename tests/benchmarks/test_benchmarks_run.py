@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from manage_scripts.stack.paths import ROOT
+from devstack.environment import ROOT
 
 
 def run(name: str) -> dict[str, Any]:

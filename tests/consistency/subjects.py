@@ -10,9 +10,9 @@ from typing import Protocol, cast
 import httpx
 import redis
 
-from manage_scripts.stack.paths import ROOT
-from manage_scripts.stack.ports import accepts, free_port
-from manage_scripts.stack.process import SupervisedProcess
+from devstack.environment import ROOT
+from devstack.ports import accepts, free_port
+from devstack.process import SupervisedProcess
 from tests.consistency.gate import Gate
 from tests.e2e.world import Customer, World
 

@@ -8,9 +8,9 @@ from functools import partial
 import pytest
 import redis
 
-from manage_scripts.stack.platform import Platform
-from manage_scripts.stack.servers import Servers
-from manage_scripts.stack.waiting import wait_until
+from devstack.cluster import ServiceCluster
+from devstack.servers import Servers
+from devstack.waiting import wait_until
 from tests.consistency.history import STALE, History, Read, Write
 from tests.consistency.load import Load, Strict
 from tests.e2e.world import DEADLINE_S, Customer, World, redis_database
@@ -53,7 +53,7 @@ def test_the_checker_tells_what_can_not_have_been(seen: Read, why: list[str]) ->
 
 @pytest.fixture(scope="module")
 def world(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    platform = Platform(
+    platform = ServiceCluster(
         servers,
         tmp_path_factory.mktemp("history"),
         licensing=2,

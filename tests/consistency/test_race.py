@@ -14,10 +14,10 @@ from typing import Self
 import psycopg
 import pytest
 
-from manage_scripts.stack.platform import Platform
-from manage_scripts.stack.ports import free_port
-from manage_scripts.stack.servers import Servers
-from manage_scripts.stack.waiting import wait_until
+from devstack.cluster import ServiceCluster
+from devstack.ports import free_port
+from devstack.servers import Servers
+from devstack.waiting import wait_until
 from tests.consistency.gate import Gate
 from tests.consistency.subjects import Subject, cache_aside, licensing
 from tests.e2e.world import DEADLINE_S, Customer, World, fresh, redis_database
@@ -93,7 +93,7 @@ def raced(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """A platform whose licensing services ask for organizations through a gate."""
     org_port = free_port()
     gate = Gate(f"http://127.0.0.1:{org_port}", DEADLINE_S)
-    platform = Platform(
+    platform = ServiceCluster(
         servers,
         tmp_path_factory.mktemp("race"),
         org_port=org_port,

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from manage_scripts.stack.paths import ROOT
+from devstack.environment import ROOT
 
 DEPLOY = ROOT / "deploy"
 _VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?P<rule>:[-?])?(?P<text>[^}]*)\}")

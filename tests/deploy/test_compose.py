@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from manage_scripts.stack.paths import ROOT
+from devstack.environment import ROOT
 from tests.deploy.compose_file import DEPLOY, MissingVariableError, compose, defaults, example, filled_in
 
 OURS = {"organization": "org_project", "licensing": "licensing_project", "worker": "licensing_project"}

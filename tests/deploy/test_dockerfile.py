@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from manage_scripts.stack.paths import ROOT
+from devstack.environment import ROOT
 from tests.deploy.compose_file import DEPLOY
 
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
@@ -62,7 +62,7 @@ def test_the_development_issuer_is_in_no_image() -> None:
     """Nor anything else of manage_scripts/, where it lives."""
     ignore = (DEPLOY / "Dockerfile.dockerignore").read_text()
 
-    assert (ROOT / "manage_scripts/stack/issuer.py").exists()
+    assert (ROOT / "devstack/issuer.py").exists()
     assert "manage_scripts" not in "\n".join(LINES)
     assert "manage_scripts" not in ignore
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from manage_scripts.stack.paths import ROOT
+from devstack.environment import ROOT
 
 DOCUMENTS = [
     *ROOT.glob("*.md"),

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from event_stream.web.auth.configuration import DEFAULT_ALGORITHMS, KEYCLOAK_ROLES
-from event_stream.web.auth.roles import ADMIN, USER
-from manage_scripts.stack.waiting import wait_until
+from devstack.waiting import wait_until
+from service_kit.auth.permissions import ADMIN, USER
+from service_kit.auth.settings import DEFAULT_ALGORITHMS, KEYCLOAK_ROLES
 from tests.deploy.compose_file import DEPLOY, compose, filled_in
 
 REALM: dict[str, Any] = json.loads((DEPLOY / "keycloak/realm.json").read_text())

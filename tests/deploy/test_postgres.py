@@ -8,8 +8,8 @@ from urllib.parse import quote, urlsplit
 import psycopg
 import pytest
 
-from manage_scripts.stack.postgres import Postgres
-from manage_scripts.stack.wheels import postgres_program
+from devstack.postgres import Postgres
+from devstack.wheels import postgres_program
 from tests.deploy.compose_file import DEPLOY
 
 SCRIPT = DEPLOY / "postgres/create-databases.sh"

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import redis
 
-from event_stream.binders.redis import RedisBinder
-from event_stream.binding import Binding
-from manage_scripts.stack.environment import server_environment
-from manage_scripts.stack.ports import free_port
-from manage_scripts.stack.process import SupervisedProcess
-from manage_scripts.stack.wheels import valkey_server
+from devstack.environment import server_environment
+from devstack.ports import free_port
+from devstack.process import SupervisedProcess
+from devstack.wheels import valkey_server
+from event_stream.binders.redis.binder import RedisBinder
+from event_stream.conf import Binding
 from tests.deploy.compose_file import DEPLOY, compose, filled_in
 
 

@@ -7,7 +7,7 @@ from typing import Self
 
 import httpx
 
-from event_stream.correlation import CORRELATION_ID
+from event_stream.user_context import CORRELATION_ID
 
 USER, PASSWORD = "admin", "only-for-tests-7391"
 ADMIN = {
@@ -15,7 +15,7 @@ ADMIN = {
     "DJANGO_SUPERUSER_PASSWORD": PASSWORD,
     "DJANGO_SUPERUSER_EMAIL": "admin@example.org",
 }
-"""For `Platform.prepare`."""
+"""For `ServiceCluster.prepare`."""
 
 _NOT_SENT = {"submit", "button", "checkbox", "file"}
 Fields = Mapping[str, str | list[str]]

@@ -7,18 +7,18 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
-from manage_scripts.stack.issuer import make_issuer
-from manage_scripts.stack.platform import Platform
-from manage_scripts.stack.servers import Servers
+from devstack.cluster import ServiceCluster
+from devstack.issuer import make_issuer
+from devstack.servers import Servers
 from tests.e2e.admin import ADMIN, Admin
-from tests.e2e.screen import Screen
+from tests.e2e.screen import Console
 from tests.e2e.world import World, own_databases, redis_database
 
 
 @pytest.fixture(scope="session")
-def platform(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+def platform(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceCluster]:
     folder = tmp_path_factory.mktemp("platform")
-    platform = Platform(
+    platform = ServiceCluster(
         servers,
         folder,
         licensing=2,
@@ -40,13 +40,13 @@ def platform(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 @pytest.fixture(scope="session")
-def world(platform: Platform) -> Iterator[World]:
+def world(platform: ServiceCluster) -> Iterator[World]:
     with World(platform) as world:
         yield world
 
 
 @pytest.fixture(scope="session")
-def admin(platform: Platform) -> Iterator[Admin]:
+def admin(platform: ServiceCluster) -> Iterator[Admin]:
     """Logged in to the organization service's admin."""
     with Admin(platform.organization_url) as admin:
         yield admin
@@ -68,11 +68,11 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def screen(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Screen]:
+def screen(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Console]:
     """Of a British reader, or of the locale that the test asks for."""
     context = browser.new_context(viewport={"width": 1280, "height": 800}, locale=getattr(request, "param", "en-GB"))
     context.set_default_timeout(20_000)
-    screen = Screen(context.new_page())
+    screen = Console(context.new_page())
     yield screen
     screen.settle()
     complaints = list(screen.complaints)

@@ -8,7 +8,7 @@ from playwright.sync_api import ConsoleMessage, Page, Request, Response, expect
 from tests.e2e.admin import PASSWORD, USER
 
 
-class Screen:
+class Console:
     """A page, and whatever went wrong on it behind the user's back."""
 
     def __init__(self, page: Page) -> None:

@@ -7,13 +7,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from event_stream.partitioner import partition_for
-from event_stream.testing.crash_points import VARIABLE, CrashPoint
-from manage_scripts.stack import json_log
-from manage_scripts.stack.django_commands import JOURNAL, manage
-from manage_scripts.stack.services import LoggedProcess
-from manage_scripts.stack.topics import Topic
-from manage_scripts.stack.waiting import wait_until
+from devstack import json_log
+from devstack.cluster import LoggedProcess
+from devstack.django_commands import JOURNAL, manage
+from devstack.topics import Topic
+from devstack.waiting import wait_until
+from event_stream.failpoints import VARIABLE, FailPoint
+from event_stream.messaging.partitioner import partition_for
 from tests.e2e.world import DEADLINE_S, ORGANIZATION, World
 
 PARTITIONS = 6
@@ -91,7 +91,7 @@ def test_each_event_is_one_row_though_the_consumer_is_killed_in_the_middle(world
     events = told(world, organizations)
 
     # SIGKILL itself between the first batch's commit in the database and its offset's.
-    crashing = journal.consumer("crashing", {VARIABLE: CrashPoint.WORKER_HANDLED_NOT_COMMITTED})
+    crashing = journal.consumer("crashing", {VARIABLE: FailPoint.WORKER_HANDLED_NOT_COMMITTED})
     crashing.spawn()
     assert wait_until(lambda: not crashing.is_running, within_s=DEADLINE_S), crashing.log_tail()
     assert json_log.has_event(crashing.log, "crash_point.reached"), crashing.log_tail()

@@ -7,9 +7,9 @@ from typing import Any, cast
 import pytest
 import redis
 
-from manage_scripts.stack.django_commands import LICENSING
-from manage_scripts.stack.environment import service_environment
-from manage_scripts.stack.waiting import wait_until
+from devstack.django_commands import LICENSING
+from devstack.environment import service_environment
+from devstack.waiting import wait_until
 from tests.e2e.world import DEADLINE_S, Customer, World, fresh
 
 INCONSISTENT = 3

@@ -5,9 +5,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from manage_scripts.stack.django_commands import LICENSING, ORGANIZATION, Project
-from manage_scripts.stack.environment import service_environment
-from manage_scripts.stack.paths import ROOT
+from devstack.django_commands import LICENSING, ORGANIZATION, Project
+from devstack.environment import ROOT, service_environment
 from tests.e2e.world import World
 
 SUBJECTS = {

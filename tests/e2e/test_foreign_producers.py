@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from event_stream.binding import Binding
-from event_stream.message import OutboundRecord
-from event_stream.partitioner import partition_for
-from manage_scripts.stack.paths import ROOT
+from devstack.environment import ROOT
+from event_stream.conf import Binding
+from event_stream.messaging.message import ProducerRecord
+from event_stream.messaging.partitioner import partition_for
 from tests.e2e.world import Customer, World, fresh
 
 RECORDED: list[dict[str, Any]] = json.loads(
@@ -36,7 +36,7 @@ class Foreigner:
         self, value: bytes, *, key: bytes | None = None, headers: Headers | None = None, partition: int | None = None
     ) -> int:
         """Returns the offset."""
-        record = OutboundRecord(self._world.platform.topic, key, value, tuple(headers or ()), partition)
+        record = ProducerRecord(self._world.platform.topic, key, value, tuple(headers or ()), partition)
         return self._producer.send(record).result(20).offset
 
     def send_as_java_does(self, action: str, customer: Customer, partition: int | None = None) -> None:

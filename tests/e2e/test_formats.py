@@ -4,13 +4,13 @@ import json
 import uuid
 from pathlib import Path
 
-from manage_scripts.stack.platform import Platform
-from manage_scripts.stack.servers import Servers
+from devstack.cluster import ServiceCluster
+from devstack.servers import Servers
 from tests.e2e.world import World, fresh, own_databases, redis_database
 
 
 def test_cloudevents_in_springs_words_evict(servers: Servers, tmp_path: Path) -> None:
-    platform = Platform(
+    platform = ServiceCluster(
         servers,
         tmp_path,
         topic=f"e2e-{uuid.uuid4().hex}",

@@ -13,15 +13,15 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
-from manage_scripts.stack import json_log
-from manage_scripts.stack.issuer import make_issuer
-from manage_scripts.stack.nginx import Nginx, NginxMissing
-from manage_scripts.stack.paths import ROOT
-from manage_scripts.stack.platform import Platform
-from manage_scripts.stack.ports import free_port
-from manage_scripts.stack.servers import Servers
+from devstack import json_log
+from devstack.cluster import ServiceCluster
+from devstack.environment import ROOT
+from devstack.issuer import make_issuer
+from devstack.nginx import Nginx, NginxMissing
+from devstack.ports import free_port
+from devstack.servers import Servers
 from tests.e2e.admin import ADMIN, PASSWORD, USER
-from tests.e2e.screen import Screen
+from tests.e2e.screen import Console
 from tests.e2e.world import own_databases, redis_database
 
 ORGANIZATION = {"name": "Acme", "contactName": "Ann", "contactEmail": "ann@example.org", "contactPhone": "+1 555 0100"}
@@ -33,7 +33,7 @@ class Gateway:
     """The running gateway, and what stands behind it."""
 
     nginx: Nginx
-    platform: Platform
+    platform: ServiceCluster
     client: httpx.Client
 
     @property
@@ -61,7 +61,7 @@ def gateway(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Itera
         )
     except NginxMissing as missing:
         pytest.skip(str(missing))
-    platform = Platform(
+    platform = ServiceCluster(
         servers,
         folder,
         workers=0,
@@ -211,7 +211,7 @@ def test_wrong_passwords_are_counted_by_client_and_not_by_gateway(gateway: Gatew
 
 
 @pytest.mark.parametrize("prefix", ["/organization", "/license"])
-def test_a_browser_works_below_the_prefix(gateway: Gateway, organization: str, screen: Screen, prefix: str) -> None:
+def test_a_browser_works_below_the_prefix(gateway: Gateway, organization: str, screen: Console, prefix: str) -> None:
     """Log in, change something, look around: under the gateway's policy the browser has nothing to complain of."""
     page = screen.page
     screen.log_in(f"{gateway.url}{prefix}/admin/")

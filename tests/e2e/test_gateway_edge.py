@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from manage_scripts.stack.nginx import Nginx, NginxMissing
-from manage_scripts.stack.waiting import wait_until
+from devstack.nginx import Nginx, NginxMissing
+from devstack.waiting import wait_until
 from tests.e2e.upstream import Upstream, running
 
 # All of 127.0.0.0/8 is this machine: callers who are not on the gateway's own address.

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from event_stream.correlation import CORRELATION_ID
-from event_stream.partitioner import partition_for
+from event_stream.messaging.partitioner import partition_for
+from event_stream.user_context import CORRELATION_ID
 from tests.e2e.admin import Admin
 from tests.e2e.world import Customer, Watch, World, fresh, header_texts
 

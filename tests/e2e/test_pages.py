@@ -5,9 +5,9 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from manage_scripts.stack.waiting import wait_until
+from devstack.waiting import wait_until
 from tests.e2e.admin import PASSWORD, USER
-from tests.e2e.screen import Screen
+from tests.e2e.screen import Console
 from tests.e2e.test_foreign_producers import Foreigner
 from tests.e2e.world import DEADLINE_S, LICENSE, ORGANIZATION, Customer, World, fresh
 
@@ -17,7 +17,7 @@ def customer(world: World) -> Customer:
     return world.customer()
 
 
-def test_edit_an_organization_in_the_admin(world: World, screen: Screen, customer: Customer) -> None:
+def test_edit_an_organization_in_the_admin(world: World, screen: Console, customer: Customer) -> None:
     world.cached(customer)
     contact = f"Ada {fresh('contact')[-6:]}"
     page = screen.page
@@ -49,7 +49,7 @@ def test_edit_an_organization_in_the_admin(world: World, screen: Screen, custome
     screen.keep("outbox-entry")
 
 
-def test_change_several_organizations_at_once(world: World, screen: Screen, customer: Customer) -> None:
+def test_change_several_organizations_at_once(world: World, screen: Console, customer: Customer) -> None:
     contact = f"Grace {fresh('contact')[-6:]}"
     page = screen.page
     screen.log_in(f"{world.platform.organization_url}/admin/")
@@ -67,7 +67,7 @@ def test_change_several_organizations_at_once(world: World, screen: Screen, cust
     assert world.organization("GET", customer.path, status=200).json()["contactName"] == contact
 
 
-def test_a_form_that_is_not_valid_says_so(world: World, screen: Screen, customer: Customer) -> None:
+def test_a_form_that_is_not_valid_says_so(world: World, screen: Console, customer: Customer) -> None:
     page = screen.page
     screen.log_in(f"{world.platform.organization_url}/admin/")
     screen.open(f"{world.platform.organization_url}/admin/organizations/organization/{customer.id}/change/")
@@ -79,7 +79,7 @@ def test_a_form_that_is_not_valid_says_so(world: World, screen: Screen, customer
     screen.keep("organization-form-refused")
 
 
-def test_licenses_in_the_admin(world: World, screen: Screen, customer: Customer) -> None:
+def test_licenses_in_the_admin(world: World, screen: Console, customer: Customer) -> None:
     page = screen.page
     screen.log_in(f"{world.platform.licensing_urls[0]}/admin/")
     screen.keep("license-admin")
@@ -95,7 +95,7 @@ def test_licenses_in_the_admin(world: World, screen: Screen, customer: Customer)
     assert world.ask(customer, 0).json()["comment"] == "seen in the admin"
 
 
-def test_dead_letters_in_the_admin(world: World, screen: Screen, customer: Customer) -> None:
+def test_dead_letters_in_the_admin(world: World, screen: Console, customer: Customer) -> None:
     poison = fresh("no-message")
     watch = world.watch_workers()
     foreigner = Foreigner(world)
@@ -144,7 +144,7 @@ def test_dead_letters_in_the_admin(world: World, screen: Screen, customer: Custo
     screen.keep("dead-letter-settled")
 
 
-def test_the_organizations_browsable_api(world: World, screen: Screen, customer: Customer) -> None:
+def test_the_organizations_browsable_api(world: World, screen: Console, customer: Customer) -> None:
     screen.log_in(f"{world.platform.organization_url}/admin/")
     page = screen.open(f"{world.platform.organization_url}/v1/organization")
     expect(page.get_by_role("heading", name="Organizations")).to_be_visible()
@@ -162,7 +162,7 @@ def test_the_organizations_browsable_api(world: World, screen: Screen, customer:
     assert world.organization("GET", customer.path, status=200).json()["contactName"] == contact
 
 
-def test_the_licenses_browsable_api(world: World, screen: Screen, customer: Customer) -> None:
+def test_the_licenses_browsable_api(world: World, screen: Console, customer: Customer) -> None:
     licenses = world.platform.licensing_urls[0] + customer.license.rpartition("/")[0]
     screen.log_in(f"{world.platform.licensing_urls[0]}/admin/")
     page = screen.open(licenses)
@@ -183,7 +183,7 @@ def test_the_licenses_browsable_api(world: World, screen: Screen, customer: Cust
 
 @pytest.mark.parametrize("service", ["organization", "licensing"])
 def test_a_page_that_needs_a_login_leads_to_it_and_back(
-    world: World, screen: Screen, customer: Customer, service: str
+    world: World, screen: Console, customer: Customer, service: str
 ) -> None:
     url = {
         "organization": world.platform.organization_url + customer.path,
@@ -211,7 +211,7 @@ def test_a_page_that_needs_a_login_leads_to_it_and_back(
 
 
 @pytest.mark.parametrize("service", ["organization", "licensing"])
-def test_the_documentation(world: World, screen: Screen, customer: Customer, service: str) -> None:
+def test_the_documentation(world: World, screen: Console, customer: Customer, service: str) -> None:
     urls = {"organization": world.platform.organization_url, "licensing": world.platform.licensing_urls[0]}
 
     page = screen.open(f"{urls[service]}/docs")
@@ -234,7 +234,7 @@ def test_the_documentation(world: World, screen: Screen, customer: Customer, ser
 
 
 @pytest.mark.parametrize("screen", ["ko-KR"], indirect=True)
-def test_a_korean_reader_is_answered_in_korean(world: World, screen: Screen, customer: Customer) -> None:
+def test_a_korean_reader_is_answered_in_korean(world: World, screen: Console, customer: Customer) -> None:
     page = screen.open(f"{world.platform.licensing_urls[0]}/admin/")
 
     expect(page.locator("html")).to_have_attribute("lang", "ko")

@@ -9,15 +9,14 @@ from typing import Any
 
 import pytest
 
-from manage_scripts.stack.issuer import make_issuer
-from manage_scripts.stack.kafka import Kafka
-from manage_scripts.stack.platform import Platform
-from manage_scripts.stack.process import SupervisedProcess
-from manage_scripts.stack.rabbitmq import RabbitMQ
-from manage_scripts.stack.servers import Servers
-from manage_scripts.stack.together import start_together, stop_together
-from manage_scripts.stack.valkey import Valkey, event_valkey
-from manage_scripts.stack.waiting import wait_until
+from devstack.cluster import ServiceCluster
+from devstack.issuer import make_issuer
+from devstack.kafka import Kafka
+from devstack.process import SupervisedProcess, start_in_parallel, stop_in_parallel
+from devstack.rabbitmq import RabbitMQ
+from devstack.servers import Servers
+from devstack.valkey import Valkey, event_valkey
+from devstack.waiting import wait_until
 from tests.e2e.world import DEADLINE_S, Customer, Watch, World, fresh, own_databases
 
 PATIENT, STRICT = 0, 1
@@ -66,9 +65,9 @@ def fragile(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Itera
     folder = tmp_path_factory.mktemp("fragile")
     broker, address = broker_of_its_own(servers.binder, folder)
     valkey = Valkey(folder / "valkey")
-    start_together([broker, valkey])
+    start_in_parallel([broker, valkey])
     try:
-        platform = Platform(
+        platform = ServiceCluster(
             dataclasses.replace(servers, redis_url=valkey.url(), **address),
             folder,
             licensing=2,
@@ -83,7 +82,7 @@ def fragile(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Itera
         with platform, World(platform) as world:
             yield Fragile(world, broker, valkey)
     finally:
-        stop_together([broker, valkey])
+        stop_in_parallel([broker, valkey])
 
 
 def broker_of_its_own(binder: str, folder: Path) -> tuple[SupervisedProcess, dict[str, Any]]:
@@ -206,11 +205,11 @@ def test_the_broker_is_away_when_all_else_starts(fragile: Fragile) -> None:
     world, platform, customer = fragile.world, fragile.world.platform, fragile.cached()
     [worker] = platform.workers
     services = [platform.organization, *platform.licensing]
-    stop_together([*services, worker])
+    stop_in_parallel([*services, worker])
     fragile.broker.stop()
     try:
         # Ready without a broker; a worker waits for it.
-        start_together(services)
+        start_in_parallel(services)
         worker.spawn()
         watch, contact = Watch([worker], from_start=True), fresh("contact")
         changed = world.change(customer, contact)

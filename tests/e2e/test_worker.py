@@ -8,16 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from event_stream.partitioner import partition_for
-from manage_scripts.stack.django_commands import LICENSING
-from manage_scripts.stack.environment import service_environment
-from manage_scripts.stack.paths import ROOT
-from manage_scripts.stack.ports import free_port
-from manage_scripts.stack.process import SupervisedProcess
-from manage_scripts.stack.services import worker
-from manage_scripts.stack.together import start_together
-from manage_scripts.stack.topics import Topic
-from manage_scripts.stack.waiting import wait_until
+from devstack.cluster import worker
+from devstack.django_commands import LICENSING
+from devstack.environment import ROOT, service_environment
+from devstack.ports import free_port
+from devstack.process import SupervisedProcess, start_in_parallel
+from devstack.topics import Topic
+from devstack.waiting import wait_until
+from event_stream.messaging.partitioner import partition_for
 from tests.e2e.world import DEADLINE_S, Customer, Watch, World, fresh, redis_database
 
 PARTITIONS = set(range(6))
@@ -67,7 +65,7 @@ def crew(world: World) -> Iterator[Crew]:
     crew = Crew(world)
     assert crew.shared_out()
     yield crew
-    start_together([process for process in crew.workers if not process.is_running])
+    start_in_parallel([process for process in crew.workers if not process.is_running])
 
 
 def run(world: World, *options: str, **settings: str) -> "subprocess.CompletedProcess[str]":
@@ -198,7 +196,7 @@ def lonely(world: World, tmp_path: Path, request: pytest.FixtureRequest) -> Iter
     process.stop()
 
 
-NOBODY = {
+NULL_FIELDS = {
     "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{free_port()}",
     "EVENT_REDIS_URL": f"redis://127.0.0.1:{free_port()}/0",
     "RABBITMQ_URL": f"amqp://127.0.0.1:{free_port()}",
@@ -206,7 +204,7 @@ NOBODY = {
 NO_TOPIC = {"ORG_CHANGE_TOPIC": f"e2e-none-{uuid.uuid4().hex}"}
 
 
-@pytest.mark.parametrize("lonely", [NOBODY, NO_TOPIC], ids=["broker", "topic"], indirect=True)
+@pytest.mark.parametrize("lonely", [NULL_FIELDS, NO_TOPIC], ids=["broker", "topic"], indirect=True)
 def test_a_worker_waits_for_what_is_not_there_and_can_be_stopped(lonely: SupervisedProcess) -> None:
     watch = Watch([lonely], from_start=True)
 

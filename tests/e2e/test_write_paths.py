@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from event_stream.correlation import CORRELATION_ID
-from manage_scripts.stack.django_commands import ORGANIZATION, manage
-from manage_scripts.stack.wheels import postgres_program
+from devstack.django_commands import ORGANIZATION, manage
+from devstack.wheels import postgres_program
+from event_stream.user_context import CORRELATION_ID
 from tests.e2e.admin import Admin
 from tests.e2e.world import ORGANIZATION as ACME
 from tests.e2e.world import World, fresh

@@ -13,16 +13,16 @@ import httpx
 import psycopg
 from psycopg.rows import class_row
 
-from event_stream.binder import Binder, Capabilities
+from devstack import json_log
+from devstack.cluster import ServiceCluster
+from devstack.json_log import Entry
+from devstack.process import SupervisedProcess
+from devstack.waiting import wait_until
 from event_stream.conf import BinderSettings
-from event_stream.correlation import CORRELATION_ID
-from event_stream.message import Record
-from event_stream.registry import make_binder
-from manage_scripts.stack import json_log
-from manage_scripts.stack.json_log import Entry
-from manage_scripts.stack.platform import Platform
-from manage_scripts.stack.process import SupervisedProcess
-from manage_scripts.stack.waiting import wait_until
+from event_stream.messaging.binder import Binder, Capabilities
+from event_stream.messaging.channel import make_binder
+from event_stream.messaging.message import ConsumerRecord
+from event_stream.user_context import CORRELATION_ID
 
 DEADLINE_S = 30.0
 """For anything that has to happen by itself. Far longer than it takes, so that a busy machine fails nothing."""
@@ -111,11 +111,11 @@ class Watch:
 class World:
     """A running platform, and hands and eyes on it."""
 
-    def __init__(self, platform: Platform) -> None:
+    def __init__(self, platform: ServiceCluster) -> None:
         self.platform = platform
         self.http = httpx.Client(timeout=20, headers=platform.authorization("ADMIN"))
         self._tail = platform.servers.broker.tail(platform.topic)
-        self._records: dict[tuple[int, int], Record] = {}
+        self._records: dict[tuple[int, int], ConsumerRecord] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -231,7 +231,7 @@ class World:
     def watch_workers(self) -> Watch:
         return Watch(self.platform.workers)
 
-    def record(self, event: Event) -> Record:
+    def record(self, event: Event) -> ConsumerRecord:
         """A published event as it lies on the topic."""
         assert event.partition is not None
         assert event.offset is not None
@@ -251,7 +251,7 @@ def fresh(what: str) -> str:
 
 
 def own_databases(whose: str, binder: str) -> tuple[str, str]:
-    """For `Platform`: the same tests run once on each binder, with the same PostgreSQL."""
+    """For `ServiceCluster`: the same tests run once on each binder, with the same PostgreSQL."""
     return f"{whose}_organization_{binder}", f"{whose}_licensing_{binder}"
 
 
@@ -260,7 +260,7 @@ def redis_database(url: str, number: int) -> str:
     return urlunsplit(urlsplit(url)._replace(path=f"/{number}"))
 
 
-def header_texts(record: Record) -> dict[str, str]:
+def header_texts(record: ConsumerRecord) -> dict[str, str]:
     """The headers of a record as Spring Cloud Stream writes them, each a JSON text."""
     return {name: json.loads(value) for name, value in record.headers if name != "spring_json_header_types"}
 

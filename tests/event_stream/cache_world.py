@@ -7,18 +7,18 @@ from typing import Any
 
 from django.test import override_settings
 
-from event_stream.binder import LogBounds
-from event_stream.cache import CacheApplier, CacheSettings, Change, FencedCache, Heartbeat
 from event_stream.clock import Clock
+from event_stream.consumer.handler import Batch, Handled, SeekTo
 from event_stream.errors import ConversionError
-from event_stream.handler import Batch, Handled, Rewind
-from event_stream.message import Record
+from event_stream.fenced_cache import CacheSettings, Change, FencedCache, Heartbeat, LogInvalidator
+from event_stream.messaging.binder import OffsetRange
+from event_stream.messaging.message import ConsumerRecord
 
 NOW_MS = 1_795_000_000_000
 PAYLOAD = b'{"name": "a|b", "contactName": null}'
 
 
-class Hands:
+class FakeClock:
     """A clock that a test moves."""
 
     def __init__(self, now_ms: int = NOW_MS) -> None:
@@ -38,7 +38,7 @@ def new_cache(clock: Clock | None = None, *, partitions: int = 6, **settings: An
     """A cache in a namespace of its own, on the server of CACHES["default"]."""
     namespace = f"t{uuid.uuid4().hex}"
     return FencedCache(
-        namespace=namespace, partitions=partitions, settings=CacheSettings(**settings), clock=clock or Hands()
+        namespace=namespace, partitions=partitions, settings=CacheSettings(**settings), clock=clock or FakeClock()
     )
 
 
@@ -85,17 +85,17 @@ class Log:
     def __init__(self, partition: int = 0, start: int = 0) -> None:
         self.partition = partition
         self.start = start
-        self.records: list[Record] = []
+        self.records: list[ConsumerRecord] = []
         self.end = start
 
     @property
-    def bounds(self) -> LogBounds:
-        return LogBounds(self.start, self.end)
+    def bounds(self) -> OffsetRange:
+        return OffsetRange(self.start, self.end)
 
-    def add(self, value: bytes | None, *, key: bytes | None = None, skip: int = 0) -> Record:
+    def add(self, value: bytes | None, *, key: bytes | None = None, skip: int = 0) -> ConsumerRecord:
         """At the log's end, after `skip` offsets that hold no record."""
         offset = self.end + skip
-        record = Record("topic", self.partition, offset, key, value, (), NOW_MS)
+        record = ConsumerRecord("topic", self.partition, offset, key, value, (), NOW_MS)
         self.records.append(record)
         self.end = offset + 1
         return record
@@ -108,7 +108,7 @@ class Log:
 class Reader:
     """One worker on one partition."""
 
-    def __init__(self, applier: CacheApplier, log: Log, *, batch: int = 1000) -> None:
+    def __init__(self, applier: LogInvalidator, log: Log, *, batch: int = 1000) -> None:
         self.applier = applier
         self.log = log
         self.size = batch
@@ -124,7 +124,7 @@ class Reader:
         if not batch.records:
             return False
         outcome = self.applier.handle(batch)
-        if isinstance(outcome, Rewind):
+        if isinstance(outcome, SeekTo):
             self.position = outcome.offset
         else:
             assert isinstance(outcome, Handled)
@@ -156,7 +156,7 @@ def heartbeat(as_of_ms: int) -> bytes:
     return f"heartbeat {as_of_ms}".encode()
 
 
-def decode(record: Record) -> Change | Heartbeat | None:
+def decode(record: ConsumerRecord) -> Change | Heartbeat | None:
     match (record.value or b"?").decode().split(" "):
         case ["event", id, version]:
             return Change(id, int(version) if version else None, correlation_id=f"c-{record.offset}")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from kafka.admin import KafkaAdminClient, NewTopic
 
-from event_stream.binding import Binding, ConsumerSettings
+from event_stream.conf import Binding, ConsumerSettings
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 
 from environs import env
 
-from event_stream.web.logging import logging_config
+from service_kit.logging import logging_config
 from tests.event_stream.settings import *  # noqa: F403
 from tests.event_stream.settings import KAFKA_BOOTSTRAP_SERVERS
 

@@ -16,17 +16,16 @@ from django.db import connection
 from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import KafkaAdminClient
 
-from event_stream.binder import Producer
-from event_stream.binders.kafka import KafkaBinder
+from event_stream.binders.kafka.binder import KafkaBinder
 from event_stream.binders.memory import MemoryBinder
-from event_stream.binding import Binding
+from event_stream.conf import Binding
 from event_stream.errors import PublishError, UnsendableError
-from event_stream.message import OutboundRecord, Receipt, Record
+from event_stream.messaging.binder import Producer
+from event_stream.messaging.channel import registry
+from event_stream.messaging.message import ConsumerRecord, ProducerRecord, RecordMetadata
 from event_stream.outbox.models import OutboxEntry
-from event_stream.outbox.relay import Relay
+from event_stream.outbox.relay import Relay, RelayThread
 from event_stream.outbox.settings import OutboxSettings
-from event_stream.outbox.thread import RelayThread
-from event_stream.registry import registry
 from tests.event_stream.demo.models import BINDING
 
 TOPIC = "widgets"
@@ -61,8 +60,8 @@ class _FlakyProducer:
     def __init__(self, binder: FlakyBinder) -> None:
         self._binder = binder
 
-    def send(self, record: OutboundRecord) -> "Future[Receipt]":
-        binder, result = self._binder, Future[Receipt]()
+    def send(self, record: ProducerRecord) -> "Future[RecordMetadata]":
+        binder, result = self._binder, Future[RecordMetadata]()
         key = (record.key or b"").decode()
         binder.attempts[key] += 1
         error = binder.verdict(key, binder.attempts[key])
@@ -97,12 +96,12 @@ class _DeadlyProducer:
         self._producer = producer
         self._remaining = remaining
 
-    def send(self, record: OutboundRecord) -> "Future[Receipt]":
+    def send(self, record: ProducerRecord) -> "Future[RecordMetadata]":
         future = self._producer.send(record)
         future.add_done_callback(self._count)
         return future
 
-    def _count(self, future: "Future[Receipt]") -> None:
+    def _count(self, future: "Future[RecordMetadata]") -> None:
         future.result()
         self._remaining -= 1
         if self._remaining == 0:
@@ -207,18 +206,18 @@ def create_topic(bootstrap_servers: str, topic: str, partitions: int = 3) -> Non
         admin.close()
 
 
-def read_topic(bootstrap_servers: str, topic: str) -> list[Record]:
+def read_topic(bootstrap_servers: str, topic: str) -> list[ConsumerRecord]:
     """Everything in it, by partition and in order."""
     consumer = KafkaConsumer(bootstrap_servers=bootstrap_servers, auto_offset_reset="earliest")
     try:
         partitions = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic))]
         consumer.assign(partitions)
         ends = consumer.end_offsets(partitions)
-        found: dict[int, list[Record]] = {partition.partition: [] for partition in partitions}
+        found: dict[int, list[ConsumerRecord]] = {partition.partition: [] for partition in partitions}
         while any(consumer.position(partition) < ends[partition] for partition in partitions):
             for records in consumer.poll(timeout_ms=200).values():
                 for at in records:
-                    record = Record(
+                    record = ConsumerRecord(
                         topic, at.partition, at.offset, at.key, at.value, tuple(at.headers), timestamp_ms=at.timestamp
                     )
                     found[at.partition].append(record)

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from event_stream.binder import Binder
-from event_stream.binders.redis import RedisBinder
-from event_stream.binding import Binding, ConsumerSettings
-from event_stream.message import OutboundRecord, Receipt
+from event_stream.binders.redis.binder import RedisBinder
+from event_stream.conf import Binding, ConsumerSettings
+from event_stream.messaging.binder import Binder
+from event_stream.messaging.message import ProducerRecord, RecordMetadata
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,11 +30,11 @@ def new_binding(consumer: ConsumerSettings | None = None) -> Binding:
     return Binding("test", name, "redis", group=f"group-of-{name}", consumer=consumer or ConsumerSettings())
 
 
-def send(binder: Binder, binding: Binding, *values: str, partition: int | None = None) -> list[Receipt]:
+def send(binder: Binder, binding: Binding, *values: str, partition: int | None = None) -> list[RecordMetadata]:
     """Each with itself as its key; returns once all are acknowledged."""
     producer = binder.producer(binding)
     try:
-        records = [OutboundRecord(binding.destination, v.encode(), v.encode(), partition=partition) for v in values]
+        records = [ProducerRecord(binding.destination, v.encode(), v.encode(), partition=partition) for v in values]
         return [sent.result(20) for sent in [producer.send(record) for record in records]]
     finally:
         producer.close(5)

@@ -4,17 +4,19 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from event_stream.binder import Binder
-from event_stream.binding import Binding
-from event_stream.channel import Channel
-from event_stream.handler import BatchHandler
-from event_stream.worker import Until, Worker
+from event_stream.conf import Binding
+from event_stream.consumer.handler import BatchHandler
+from event_stream.consumer.worker import StopCondition, Worker
+from event_stream.messaging.binder import Binder
+from event_stream.messaging.channel import Channel
 
 
 class Running:
     """`error` is what `run` raised, once it has ended."""
 
-    def __init__(self, binder: Binder, binding: Binding, handler: BatchHandler, until: Until = Until.STOPPED) -> None:
+    def __init__(
+        self, binder: Binder, binding: Binding, handler: BatchHandler, until: StopCondition = StopCondition.STOPPED
+    ) -> None:
         self.worker = Worker(binding.name, handler, channel=Channel(binding, binder))
         self.error: BaseException | None = None
         self._stop = threading.Event()
@@ -40,7 +42,9 @@ class Running:
 
 
 @contextmanager
-def running(binder: Binder, binding: Binding, handler: BatchHandler, until: Until = Until.STOPPED) -> Iterator[Running]:
+def running(
+    binder: Binder, binding: Binding, handler: BatchHandler, until: StopCondition = StopCondition.STOPPED
+) -> Iterator[Running]:
     worker = Running(binder, binding, handler, until)
     try:
         yield worker

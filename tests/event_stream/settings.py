@@ -4,8 +4,8 @@ from datetime import timedelta
 
 from environs import env
 
-from event_stream.web.auth import AuthSettings
-from event_stream.web.hardening import Network
+from service_kit.auth import AuthSettings
+from service_kit.settings.security import Network
 
 SECRET_KEY = "for-tests-only"
 USE_TZ = True
@@ -19,7 +19,7 @@ INSTALLED_APPS = [
     "pgtrigger",
     "event_stream",
     "event_stream.dead_letters",
-    "event_stream.cloudevents",
+    "event_stream.messaging.cloudevents",
     "event_stream.outbox",
     "event_stream.inbox",
     "tests.event_stream.demo",
@@ -55,6 +55,6 @@ EVENT_STREAM = {
 
 # A test that is about tokens sets its own.
 AUTH: AuthSettings | None = None
-# What services that use event_stream.web.logins have.
+# What services that use service_kit.logins have.
 GATEWAYS: tuple[Network, ...] = ()
 AXES_COOLOFF_TIME = timedelta(minutes=15)

@@ -8,14 +8,14 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
-from event_stream.binders.kafka import KafkaBinder
+from devstack.kafka import Kafka
+from devstack.ports import free_port
+from event_stream.binders.kafka.binder import KafkaBinder
 from event_stream.binders.memory import MemoryBinder
-from event_stream.binders.rabbitmq import RabbitBinder
-from event_stream.binding import Binding, ConsumerSettings
+from event_stream.binders.rabbitmq.binder import RabbitBinder
+from event_stream.conf import Binding, ConsumerSettings
 from event_stream.testing.conformance import PARTITIONS, BinderConformance, Harness, OnABench
 from event_stream.testing.conformance_faults import OutageConformance
-from manage_scripts.stack.kafka import Kafka
-from manage_scripts.stack.ports import free_port
 from tests.event_stream import redis_streams
 from tests.event_stream.kafka_topics import new_binding
 from tests.event_stream.leaks import failed_connections, lets_sockets_leak

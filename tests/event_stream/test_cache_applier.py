@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 
-from event_stream.cache import CacheApplier, Change, FencedCache, FillOutcome, State
-from event_stream.cache.answers import MISS
-from event_stream.cache.applier import MAX_RECORDS
+from devstack.ports import free_port
+from event_stream.consumer.error_handler import LoggingErrorHandler
+from event_stream.consumer.handler import Batch, Handled, SeekTo
 from event_stream.errors import ConfigurationError, UnavailableError
-from event_stream.handler import Batch, Handled, Rewind
-from event_stream.message import Record
-from event_stream.rejection import LoggedRejections
-from manage_scripts.stack.ports import free_port
+from event_stream.fenced_cache import Change, FencedCache, FillOutcome, LogInvalidator, State
+from event_stream.fenced_cache.cache import MISS
+from event_stream.fenced_cache.invalidators import MAX_RECORDS
+from event_stream.messaging.message import ConsumerRecord
 from tests.event_stream.cache_world import (
     NOW_MS,
-    Hands,
+    FakeClock,
     Log,
     Reader,
     caches_at,
@@ -32,12 +32,12 @@ from tests.event_stream.cache_world import (
 
 
 @pytest.fixture
-def clock() -> Hands:
-    return Hands()
+def clock() -> FakeClock:
+    return FakeClock()
 
 
 @pytest.fixture
-def cache(clock: Hands) -> FencedCache:
+def cache(clock: FakeClock) -> FencedCache:
     return new_cache(clock)
 
 
@@ -48,7 +48,7 @@ def log() -> Log:
 
 @pytest.fixture
 def worker(cache: FencedCache, log: Log) -> Reader:
-    reader = Reader(CacheApplier(cache, decode), log)
+    reader = Reader(LogInvalidator(cache, decode), log)
     reader.begin()
     return reader
 
@@ -147,7 +147,7 @@ def test_without_a_watermark_it_takes_up_at_the_groups_commit(cache: FencedCache
 
 @pytest.mark.parametrize(("start", "end", "position"), [(4, 8, 4), (0, 2, 0)])
 def test_a_log_that_lacks_the_place_is_read_in_a_new_epoch(
-    cache: FencedCache, log: Log, worker: Reader, id: str, clock: Hands, start: int, end: int, position: int
+    cache: FencedCache, log: Log, worker: Reader, id: str, clock: FakeClock, start: int, end: int, position: int
 ) -> None:
     """Records were deleted before they were read; or it ends before the watermark: an unclean election, a new topic."""
     for _ in range(3):
@@ -224,13 +224,13 @@ def test_a_failover_is_noticed_by_the_next_batch_too(cache: FencedCache, log: Lo
     assert older is not None
     cache.scripts.redis.set(cache.keys.watermark(2), older)
     log.add(heartbeat(NOW_MS))
-    assert worker.applier.handle(log.batch(2)) == Rewind(1)
+    assert worker.applier.handle(log.batch(2)) == SeekTo(1)
     worker.drain()
     assert offset_in_redis(cache) == 2
 
 
 def test_a_lost_watermark_begins_a_new_epoch_with_the_next_batch(
-    cache: FencedCache, log: Log, worker: Reader, id: str, clock: Hands
+    cache: FencedCache, log: Log, worker: Reader, id: str, clock: FakeClock
 ) -> None:
     log.add(b"nothing")
     worker.drain()
@@ -270,7 +270,7 @@ def test_a_zombies_late_batch_changes_nothing(cache: FencedCache, log: Log, work
     keep(cache, id, 8)
     lease = cache.lease(id)
     assert lease is not None
-    assert worker.applier.handle(late) == Rewind(1)
+    assert worker.applier.handle(late) == SeekTo(1)
     assert cache.read(id).version == 8
     assert cache.fill(lease, 9, b"x", NOW_MS) is FillOutcome.FILLED
 
@@ -319,11 +319,11 @@ def test_a_record_that_cannot_be_read_evicts_by_its_key_and_is_handed_on(cache: 
     log.add(event(after, 8))
     rejected: list[tuple[int, str, int, bytes | None]] = []
 
-    class Kept(LoggedRejections):
-        def reject(self, record: Record, error: Exception, attempts: int = 1) -> None:
+    class Kept(LoggingErrorHandler):
+        def reject(self, record: ConsumerRecord, error: Exception, attempts: int = 1) -> None:
             rejected.append((record.offset, str(error), offset_in_redis(cache), raw(cache, id)))
 
-    worker = Reader(CacheApplier(cache, decode, rejections=Kept()), log)
+    worker = Reader(LogInvalidator(cache, decode, rejections=Kept()), log)
     worker.begin()
     worker.drain()
     assert [each[0] for each in rejected] == [record.offset for record in poison]
@@ -344,12 +344,12 @@ def test_without_a_place_for_them_records_that_cannot_be_read_are_logged(
 
 
 def test_where_a_rejected_record_cannot_be_kept_the_batch_is_not_done(cache: FencedCache, log: Log) -> None:
-    class Full(LoggedRejections):
-        def reject(self, record: Record, error: Exception, attempts: int = 1) -> None:
+    class Full(LoggingErrorHandler):
+        def reject(self, record: ConsumerRecord, error: Exception, attempts: int = 1) -> None:
             raise UnavailableError("no place to keep it")
 
     log.add(b"{")
-    worker = Reader(CacheApplier(cache, decode, rejections=Full()), log)
+    worker = Reader(LogInvalidator(cache, decode, rejections=Full()), log)
     worker.begin()
     with pytest.raises(UnavailableError):
         worker.step()
@@ -357,7 +357,7 @@ def test_where_a_rejected_record_cannot_be_kept_the_batch_is_not_done(cache: Fen
 
 
 def test_a_heartbeat_from_the_future_is_not_believed(
-    cache: FencedCache, log: Log, worker: Reader, clock: Hands, caplog: pytest.LogCaptureFixture
+    cache: FencedCache, log: Log, worker: Reader, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     log.add(heartbeat(clock.ms + 10_000))
     log.add(heartbeat(clock.ms + 10_001))
@@ -372,13 +372,13 @@ def test_a_heartbeat_from_the_future_is_not_believed(
 
 
 def test_a_clock_that_is_ahead_parks_nothing_and_is_one_line_for_each_outage(
-    cache: FencedCache, clock: Hands, caplog: pytest.LogCaptureFixture
+    cache: FencedCache, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    class Nothing(LoggedRejections):
-        def reject(self, record: Record, error: Exception, attempts: int = 1) -> None:
+    class Nothing(LoggingErrorHandler):
+        def reject(self, record: ConsumerRecord, error: Exception, attempts: int = 1) -> None:
             raise AssertionError(f"parked: {record.value!r}")
 
-    applier = CacheApplier(cache, decode, rejections=Nothing())
+    applier = LogInvalidator(cache, decode, rejections=Nothing())
     readers = [Reader(applier, Log(partition)) for partition in (1, 2)]
 
     def beat(ahead_ms: int) -> None:
@@ -389,7 +389,7 @@ def test_a_clock_that_is_ahead_parks_nothing_and_is_one_line_for_each_outage(
 
     for reader in readers:
         reader.begin()
-    with caplog.at_level(logging.INFO, "event_stream.cache"):
+    with caplog.at_level(logging.INFO, "event_stream.fenced_cache"):
         for ahead_ms, times in ((3_600_000, 300), (0, 2), (3_600_000, 3), (0, 1)):
             for _ in range(times):
                 beat(ahead_ms)
@@ -401,7 +401,7 @@ def test_a_clock_that_is_ahead_parks_nothing_and_is_one_line_for_each_outage(
 
 
 def test_whose_partition_was_taken_away_has_no_clock_to_complain_of(
-    cache: FencedCache, log: Log, worker: Reader, clock: Hands, caplog: pytest.LogCaptureFixture
+    cache: FencedCache, log: Log, worker: Reader, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     for _ in range(2):
         log.add(heartbeat(clock.ms + 20_000))
@@ -414,7 +414,7 @@ def test_whose_partition_was_taken_away_has_no_clock_to_complain_of(
 
 
 def test_offsets_that_hold_no_record_are_passed_over(
-    cache: FencedCache, log: Log, worker: Reader, id: str, clock: Hands
+    cache: FencedCache, log: Log, worker: Reader, id: str, clock: FakeClock
 ) -> None:
     """The marks of transactions, say; within a batch and before one."""
     log.add(b"nothing")
@@ -431,14 +431,14 @@ def test_offsets_that_hold_no_record_are_passed_over(
 
 
 def test_a_batch_of_heartbeats_is_routine_and_one_that_evicts_is_not(cache: FencedCache, log: Log, id: str) -> None:
-    applier = CacheApplier(cache, decode)
+    applier = LogInvalidator(cache, decode)
     for value, routine in ((heartbeat(NOW_MS), True), (b"nothing", True), (event(id, 8), False), (b"{", False)):
         log.add(value)
         assert applier.handle(log.batch(log.end - 1)) == Handled(routine)
 
 
 def test_each_batch_is_one_line_in_the_log(
-    cache: FencedCache, log: Log, clock: Hands, caplog: pytest.LogCaptureFixture
+    cache: FencedCache, log: Log, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     ids = [id_at(cache, 2, number) for number in range(2)]
     changes = {
@@ -449,8 +449,8 @@ def test_each_batch_is_one_line_in_the_log(
     }
     for offset in changes:
         log.add(b"%d" % offset)
-    applier = CacheApplier(cache, lambda record: changes[record.offset])
-    with caplog.at_level(logging.INFO, "event_stream.cache"):
+    applier = LogInvalidator(cache, lambda record: changes[record.offset])
+    with caplog.at_level(logging.INFO, "event_stream.fenced_cache"):
         applier.handle(log.batch(0))
     line = logged(caplog, "eviction.applied")
     names = ("partition", "first_offset", "last_offset", "ids", "correlation_ids", "lag_ms")
@@ -458,7 +458,7 @@ def test_each_batch_is_one_line_in_the_log(
 
 
 def test_heartbeats_alone_are_no_line_in_the_log(log: Log, worker: Reader, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, "event_stream.cache"):
+    with caplog.at_level(logging.INFO, "event_stream.fenced_cache"):
         log.add(heartbeat(NOW_MS))
         worker.drain()
     assert not caplog.records
@@ -469,10 +469,10 @@ def test_a_log_with_more_partitions_than_the_cache_knows_is_a_misconfiguration(w
         worker.applier.start(6, Log(6).bounds, None)
 
 
-def test_with_redis_away_every_call_says_so(clock: Hands, log: Log) -> None:
+def test_with_redis_away_every_call_says_so(clock: FakeClock, log: Log) -> None:
     log.add(heartbeat(NOW_MS))
     with caches_at(f"redis://127.0.0.1:{free_port()}/0"):
-        applier = CacheApplier(new_cache(clock), decode)
+        applier = LogInvalidator(new_cache(clock), decode)
         calls: list[Callable[[], object]] = [
             lambda: applier.start(2, log.bounds, None),
             lambda: applier.handle(log.batch(0)),

@@ -4,24 +4,24 @@ from collections.abc import Iterator
 
 import pytest
 
-from event_stream.cache import Change, FencedCache, Fetched, FetchFailed, Heartbeat
-from event_stream.cache.audit import ChangeAudit, Tally, Verdict, sweep
-from event_stream.cache.origin import Budget
+from event_stream.consumer.handler import Batch
 from event_stream.errors import ConversionError, UnavailableError
-from event_stream.handler import Batch
-from event_stream.message import Record
-from tests.event_stream.cache_world import NOW_MS, Hands, caches_at, keep, new_cache, raw
+from event_stream.fenced_cache import Change, FencedCache, Fetched, FetchFailed, Heartbeat
+from event_stream.fenced_cache.audit import ChangeAudit, Tally, Verdict, sweep
+from event_stream.fenced_cache.read_through import Deadline
+from event_stream.messaging.message import ConsumerRecord
+from tests.event_stream.cache_world import NOW_MS, FakeClock, caches_at, keep, new_cache, raw
 
 ID = "e254f8c-4e80"
 
 
 @pytest.fixture
-def clock() -> Hands:
-    return Hands()
+def clock() -> FakeClock:
+    return FakeClock()
 
 
 @pytest.fixture
-def cache(clock: Hands) -> FencedCache:
+def cache(clock: FakeClock) -> FencedCache:
     return new_cache(clock)
 
 
@@ -29,14 +29,14 @@ def audit_of(cache: FencedCache, *told: Change | Heartbeat | ConversionError) ->
     """An audit that was handed these, one record each."""
     left: Iterator[Change | Heartbeat | ConversionError] = iter(told)
 
-    def decode(record: Record) -> Change | Heartbeat | None:
+    def decode(record: ConsumerRecord) -> Change | Heartbeat | None:
         each = next(left)
         if isinstance(each, ConversionError):
             raise each
         return each
 
     audit = ChangeAudit(cache, decode)
-    records = [Record("topic", 0, offset, None, b"", (), NOW_MS) for offset in range(len(told))]
+    records = [ConsumerRecord("topic", 0, offset, None, b"", (), NOW_MS) for offset in range(len(told))]
     audit.handle(Batch(0, -1, records))
     return audit
 
@@ -45,7 +45,7 @@ def counts(audit: ChangeAudit) -> list[tuple[int, int]]:
     return [(tally.checked, tally.stale) for tally in audit.tallies]
 
 
-def test_each_change_is_checked_when_its_time_has_come(cache: FencedCache, clock: Hands) -> None:
+def test_each_change_is_checked_when_its_time_has_come(cache: FencedCache, clock: FakeClock) -> None:
     keep(cache, ID, 2)
     audit = audit_of(cache, Change(ID, 2, occurred_at_ms=NOW_MS))
     seen = []
@@ -58,7 +58,7 @@ def test_each_change_is_checked_when_its_time_has_come(cache: FencedCache, clock
     assert audit.waiting == 0
 
 
-def test_a_stale_hit_is_found_and_timed(cache: FencedCache, clock: Hands) -> None:
+def test_a_stale_hit_is_found_and_timed(cache: FencedCache, clock: FakeClock) -> None:
     keep(cache, ID, 1)
     audit = audit_of(cache, Change(ID, 2, occurred_at_ms=NOW_MS))
     clock.advance(5.5)
@@ -71,7 +71,7 @@ def test_a_stale_hit_is_found_and_timed(cache: FencedCache, clock: Hands) -> Non
     assert counts(audit)[2] == (1, 0)
 
 
-def test_an_absence_that_a_creation_has_ended_is_stale(cache: FencedCache, clock: Hands) -> None:
+def test_an_absence_that_a_creation_has_ended_is_stale(cache: FencedCache, clock: FakeClock) -> None:
     keep(cache, ID, 0, None)
     audit = audit_of(cache, Change(ID, 7, occurred_at_ms=NOW_MS))
     clock.advance(1)
@@ -79,7 +79,7 @@ def test_an_absence_that_a_creation_has_ended_is_stale(cache: FencedCache, clock
     assert counts(audit)[0] == (1, 1)
 
 
-def test_checks_that_are_too_late_are_not_made(cache: FencedCache, clock: Hands) -> None:
+def test_checks_that_are_too_late_are_not_made(cache: FencedCache, clock: FakeClock) -> None:
     audit = audit_of(
         cache, Change(ID, 2, occurred_at_ms=NOW_MS - 10_000), Change(ID, 3, occurred_at_ms=NOW_MS - 1_000_000)
     )
@@ -93,7 +93,7 @@ def test_what_can_not_be_checked_is_counted(cache: FencedCache) -> None:
     assert (audit.changes, audit.unversioned, audit.unreadable, audit.waiting) == (1, 1, 1, 0)
 
 
-def test_a_check_that_redis_can_not_answer_is_made_later(clock: Hands) -> None:
+def test_a_check_that_redis_can_not_answer_is_made_later(clock: FakeClock) -> None:
     with caches_at("redis://127.0.0.1:1/0"):
         audit = audit_of(new_cache(clock), Change(ID, 2, occurred_at_ms=NOW_MS))
         clock.advance(1)
@@ -123,7 +123,7 @@ class Origin:
     def __init__(self, **has: Fetched) -> None:
         self.has = has
 
-    def __call__(self, id: str, budget: Budget, /) -> Fetched:
+    def __call__(self, id: str, budget: Deadline, /) -> Fetched:
         if id not in self.has:
             raise FetchFailed("away")
         return self.has[id]
@@ -136,7 +136,7 @@ def verdicts(cache: FencedCache, origin: Origin, *, repair: bool = False) -> dic
     return found
 
 
-def test_a_sweep_tells_what_each_entry_is_worth(cache: FencedCache, clock: Hands) -> None:
+def test_a_sweep_tells_what_each_entry_is_worth(cache: FencedCache, clock: FakeClock) -> None:
     keep(cache, "old", 1, b"1")
     clock.advance(60)
     for id, version, value in (
@@ -168,7 +168,7 @@ def test_a_sweep_tells_what_each_entry_is_worth(cache: FencedCache, clock: Hands
     assert raw(cache, "behind") is not None
 
 
-def test_an_entry_that_is_evicted_meanwhile_was_catching_up(cache: FencedCache, clock: Hands) -> None:
+def test_an_entry_that_is_evicted_meanwhile_was_catching_up(cache: FencedCache, clock: FakeClock) -> None:
     keep(cache, "moving", 1, b"1")
     origin = Origin(moving=Fetched(2, b"2"))
 

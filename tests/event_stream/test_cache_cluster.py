@@ -5,15 +5,15 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from event_stream.cache import CacheApplier, Eviction, FencedCache, FillOutcome, State
-from event_stream.cache.inspect import inspect
+from devstack.valkey import Valkey
+from devstack.waiting import wait_until
 from event_stream.errors import UnavailableError
-from manage_scripts.stack.valkey import Valkey
-from manage_scripts.stack.waiting import wait_until
+from event_stream.fenced_cache import Eviction, FencedCache, FillOutcome, LogInvalidator, State
+from event_stream.fenced_cache.explain import explain
 from tests.event_stream.cache_world import (
     NOW_MS,
     PAYLOAD,
-    Hands,
+    FakeClock,
     Log,
     Reader,
     caches_at,
@@ -39,7 +39,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def cache(url: str) -> Iterator[FencedCache]:
     with caches_at(url):
-        yield new_cache(Hands())
+        yield new_cache(FakeClock())
 
 
 def test_the_server_does_refuse_keys_of_several_slots(cache: FencedCache) -> None:
@@ -58,7 +58,7 @@ def test_every_operation_keeps_to_one_slot(cache: FencedCache) -> None:
         assert lease is not None
         assert cache.fill(lease, 7, PAYLOAD, NOW_MS) is FillOutcome.FILLED
         assert cache.read(id).state is State.HIT
-        assert next(inspect(cache, id).lines()).startswith(id)
+        assert next(explain(cache, id).lines()).startswith(id)
     assert set(cache.ids()) == set(ids)
     cache.evict(Eviction(id) for id in ids)
     assert {raw(cache, id) for id in ids} == {b"T|7"}
@@ -71,7 +71,7 @@ def test_a_worker_keeps_to_one_slot(cache: FencedCache) -> None:
         log.add(event(id, 8))
         log.add(b"{", key=id.encode())
     log.add(heartbeat(NOW_MS))
-    worker = Reader(CacheApplier(cache, decode), log)
+    worker = Reader(LogInvalidator(cache, decode), log)
     worker.begin()
     worker.drain()
     assert {raw(cache, id) for id in ids} == {b"T|8"}

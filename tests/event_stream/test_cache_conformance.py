@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from event_stream.cache import CacheApplier, Change, Eviction, FillOutcome, Heartbeat, Lease, State
-from event_stream.cache.entry import Floor, Value, parse_entry
-from event_stream.handler import Batch, Rewind
+from event_stream.consumer.handler import Batch, SeekTo
+from event_stream.fenced_cache import Change, Eviction, FillOutcome, Heartbeat, Lease, LogInvalidator, State
+from event_stream.fenced_cache.entry import Tombstone, Value, parse_entry
 from tests.event_stream.cache_world import (
-    Hands,
+    FakeClock,
     Log,
     decode,
     event,
@@ -68,10 +68,10 @@ class Outbox(NamedTuple):
 class Conformance(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.clock = Hands()
+        self.clock = FakeClock()
         self.cache = new_cache(self.clock)
         self.ids = [id_at(self.cache, PARTITION, number) for number in (0, 1)]
-        self.applier = CacheApplier(self.cache, decode)
+        self.applier = LogInvalidator(self.cache, decode)
         self.log = Log(PARTITION)
         self.rows = [Row(), Row()]
         self.outbox: list[Outbox] = []
@@ -327,7 +327,7 @@ class Conformance(RuleBasedStateMachine):
         absent = isinstance(cache.entry, model.Value) and cache.entry.version in self.absences
         return cache._replace(entry=None) if absent else cache
 
-    def _entry(self, entry: Value | Floor | None) -> model.Value | model.Floor | None:
+    def _entry(self, entry: Value | Tombstone | None) -> model.Value | model.Floor | None:
         if isinstance(entry, Value):
             assert (entry.payload is None) == (entry.version in self.absences)
             return model.Value(entry.version, entry.epoch.decode() or None, entry.as_of_ms)
@@ -366,7 +366,7 @@ class Conformance(RuleBasedStateMachine):
             results.append(result)
         mark = self.models[0].watermark
         assert mark is not None
-        if isinstance(outcome, Rewind):
+        if isinstance(outcome, SeekTo):
             assert results == [model.Applied.SEEK] * 2
             assert outcome.offset == mark.offset + 1
             return outcome.offset

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import redis
 
-from event_stream.cache import CacheApplier, FencedCache, FillOutcome, State
-from event_stream.cache.answers import MISS
-from manage_scripts.stack.valkey import Valkey
-from manage_scripts.stack.waiting import wait_until
+from devstack.valkey import Valkey
+from devstack.waiting import wait_until
+from event_stream.fenced_cache import FencedCache, FillOutcome, LogInvalidator, State
+from event_stream.fenced_cache.cache import MISS
 from tests.event_stream.cache_world import (
-    Hands,
+    FakeClock,
     Log,
     Reader,
     caches_at,
@@ -69,11 +69,11 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
 
 
 def test_after_a_failover_what_the_new_primary_missed_is_applied_again(pair: Pair) -> None:
-    clock, log = Hands(), Log(PARTITION)
+    clock, log = FakeClock(), Log(PARTITION)
     with caches_at(pair.primary.url()):
         old = new_cache(clock)
         changed, unchanged, asked = (id_at(old, PARTITION, number) for number in range(3))
-        worker = Reader(CacheApplier(old, decode), log)
+        worker = Reader(LogInvalidator(old, decode), log)
         worker.begin()
         log.add(heartbeat(clock.ms))
         worker.drain()
@@ -92,7 +92,7 @@ def test_after_a_failover_what_the_new_primary_missed_is_applied_again(pair: Pai
         pair.fail_over()
     with caches_at(pair.replica.url()):
         cache = FencedCache(namespace=old.keys.namespace, clock=clock)
-        worker = Reader(CacheApplier(cache, decode), log)
+        worker = Reader(LogInvalidator(cache, decode), log)
         worker.position = len(log.records)
         # Until the worker comes, the old value is vouched for no longer than the old watermark does.
         assert cache.read(changed).state is State.HIT
@@ -109,11 +109,11 @@ def test_after_a_failover_what_the_new_primary_missed_is_applied_again(pair: Pai
 
 
 def test_a_batch_in_the_middle_of_a_failover_is_rewound(pair: Pair) -> None:
-    clock, log = Hands(), Log(PARTITION)
+    clock, log = FakeClock(), Log(PARTITION)
     with caches_at(pair.primary.url()):
         old = new_cache(clock)
         id = id_at(old, PARTITION)
-        worker = Reader(CacheApplier(old, decode), log, batch=2)
+        worker = Reader(LogInvalidator(old, decode), log, batch=2)
         worker.begin()
         log.add(event(id, 7))
         worker.drain()
@@ -127,7 +127,7 @@ def test_a_batch_in_the_middle_of_a_failover_is_rewound(pair: Pair) -> None:
         pair.fail_over()
     with caches_at(pair.replica.url()):
         cache = FencedCache(namespace=old.keys.namespace, clock=clock)
-        worker.applier = CacheApplier(cache, decode)
+        worker.applier = LogInvalidator(cache, decode)
         assert worker.position == 5
         worker.step()
         assert worker.position == 1

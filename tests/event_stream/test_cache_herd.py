@@ -9,9 +9,18 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from event_stream.cache import Budget, Demand, FencedCache, Fetched, FetchFailed, Found, ReadThrough, Source
+from devstack.ports import free_port
 from event_stream.clock import SystemClock
-from manage_scripts.stack.ports import free_port
+from event_stream.fenced_cache import (
+    CacheStatus,
+    Deadline,
+    FencedCache,
+    Fetched,
+    FetchFailed,
+    Found,
+    FreshnessRequirement,
+    ReadThrough,
+)
 from tests.event_stream.cache_world import PAYLOAD, caches_at, new_cache
 
 THREADS = 1000
@@ -25,14 +34,16 @@ class SlowOrigin:
         self.calls = 0
         self._lock = threading.Lock()
 
-    def __call__(self, id: str, budget: Budget) -> Fetched:
+    def __call__(self, id: str, budget: Deadline) -> Fetched:
         with self._lock:
             self.calls += 1
         time.sleep(0.3)
         return Fetched(7, PAYLOAD)
 
 
-def all_at_once(find: Sequence[Callable[[str, Demand], Found]], demand: Demand) -> list[Found]:
+def all_at_once(
+    find: Sequence[Callable[[str, FreshnessRequirement], Found]], demand: FreshnessRequirement
+) -> list[Found]:
     """Each of THREADS threads asks one of these, when all are there."""
     barrier = threading.Barrier(THREADS)
 
@@ -45,8 +56,8 @@ def all_at_once(find: Sequence[Callable[[str, Demand], Found]], demand: Demand) 
 
 
 @pytest.mark.parametrize("processes", [1, 20])
-@pytest.mark.parametrize("demand", [Demand(), Demand(max_age_s=5, min_version=7)])
-def test_a_thousand_misses_are_one_call(processes: int, demand: Demand) -> None:
+@pytest.mark.parametrize("demand", [FreshnessRequirement(), FreshnessRequirement(max_age_s=5, min_version=7)])
+def test_a_thousand_misses_are_one_call(processes: int, demand: FreshnessRequirement) -> None:
     """`processes`: groups of threads that share nothing but Redis, as processes do."""
     origin = SlowOrigin()
     # No answer of Redis is given up: then each would have to ask for himself, and a thousand threads take their time.
@@ -56,7 +67,7 @@ def test_a_thousand_misses_are_one_call(processes: int, demand: Demand) -> None:
         found = all_at_once(groups, demand)
     assert origin.calls == 1
     assert {(each.version, each.value) for each in found} == {(7, PAYLOAD)}
-    assert Counter(each.source for each in found)[Source.BYPASS] == 0
+    assert Counter(each.source for each in found)[CacheStatus.BYPASS] == 0
 
 
 def test_without_redis_a_thousand_are_a_call_for_each_process() -> None:
@@ -64,28 +75,28 @@ def test_without_redis_a_thousand_are_a_call_for_each_process() -> None:
     with caches_at(f"redis://127.0.0.1:{free_port()}/0"):
         cache = new_cache(SystemClock())
         groups = [ReadThrough(_sibling(cache), origin, budget_s=120, patience_s=60).find for _ in range(4)]
-        found = all_at_once(groups, Demand())
+        found = all_at_once(groups, FreshnessRequirement())
     # One at a time in each group; a thread that arrives after an answer begins another, so a few more are right.
-    assert {each.source for each in found} == {Source.BYPASS}
+    assert {each.source for each in found} == {CacheStatus.BYPASS}
     assert origin.calls < THREADS / 10
 
 
 def test_a_failure_is_told_to_all_that_waited_for_it() -> None:
     calls: list[float] = []
 
-    def fetch(id: str, budget: Budget) -> Fetched:
+    def fetch(id: str, budget: Deadline) -> Fetched:
         calls.append(time.monotonic())
         time.sleep(0.3)
         raise FetchFailed("away")
 
     lookup = ReadThrough(new_cache(SystemClock()), fetch, budget_s=120, patience_s=60)
 
-    def find(id: str, demand: Demand) -> Found:
+    def find(id: str, demand: FreshnessRequirement) -> Found:
         with pytest.raises(FetchFailed, match="away"):
             lookup.find(id, demand)
-        return Found(None, 0, 0, Source.STALE)
+        return Found(None, 0, 0, CacheStatus.STALE)
 
-    all_at_once([find], Demand())
+    all_at_once([find], FreshnessRequirement())
     assert len(calls) < THREADS / 10
 
 

@@ -2,20 +2,20 @@
 
 import pytest
 
-from event_stream.cache import Eviction, FencedCache
-from event_stream.cache.inspect import inspect
+from devstack.ports import free_port
 from event_stream.errors import UnavailableError
-from manage_scripts.stack.ports import free_port
-from tests.event_stream.cache_world import PAYLOAD, Hands, caches_at, id_at, keep, new_cache
+from event_stream.fenced_cache import Eviction, FencedCache
+from event_stream.fenced_cache.explain import explain
+from tests.event_stream.cache_world import PAYLOAD, FakeClock, caches_at, id_at, keep, new_cache
 
 
 @pytest.fixture
-def clock() -> Hands:
-    return Hands()
+def clock() -> FakeClock:
+    return FakeClock()
 
 
 @pytest.fixture
-def cache(clock: Hands) -> FencedCache:
+def cache(clock: FakeClock) -> FencedCache:
     return new_cache(clock)
 
 
@@ -25,7 +25,7 @@ def id(cache: FencedCache) -> str:
 
 
 def words(cache: FencedCache, id: str) -> str:
-    return "\n".join(inspect(cache, id).lines())
+    return "\n".join(explain(cache, id).lines())
 
 
 def test_nothing_at_all(cache: FencedCache, id: str) -> None:
@@ -37,7 +37,7 @@ def test_nothing_at_all(cache: FencedCache, id: str) -> None:
     ]
 
 
-def test_a_value_that_the_watermark_vouches_for(cache: FencedCache, id: str, clock: Hands) -> None:
+def test_a_value_that_the_watermark_vouches_for(cache: FencedCache, id: str, clock: FakeClock) -> None:
     cache.apply(2, -1, 41, (), 0)
     keep(cache, id, 7)
     clock.advance(60)
@@ -68,6 +68,6 @@ def test_a_floor_and_a_lease(cache: FencedCache, id: str) -> None:
     assert f"lease: {lease.token.decode()} is asking the origin for another" in text
 
 
-def test_redis_is_away(clock: Hands) -> None:
+def test_redis_is_away(clock: FakeClock) -> None:
     with caches_at(f"redis://127.0.0.1:{free_port()}/0"), pytest.raises(UnavailableError):
-        inspect(new_cache(clock), "x")
+        explain(new_cache(clock), "x")

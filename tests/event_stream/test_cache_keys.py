@@ -3,10 +3,10 @@
 import pytest
 from redis.crc import key_slot
 
-from event_stream.cache import CacheSettings
-from event_stream.cache.entry import Floor, Value, Watermark, parse_entry, parse_watermark
-from event_stream.cache.keys import KeySpace, id_in
 from event_stream.errors import ConfigurationError
+from event_stream.fenced_cache import CacheSettings
+from event_stream.fenced_cache.entry import Tombstone, Value, Watermark, parse_entry, parse_watermark
+from event_stream.fenced_cache.keys import KeySpace, id_in
 
 
 def test_the_names_are_those_of_the_design() -> None:
@@ -83,7 +83,7 @@ def test_what_looks_like_an_id(key: bytes | None, id: str | None) -> None:
         (b"V|7|ep|1000|{}", Value(7, b"ep", 1000, b"{}")),
         (b"V|7||1000|a|b|c", Value(7, b"", 1000, b"a|b|c")),
         (b"A|7|ep|1000|", Value(7, b"ep", 1000, None)),
-        (b"T|9007199254740992", Floor(9007199254740992)),
+        (b"T|9007199254740992", Tombstone(9007199254740992)),
         (b"T|x", None),
         (b"V|7|ep", None),
         (b"V|x|ep|1|{}", None),
@@ -91,7 +91,7 @@ def test_what_looks_like_an_id(key: bytes | None, id: str | None) -> None:
         (b"\x80\x04pickle", None),
     ],
 )
-def test_entries_are_read_and_anything_else_is_no_entry(raw: bytes | None, entry: Value | Floor | None) -> None:
+def test_entries_are_read_and_anything_else_is_no_entry(raw: bytes | None, entry: Value | Tombstone | None) -> None:
     assert parse_entry(raw) == entry
 
 

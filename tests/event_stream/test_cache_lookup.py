@@ -7,24 +7,24 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from event_stream.cache import (
-    Budget,
-    Demand,
+from devstack.waiting import wait_until
+from event_stream.clock import SystemClock
+from event_stream.fenced_cache import (
+    CacheStatus,
+    Deadline,
     Eviction,
     FencedCache,
     Fetched,
     FetchFailed,
     Found,
+    FreshnessRequirement,
     Lease,
     ReadThrough,
-    Source,
     State,
     VersionNotReached,
 )
-from event_stream.cache.answers import MISS
-from event_stream.clock import SystemClock
-from manage_scripts.stack.waiting import wait_until
-from tests.event_stream.cache_world import NOW_MS, PAYLOAD, Hands, keep, new_cache
+from event_stream.fenced_cache.cache import MISS
+from tests.event_stream.cache_world import NOW_MS, PAYLOAD, FakeClock, keep, new_cache
 
 ID = "4d10ec24-141a-4980-be34-2ddb5e0458c7"
 
@@ -33,14 +33,14 @@ ID = "4d10ec24-141a-4980-be34-2ddb5e0458c7"
 class Origin:
     """The organization service, as it were. `before` is called within a fetch, before it is answered."""
 
-    clock: Hands
+    clock: FakeClock
     version: int = 7
     value: bytes | None = PAYLOAD
     away: bool = False
     before: Callable[[], None] = lambda: None
     asked: list[float] = field(default_factory=list)
 
-    def __call__(self, id: str, budget: Budget) -> Fetched:
+    def __call__(self, id: str, budget: Deadline) -> Fetched:
         assert id == ID
         self.asked.append(budget.remaining_s())
         version, value = self.version, self.value
@@ -51,59 +51,59 @@ class Origin:
 
 
 @pytest.fixture
-def clock() -> Hands:
-    return Hands()
+def clock() -> FakeClock:
+    return FakeClock()
 
 
 @pytest.fixture
-def cache(clock: Hands) -> FencedCache:
+def cache(clock: FakeClock) -> FencedCache:
     return new_cache(clock)
 
 
 @pytest.fixture
-def origin(clock: Hands) -> Origin:
+def origin(clock: FakeClock) -> Origin:
     return Origin(clock)
 
 
 @pytest.fixture
-def lookup(cache: FencedCache, origin: Origin, clock: Hands) -> ReadThrough:
+def lookup(cache: FencedCache, origin: Origin, clock: FakeClock) -> ReadThrough:
     # Who waits moves the clock, so that no test does.
     return ReadThrough(cache, origin, sleep=clock.advance)
 
 
 def test_a_miss_asks_and_fills_and_then_it_is_a_hit(lookup: ReadThrough, origin: Origin) -> None:
-    assert lookup.find(ID) == Found(PAYLOAD, 7, NOW_MS, Source.MISS)
-    assert lookup.find(ID) == Found(PAYLOAD, 7, NOW_MS, Source.HIT)
+    assert lookup.find(ID) == Found(PAYLOAD, 7, NOW_MS, CacheStatus.MISS)
+    assert lookup.find(ID) == Found(PAYLOAD, 7, NOW_MS, CacheStatus.HIT)
     assert origin.asked == [2.0]
 
 
 def test_an_absence_is_kept_too(lookup: ReadThrough, origin: Origin) -> None:
     origin.value = None
-    assert lookup.find(ID) == Found(None, 7, NOW_MS, Source.MISS)
-    assert lookup.find(ID) == Found(None, 7, NOW_MS, Source.HIT)
+    assert lookup.find(ID) == Found(None, 7, NOW_MS, CacheStatus.MISS)
+    assert lookup.find(ID) == Found(None, 7, NOW_MS, CacheStatus.HIT)
     assert len(origin.asked) == 1
 
 
 def test_freshness_counts_from_when_the_asking_began(
-    lookup: ReadThrough, cache: FencedCache, origin: Origin, clock: Hands
+    lookup: ReadThrough, cache: FencedCache, origin: Origin, clock: FakeClock
 ) -> None:
     origin.before = lambda: clock.advance(3)
     assert lookup.find(ID).fresh_at_ms == NOW_MS
     assert cache.read(ID).fresh_at_ms == NOW_MS
 
 
-def test_a_stale_value_is_asked_for_anew(lookup: ReadThrough, origin: Origin, clock: Hands) -> None:
+def test_a_stale_value_is_asked_for_anew(lookup: ReadThrough, origin: Origin, clock: FakeClock) -> None:
     lookup.find(ID)
     clock.advance(11)
     origin.version = 8
-    assert lookup.find(ID) == Found(PAYLOAD, 8, clock.ms, Source.MISS)
+    assert lookup.find(ID) == Found(PAYLOAD, 8, clock.ms, CacheStatus.MISS)
 
 
 def test_an_answer_that_an_event_overtook_is_given_but_not_kept(
     lookup: ReadThrough, cache: FencedCache, origin: Origin
 ) -> None:
     origin.before = lambda: cache.evict([Eviction(ID, 8)])
-    assert lookup.find(ID) == Found(PAYLOAD, 7, NOW_MS, Source.MISS)
+    assert lookup.find(ID) == Found(PAYLOAD, 7, NOW_MS, CacheStatus.MISS)
     assert cache.read(ID) == MISS
 
 
@@ -120,7 +120,7 @@ def test_an_answer_older_than_an_eviction_is_not_kept_and_said_so(
 
 
 def test_who_finds_a_lease_waits_for_the_answer_in_short_steps(
-    cache: FencedCache, origin: Origin, clock: Hands
+    cache: FencedCache, origin: Origin, clock: FakeClock
 ) -> None:
     lease = cache.lease(ID)
     assert lease is not None
@@ -133,7 +133,7 @@ def test_who_finds_a_lease_waits_for_the_answer_in_short_steps(
             cache.fill(lease, 9, PAYLOAD, clock.ms)
 
     found = ReadThrough(cache, origin, sleep=sleep).find(ID)
-    assert (found.version, found.source) == (9, Source.HIT)
+    assert (found.version, found.source) == (9, CacheStatus.HIT)
     assert origin.asked == []
     assert all(0.02 <= step <= 0.05 for step in steps)
     assert len(set(steps)) > 1
@@ -143,7 +143,7 @@ def test_who_finds_a_lease_takes_it_when_it_is_given_up(cache: FencedCache, orig
     lease = cache.lease(ID)
     assert lease is not None
     found = ReadThrough(cache, origin, sleep=lambda _: cache.release(lease)).find(ID)
-    assert (found.version, found.source) == (7, Source.MISS)
+    assert (found.version, found.source) == (7, CacheStatus.MISS)
     assert cache.read(ID).state is State.HIT
 
 
@@ -157,7 +157,7 @@ def test_who_gets_the_lease_after_somebody_elses_fill_gives_it_up(cache: FencedC
 
     late = Late(namespace=cache.keys.namespace, clock=cache.clock)
     found = ReadThrough(late, origin).find(ID)
-    assert (found.version, found.source) == (9, Source.HIT)
+    assert (found.version, found.source) == (9, CacheStatus.HIT)
     assert origin.asked == []
     assert cache.lease(ID) is not None
 
@@ -167,7 +167,7 @@ def test_patience_ends_and_then_one_asks_past_the_cache_with_what_is_left_of_the
 ) -> None:
     assert cache.lease(ID) is not None
     found = lookup.find(ID)
-    assert found.source is Source.BYPASS
+    assert found.source is CacheStatus.BYPASS
     assert origin.asked == [pytest.approx(1.0)]
     assert cache.read(ID) == MISS
 
@@ -176,45 +176,59 @@ def test_patience_ends_and_then_one_asks_past_the_cache_with_what_is_left_of_the
 
 
 @pytest.mark.parametrize(
-    "demand", [Demand(no_cache=True), Demand(max_age_s=2), Demand(min_fresh_s=8), Demand(min_version=8)]
+    "demand",
+    [
+        FreshnessRequirement(no_cache=True),
+        FreshnessRequirement(max_age_s=2),
+        FreshnessRequirement(min_fresh_s=8),
+        FreshnessRequirement(min_version=8),
+    ],
 )
 def test_a_demand_that_the_cache_does_not_meet_asks_the_origin(
-    lookup: ReadThrough, origin: Origin, clock: Hands, demand: Demand
+    lookup: ReadThrough, origin: Origin, clock: FakeClock, demand: FreshnessRequirement
 ) -> None:
     lookup.find(ID)
     clock.advance(2.001)
     origin.version = 8
-    assert lookup.find(ID, demand) == Found(PAYLOAD, 8, clock.ms, Source.MISS)
-    assert lookup.find(ID).source is Source.HIT
+    assert lookup.find(ID, demand) == Found(PAYLOAD, 8, clock.ms, CacheStatus.MISS)
+    assert lookup.find(ID).source is CacheStatus.HIT
     assert lookup.find(ID).version == 8
 
 
 @pytest.mark.parametrize(
-    "demand", [Demand(max_age_s=2), Demand(min_fresh_s=8), Demand(min_version=7), Demand(max_age_s=3600)]
+    "demand",
+    [
+        FreshnessRequirement(max_age_s=2),
+        FreshnessRequirement(min_fresh_s=8),
+        FreshnessRequirement(min_version=7),
+        FreshnessRequirement(max_age_s=3600),
+    ],
 )
-def test_a_demand_that_the_cache_meets_is_a_hit(lookup: ReadThrough, clock: Hands, demand: Demand) -> None:
+def test_a_demand_that_the_cache_meets_is_a_hit(
+    lookup: ReadThrough, clock: FakeClock, demand: FreshnessRequirement
+) -> None:
     lookup.find(ID)
     clock.advance(2)
-    assert lookup.find(ID, demand).source is Source.HIT
+    assert lookup.find(ID, demand).source is CacheStatus.HIT
 
 
-def test_a_demand_never_makes_the_bound_wider(lookup: ReadThrough, clock: Hands) -> None:
+def test_a_demand_never_makes_the_bound_wider(lookup: ReadThrough, clock: FakeClock) -> None:
     lookup.find(ID)
     clock.advance(11)
-    assert lookup.find(ID, Demand(max_age_s=3600)).source is Source.MISS
+    assert lookup.find(ID, FreshnessRequirement(max_age_s=3600)).source is CacheStatus.MISS
 
 
 def test_no_cache_does_not_wait_for_an_answer_to_somebody_elses_question(
-    lookup: ReadThrough, cache: FencedCache, clock: Hands
+    lookup: ReadThrough, cache: FencedCache, clock: FakeClock
 ) -> None:
     assert cache.lease(ID) is not None
-    assert lookup.find(ID, Demand(no_cache=True)) == Found(PAYLOAD, 7, NOW_MS, Source.BYPASS)
+    assert lookup.find(ID, FreshnessRequirement(no_cache=True)) == Found(PAYLOAD, 7, NOW_MS, CacheStatus.BYPASS)
     assert clock.ms == NOW_MS
 
 
 def test_an_origin_that_is_older_than_what_was_written_is_no_answer(lookup: ReadThrough, cache: FencedCache) -> None:
     with pytest.raises(VersionNotReached, match="has version 7, and 8 is wanted") as raised:
-        lookup.find(ID, Demand(min_version=8))
+        lookup.find(ID, FreshnessRequirement(min_version=8))
     assert raised.value.found.version == 7
     assert cache.read(ID).version == 7
 
@@ -222,29 +236,29 @@ def test_an_origin_that_is_older_than_what_was_written_is_no_answer(lookup: Read
 def test_a_known_absence_does_not_prove_what_was_written_since(lookup: ReadThrough, cache: FencedCache) -> None:
     """The row had version 5 before the absence was seen with the clock at 6, and was committed after it."""
     keep(cache, ID, 6, None)
-    assert lookup.find(ID, Demand(min_version=5)).value == PAYLOAD
+    assert lookup.find(ID, FreshnessRequirement(min_version=5)).value == PAYLOAD
 
 
 def test_an_absence_answers_if_the_origin_says_so_now(lookup: ReadThrough, origin: Origin) -> None:
     origin.value = None
-    assert lookup.find(ID, Demand(min_version=5)) == Found(None, 7, NOW_MS, Source.MISS)
+    assert lookup.find(ID, FreshnessRequirement(min_version=5)) == Found(None, 7, NOW_MS, CacheStatus.MISS)
 
 
 # The origin is away
 
 
-def test_the_last_that_is_known_is_served_and_marked(lookup: ReadThrough, origin: Origin, clock: Hands) -> None:
+def test_the_last_that_is_known_is_served_and_marked(lookup: ReadThrough, origin: Origin, clock: FakeClock) -> None:
     lookup.find(ID)
     clock.advance(3600)
     origin.away = True
-    assert lookup.find(ID) == Found(PAYLOAD, 7, NOW_MS, Source.STALE)
-    assert lookup.find(ID, Demand(max_age_s=1)).source is Source.STALE
-    assert lookup.find(ID, Demand(min_version=7)).source is Source.STALE
+    assert lookup.find(ID) == Found(PAYLOAD, 7, NOW_MS, CacheStatus.STALE)
+    assert lookup.find(ID, FreshnessRequirement(max_age_s=1)).source is CacheStatus.STALE
+    assert lookup.find(ID, FreshnessRequirement(min_version=7)).source is CacheStatus.STALE
 
 
-@pytest.mark.parametrize("demand", [Demand(no_cache=True), Demand(min_version=8)])
+@pytest.mark.parametrize("demand", [FreshnessRequirement(no_cache=True), FreshnessRequirement(min_version=8)])
 def test_where_the_last_that_is_known_will_not_do_the_failure_is_told(
-    lookup: ReadThrough, origin: Origin, demand: Demand
+    lookup: ReadThrough, origin: Origin, demand: FreshnessRequirement
 ) -> None:
     lookup.find(ID)
     origin.away = True
@@ -259,7 +273,7 @@ def test_where_nothing_is_known_the_failure_is_told(lookup: ReadThrough, origin:
 
 
 def test_what_was_evicted_meanwhile_is_not_served(
-    lookup: ReadThrough, cache: FencedCache, origin: Origin, clock: Hands
+    lookup: ReadThrough, cache: FencedCache, origin: Origin, clock: FakeClock
 ) -> None:
     lookup.find(ID)
     clock.advance(11)
@@ -286,16 +300,18 @@ def test_whoever_fails_gives_the_lease_up(
 
 
 @pytest.mark.parametrize(
-    ("later_s", "demand"), [(1, Demand(no_cache=True)), (11, Demand())], ids=["no_cache", "too_old"]
+    ("later_s", "demand"),
+    [(1, FreshnessRequirement(no_cache=True)), (11, FreshnessRequirement())],
+    ids=["no_cache", "too_old"],
 )
 def test_a_thread_whose_demand_the_common_answer_does_not_meet_asks_again(
-    clock: Hands, later_s: float, demand: Demand
+    clock: FakeClock, later_s: float, demand: FreshnessRequirement
 ) -> None:
     """It was asked for before this one's request began, who wants no_cache, or longer ago than the bound before it."""
     first_is_in, go_on = threading.Event(), threading.Event()
     versions = iter((7, 8))
 
-    def fetch(id: str, budget: Budget) -> Fetched:
+    def fetch(id: str, budget: Deadline) -> Fetched:
         version = next(versions)
         if version == 7:
             first_is_in.set()
@@ -321,7 +337,7 @@ def test_threads_that_waited_for_one_that_was_stopped_go_on_without_it() -> None
     class Stopped(BaseException):
         pass
 
-    def fetch(id: str, budget: Budget) -> Fetched:
+    def fetch(id: str, budget: Deadline) -> Fetched:
         if not first_is_in.is_set():
             first_is_in.set()
             assert go_on.wait(10)

@@ -2,21 +2,21 @@
 
 import pytest
 
-from event_stream.cache import Eviction, FencedCache, FillOutcome, State
-from event_stream.cache.answers import MISS, Applied, OutOfStep
-from event_stream.cache.entry import MAX_VERSION, Watermark
+from devstack.ports import free_port
 from event_stream.errors import ConfigurationError, UnavailableError
-from manage_scripts.stack.ports import free_port
-from tests.event_stream.cache_world import NOW_MS, PAYLOAD, Hands, caches_at, id_at, keep, new_cache, raw
+from event_stream.fenced_cache import Eviction, FencedCache, FillOutcome, State
+from event_stream.fenced_cache.cache import MISS, Applied, OutOfStep
+from event_stream.fenced_cache.entry import MAX_VERSION, Watermark
+from tests.event_stream.cache_world import NOW_MS, PAYLOAD, FakeClock, caches_at, id_at, keep, new_cache, raw
 
 
 @pytest.fixture
-def clock() -> Hands:
-    return Hands()
+def clock() -> FakeClock:
+    return FakeClock()
 
 
 @pytest.fixture
-def cache(clock: Hands) -> FencedCache:
+def cache(clock: FakeClock) -> FencedCache:
     return new_cache(clock)
 
 
@@ -45,7 +45,7 @@ def test_an_empty_value_is_refused_because_it_would_be_read_as_one(cache: Fenced
         cache.fill(lease, 1, b"", NOW_MS)
 
 
-def test_a_hit_turns_stale_after_the_bound(cache: FencedCache, id: str, clock: Hands) -> None:
+def test_a_hit_turns_stale_after_the_bound(cache: FencedCache, id: str, clock: FakeClock) -> None:
     keep(cache, id, 7)
     clock.advance(10)
     assert cache.read(id).state is State.HIT
@@ -54,7 +54,7 @@ def test_a_hit_turns_stale_after_the_bound(cache: FencedCache, id: str, clock: H
     assert cache.read(id).value == PAYLOAD
 
 
-def test_a_heartbeat_carries_the_freshness_on(cache: FencedCache, id: str, clock: Hands) -> None:
+def test_a_heartbeat_carries_the_freshness_on(cache: FencedCache, id: str, clock: FakeClock) -> None:
     cache.apply(2, -1, 0, (), 0)
     keep(cache, id, 7)
     clock.advance(60)
@@ -71,7 +71,7 @@ def test_a_heartbeat_never_takes_freshness_back(cache: FencedCache, id: str) -> 
     assert cache.read(id).fresh_at_ms == NOW_MS
 
 
-def test_another_partitions_heartbeat_vouches_for_nothing(cache: FencedCache, id: str, clock: Hands) -> None:
+def test_another_partitions_heartbeat_vouches_for_nothing(cache: FencedCache, id: str, clock: FakeClock) -> None:
     for partition in (2, 3):
         cache.apply(partition, -1, 0, (), 0)
     keep(cache, id, 7)
@@ -80,14 +80,14 @@ def test_another_partitions_heartbeat_vouches_for_nothing(cache: FencedCache, id
     assert cache.read(id).state is State.STALE
 
 
-def test_a_value_leased_without_a_watermark_is_never_vouched_for(cache: FencedCache, id: str, clock: Hands) -> None:
+def test_a_value_leased_without_a_watermark_is_never_vouched_for(cache: FencedCache, id: str, clock: FakeClock) -> None:
     keep(cache, id, 7)
     clock.advance(60)
     cache.apply(2, -1, 0, (), clock.ms)
     assert cache.read(id).state is State.STALE
 
 
-def test_the_epoch_is_that_of_the_lease_and_not_of_the_fill(cache: FencedCache, id: str, clock: Hands) -> None:
+def test_the_epoch_is_that_of_the_lease_and_not_of_the_fill(cache: FencedCache, id: str, clock: FakeClock) -> None:
     cache.apply(2, -1, 0, (), 0)
     lease = cache.lease(id)
     assert lease is not None
@@ -100,7 +100,7 @@ def test_the_epoch_is_that_of_the_lease_and_not_of_the_fill(cache: FencedCache, 
 
 
 @pytest.mark.parametrize("ahead_s", [11, 10_000_000])
-def test_a_proof_from_the_future_proves_nothing(cache: FencedCache, id: str, clock: Hands, ahead_s: int) -> None:
+def test_a_proof_from_the_future_proves_nothing(cache: FencedCache, id: str, clock: FakeClock, ahead_s: int) -> None:
     keep(cache, id, 7, as_of_ms=clock.ms + ahead_s * 1000)
     assert cache.read(id).state is State.STALE
 
@@ -349,7 +349,7 @@ def test_what_is_no_entry_is_a_miss_and_is_filled_over(cache: FencedCache, id: s
     assert cache.read(id).version == 7
 
 
-def test_a_server_that_is_away_is_unavailable(clock: Hands) -> None:
+def test_a_server_that_is_away_is_unavailable(clock: FakeClock) -> None:
     with caches_at(f"redis://127.0.0.1:{free_port()}/0"):
         cache = new_cache(clock)
         for call in (
@@ -364,7 +364,7 @@ def test_a_server_that_is_away_is_unavailable(clock: Hands) -> None:
                 call()
 
 
-def test_another_kind_of_cache_is_a_misconfiguration(clock: Hands, settings: object) -> None:
+def test_another_kind_of_cache_is_a_misconfiguration(clock: FakeClock, settings: object) -> None:
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}  # type: ignore[attr-defined]
     with pytest.raises(ConfigurationError, match=r'CACHES\["default"\]\["BACKEND"\] should be'):
         new_cache(clock).read("x")

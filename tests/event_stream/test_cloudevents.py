@@ -13,8 +13,9 @@ from cloudevents.core.formats.base import Format
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
-from event_stream import ConversionError, Message, OutboundRecord, Record, cloudevents, decode, encode
-from event_stream.binding import Binding
+from event_stream import ConsumerRecord, ConversionError, Message, ProducerRecord, decode, encode
+from event_stream.conf import Binding
+from event_stream.messaging import cloudevents
 
 STRUCTURED = Binding("s", "d", "memory", content_type="application/cloudevents+json", header_format="cloudevents")
 BINARY = Binding("b", "d", "memory", header_format="cloudevents")
@@ -32,13 +33,13 @@ SENT: Message[Any] = Message(PAYLOAD, key="thing-7", headers=cloudevents.attribu
 MODES = pytest.mark.parametrize("binding", [STRUCTURED, BINARY], ids=["structured", "binary"])
 
 
-def arrived(out: OutboundRecord) -> Record:
-    return Record("d", 0, 0, out.key, out.value, out.headers, 0)
+def arrived(out: ProducerRecord) -> ConsumerRecord:
+    return ConsumerRecord("d", 0, 0, out.key, out.value, out.headers, 0)
 
 
 def read(value: Any, content_type: str = "application/cloudevents+json", name: str = "content-type") -> Message[Any]:
     value = value if isinstance(value, bytes) else json.dumps(value).encode()
-    return decode(READER, Record("d", 0, 0, None, value, ((name, content_type.encode()),), 0))
+    return decode(READER, ConsumerRecord("d", 0, 0, None, value, ((name, content_type.encode()),), 0))
 
 
 def event(**changes: Any) -> dict[str, Any]:
@@ -67,7 +68,7 @@ def test_what_the_library_writes_is_read(write: Callable[[BaseCloudEvent, Format
     }
     sent = write(CloudEvent(given, dict(PAYLOAD)), JSONFormat())
     key = sent.key.encode() if isinstance(sent.key, str) else sent.key
-    message = decode(READER, Record("d", 0, 0, key, sent.value, tuple(sent.headers.items()), 0))
+    message = decode(READER, ConsumerRecord("d", 0, 0, key, sent.value, tuple(sent.headers.items()), 0))
     assert (message.payload, message.key) == (PAYLOAD, "thing-7")
     assert message.headers == {**SENT.headers, "contentType": "application/json"}
 

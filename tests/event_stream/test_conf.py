@@ -10,9 +10,8 @@ from django.core import checks
 from pytest_django import Settings
 
 from event_stream import Channel, ConfigurationError, Message, source
-from event_stream.binding import Binding, ConsumerSettings
-from event_stream.conf import BinderSettings, configuration, parse
-from event_stream.registry import registry
+from event_stream.conf import BinderSettings, Binding, ConsumerSettings, configuration, parse
+from event_stream.messaging.channel import registry
 
 GOOD: dict[str, Any] = {
     "default_binder": "kafka",
@@ -202,5 +201,5 @@ def test_a_changed_setting_takes_effect(settings: Settings) -> None:
 
 
 def test_importing_the_package_needs_no_settings_and_no_platform() -> None:
-    code = "import sys, event_stream; assert 'kafka' not in sys.modules; event_stream.source('out')"
+    code = "import sys, event_stream; assert 'kafka' not in sys.modules; event_stream.messaging.source('out')"
     subprocess.run([sys.executable, "-c", code], check=True, env={})

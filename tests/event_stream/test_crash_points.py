@@ -7,15 +7,15 @@ import sys
 
 import pytest
 
-from event_stream.testing.crash_points import VARIABLE, Crashed, CrashPoint, armed, reached
+from event_stream.failpoints import VARIABLE, Crashed, FailPoint, armed, reached
 
-POINT, OTHER = CrashPoint.OUTBOX_SENT_NOT_MARKED, CrashPoint.WORKER_BATCH_IN_HAND
+POINT, OTHER = FailPoint.OUTBOX_SENT_NOT_MARKED, FailPoint.WORKER_BATCH_IN_HAND
 PASSES_THREE_TIMES = f"""
-from event_stream.testing.crash_points import CrashPoint, reached
+from event_stream.failpoints import FailPoint, reached
 for number in range(3):
-    reached(CrashPoint.{OTHER.name})
+    reached(FailPoint.{OTHER.name})
     print(number, flush=True)
-    reached(CrashPoint.{POINT.name})
+    reached(FailPoint.{POINT.name})
 """
 
 

@@ -9,17 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from event_stream import Binding, Channel, Message, OutboundRecord, Record, Sink
-from event_stream.binders.kafka import KafkaBinder
+from event_stream import Binding, Channel, ConsumerRecord, Message, ProducerRecord, Sink
+from event_stream.binders.kafka.binder import KafkaBinder
 from event_stream.binders.memory import MemoryBinder
-from event_stream.binding import ConsumerSettings, ProducerSettings
-from event_stream.dead_letters import Letter, Origin, Parking, dead_letter_binding
-from event_stream.dead_letters.letter import as_record, letter_for, origin_of, read
+from event_stream.conf import ConsumerSettings, ProducerSettings
+from event_stream.consumer.worker import StopCondition
+from event_stream.dead_letters import DeadLetterPublisher, DeadLetterRecord, Origin, dead_letter_binding
+from event_stream.dead_letters.record import as_record, letter_for, origin_of, read
 from event_stream.errors import ConversionError, RejectedError, TooManyDeadLettersError
-from event_stream.message import Receipt
-from event_stream.testing.crash_points import Crashed, CrashPoint, armed
+from event_stream.failpoints import Crashed, FailPoint, armed
+from event_stream.messaging.message import RecordMetadata
 from event_stream.testing.waiting import wait_until
-from event_stream.worker import Until
 from tests.event_stream.handlers import Outage
 from tests.event_stream.kafka_topics import admin, new_topic
 from tests.event_stream.running import running
@@ -36,25 +36,25 @@ def binder() -> MemoryBinder:
     return MemoryBinder("memory", {"partitions": 2})
 
 
-def parking(binder: Any, binding: Binding = BINDING) -> Parking:
-    return Parking(Channel(dead_letter_binding(binding), binder), binding)
+def parking(binder: Any, binding: Binding = BINDING) -> DeadLetterPublisher:
+    return DeadLetterPublisher(Channel(dead_letter_binding(binding), binder), binding)
 
 
 def sink(binder: Any, function: Callable[[Message[Any]], None], binding: Binding = BINDING) -> Sink:
     return Sink(binding, function, rejections=parking(binder, binding))
 
 
-def put(binder: MemoryBinder, value: bytes | None, key: bytes | None = b"k", **headers: bytes) -> Receipt:
-    return binder.append(OutboundRecord("things", key, value, tuple(headers.items()), partition=1))
+def put(binder: MemoryBinder, value: bytes | None, key: bytes | None = b"k", **headers: bytes) -> RecordMetadata:
+    return binder.append(ProducerRecord("things", key, value, tuple(headers.items()), partition=1))
 
 
-def letters(binder: MemoryBinder, destination: str = PARKED) -> list[Letter]:
+def letters(binder: MemoryBinder, destination: str = PARKED) -> list[DeadLetterRecord]:
     found = [read(record) for record in binder.sent(destination)]
-    return [each for each in found if isinstance(each, Letter)]
+    return [each for each in found if isinstance(each, DeadLetterRecord)]
 
 
 def consume(binder: Any, handler: Any, binding: Binding = BINDING) -> None:
-    with running(binder, binding, handler, Until.CAUGHT_UP) as worker:
+    with running(binder, binding, handler, StopCondition.CAUGHT_UP) as worker:
         wait_until(lambda: worker.ended, "ended", timeout_s=60)
 
 
@@ -135,7 +135,7 @@ def test_other_partitions_go_on_while_one_is_tried_again(binder: MemoryBinder) -
     put(binder, b'"bad"')
     with running(binder, binding, sink(binder, fail, binding)):
         for number in range(3):
-            binder.append(OutboundRecord("things", b"x", str(number).encode(), partition=0))
+            binder.append(ProducerRecord("things", b"x", str(number).encode(), partition=0))
         wait_until(lambda: seen == [0, 1, 2], "the other partition is handled")
     assert letters(binder) == []
     assert 1 not in binder._groups[("things", "readers")].committed
@@ -186,7 +186,7 @@ def test_a_handled_message_ends_the_row(binder: MemoryBinder) -> None:
 
 def test_a_crash_between_parking_and_committing_parks_twice_under_one_id(binder: MemoryBinder) -> None:
     put(binder, b"1")
-    crash = armed(CrashPoint.DEAD_LETTER_PARKED_NOT_COMMITTED)
+    crash = armed(FailPoint.DEAD_LETTER_PARKED_NOT_COMMITTED)
     with crash, pytest.raises(Crashed), running(binder, BINDING, sink(binder, refuse)) as worker:
         wait_until(lambda: worker.ended, "ended")
     assert binder._groups[("things", "readers")].committed == {}
@@ -196,7 +196,7 @@ def test_a_crash_between_parking_and_committing_parks_twice_under_one_id(binder:
 
 
 def test_what_comes_again_in_one_process_is_parked_once(binder: MemoryBinder) -> None:
-    place, record = parking(binder), Record("things", 1, 5, b"k", b"1", (), 7)
+    place, record = parking(binder), ConsumerRecord("things", 1, 5, b"k", b"1", (), 7)
     for _ in range(3):
         place.reject(record, RejectedError("no"))
     # The same offset of a topic that was made anew is another record.
@@ -227,11 +227,11 @@ def test_a_replay_that_fails_again_keeps_its_origin_and_that_of_another_group_is
 def test_foreign_headers_break_neither_parking_nor_reading(
     headers: list[tuple[str, bytes]], value: bytes | None
 ) -> None:
-    record = Record("things", 0, 3, b"k", value, tuple(headers), 4)
+    record = ConsumerRecord("things", 0, 3, b"k", value, tuple(headers), 4)
     letter = letter_for(record, ValueError("\ud800"), group="readers", attempts=1, now_ms=5)
     parked = as_record(letter, PARKED, 0)
-    back = read(Record(PARKED, 0, 0, parked.key, parked.value, parked.headers, 0))
-    assert isinstance(back, Letter)
+    back = read(ConsumerRecord(PARKED, 0, 0, parked.key, parked.value, parked.headers, 0))
+    assert isinstance(back, DeadLetterRecord)
     assert (back.value, back.key, back.origin) == (value, b"k", origin_of(record, "readers"))
     with contextlib.suppress(ConversionError):
         read(record)
@@ -262,10 +262,10 @@ def make_dead_letter_topic(servers: str, binding: Binding, **configs: str) -> No
         client.create_topics({dead_letter_binding(binding).destination: wanted})
 
 
-def kafka_letters(kafka: KafkaBinder, binding: Binding) -> Iterator[Letter]:
+def kafka_letters(kafka: KafkaBinder, binding: Binding) -> Iterator[DeadLetterRecord]:
     for record in kafka.read(dead_letter_binding(binding)):
         found = read(record)
-        assert isinstance(found, Letter)
+        assert isinstance(found, DeadLetterRecord)
         yield found
 
 
@@ -280,7 +280,7 @@ def test_the_offset_waits_for_the_dead_letter_topic(
 ) -> None:
     channel = Channel(binding, kafka)
     for value in (b'"good"', b"{", b'"after"'):
-        channel.publish(OutboundRecord(binding.destination, b"k", value, partition=0)).result(10)
+        channel.publish(ProducerRecord(binding.destination, b"k", value, partition=0)).result(10)
     seen: list[object] = []
     with running(kafka, binding, sink(kafka, lambda message: seen.append(message.payload), binding)):
         wait_until(lambda: "worker.paused" in [each.message for each in caplog.records], "paused")
@@ -299,7 +299,7 @@ def test_what_the_dead_letter_topic_finds_too_large_is_parked_without_its_body(
     make_dead_letter_topic(kafka_bootstrap_servers, binding, **{"max.message.bytes": "20000"})
     channel = Channel(binding, kafka)
     huge = b"{" + b"x" * 100_000
-    channel.publish(OutboundRecord(binding.destination, b"k", huge, partition=1)).result(10)
+    channel.publish(ProducerRecord(binding.destination, b"k", huge, partition=1)).result(10)
     consume(kafka, sink(kafka, refuse, binding), binding)
     [letter] = kafka_letters(kafka, binding)
     assert (letter.value, letter.omitted, letter.key) == (None, True, b"k")

@@ -14,18 +14,18 @@ from event_stream import (
     Channel,
     ConfigurationError,
     Message,
-    OutboundRecord,
+    ProducerRecord,
     RejectedError,
     Sink,
     UnsendableError,
 )
 from event_stream.binders.memory import MemoryBinder
-from event_stream.dead_letters import dead_letter_binding, dead_letter_channel, key_order
-from event_stream.dead_letters.journal import journal
-from event_stream.dead_letters.settling import Settling
-from event_stream.registry import registry
+from event_stream.consumer.worker import StopCondition, Worker
+from event_stream.dead_letters import dead_letter_binding, dead_letter_channel, key_blocker
+from event_stream.dead_letters.log import dead_letter_log
+from event_stream.dead_letters.replay import ReplayService
+from event_stream.messaging.channel import registry
 from event_stream.testing.waiting import wait_until
-from event_stream.worker import Until, Worker
 from tests.event_stream.kafka_topics import admin, new_topic
 
 PARKED = "things.readers.dlq"
@@ -40,13 +40,13 @@ class World:
         self.handled: list[object] = []
 
     def put(self, value: object, key: bytes | None = b"k", partition: int = 1, destination: str | None = None) -> None:
-        record = OutboundRecord(
+        record = ProducerRecord(
             destination or self.binding.destination, key, json.dumps(value).encode(), (("h", b"1"),), partition
         )
         registry().channel(self.binding.name).publish(record).result(10)
 
     def consume(self) -> None:
-        Worker(self.binding.name, Sink(self.binding, self._receive)).run(lambda: False, Until.CAUGHT_UP)
+        Worker(self.binding.name, Sink(self.binding, self._receive)).run(lambda: False, StopCondition.CAUGHT_UP)
 
     def _receive(self, message: Message[Any]) -> None:
         if message.payload in self.refused:
@@ -133,14 +133,14 @@ def test_what_fails_again_is_open_again_under_its_id(failed: World) -> None:
 def test_what_fails_again_before_it_is_marked_is_open_again(failed: World, platform: MemoryBinder) -> None:
     parked = dead_letter_channel(failed.binding)
 
-    class Fast(Settling):
+    class Fast(ReplayService):
         """The worker is faster than the mark."""
 
         def _mark(self, *mark: Any) -> None:
             failed.consume()
             super()._mark(*mark)
 
-    letters = journal(parked.read()).letters
+    letters = dead_letter_log(parked.read()).letters
     assert [each.problem for each in Fast(registry().channel("in"), parked).replay(letters)] == [None, None]
     assert failed.open() == [2, 3]
 
@@ -148,12 +148,12 @@ def test_what_fails_again_before_it_is_marked_is_open_again(failed: World, platf
 def test_killed_between_sending_and_marking_it_sends_again_and_loses_nothing(failed: World) -> None:
     parked = dead_letter_channel(failed.binding)
 
-    class Killed(Settling):
+    class Killed(ReplayService):
         def _mark(self, *mark: Any) -> None:
             raise SystemExit
 
     with pytest.raises(SystemExit):
-        list(Killed(registry().channel("in"), parked).replay(journal(parked.read()).letters))
+        list(Killed(registry().channel("in"), parked).replay(dead_letter_log(parked.read()).letters))
     assert failed.open() == [2, 3]
     failed.refused = set()
     failed.command("replay", "--all")
@@ -163,7 +163,7 @@ def test_killed_between_sending_and_marking_it_sends_again_and_loses_nothing(fai
 
 def test_a_copy_that_a_crash_left_is_one_letter_and_settled_as_one(failed: World, platform: MemoryBinder) -> None:
     for record in platform.sent(PARKED):
-        platform.append(OutboundRecord(PARKED, record.key, record.value, record.headers, record.partition))
+        platform.append(ProducerRecord(PARKED, record.key, record.value, record.headers, record.partition))
     assert failed.open() == [2, 3]
     failed.command("discard", "--all")
     assert failed.open() == []
@@ -239,9 +239,9 @@ def _alarms(world: World, age: str) -> bool:
 def test_after_one_that_can_not_be_sent_none_of_its_key_is(
     failed: World, platform: MemoryBinder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    append: Callable[[OutboundRecord], Any] = platform.append
+    append: Callable[[ProducerRecord], Any] = platform.append
 
-    def refuse_two(record: OutboundRecord) -> Any:
+    def refuse_two(record: ProducerRecord) -> Any:
         if record.destination == "things" and record.value == b"2":
             raise UnsendableError("too large")
         return append(record)
@@ -254,7 +254,7 @@ def test_after_one_that_can_not_be_sent_none_of_its_key_is(
 
 
 def test_what_is_no_letter_is_counted_and_passed_over(failed: World, platform: MemoryBinder) -> None:
-    platform.append(OutboundRecord(PARKED, None, b"?", (("dead-letter-id", b"1-1"),), 0))
+    platform.append(ProducerRecord(PARKED, None, b"?", (("dead-letter-id", b"1-1"),), 0))
     assert "1 records that are none" in failed.command("list")
     assert failed.open() == [2, 3]
 
@@ -298,8 +298,8 @@ class Ordered(World):
     """Its sink needs the messages of a key in order. A new worker each time: what it knows, it has read."""
 
     def consume(self) -> None:
-        sink = Sink(self.binding, self._receive, order=key_order(self.binding))
-        Worker(self.binding.name, sink).run(lambda: False, Until.CAUGHT_UP)
+        sink = Sink(self.binding, self._receive, order=key_blocker(self.binding))
+        Worker(self.binding.name, sink).run(lambda: False, StopCondition.CAUGHT_UP)
 
 
 @pytest.fixture
@@ -373,7 +373,7 @@ def test_those_that_wait_are_no_row_that_stops_the_worker(ordered: Ordered) -> N
 
 def test_a_sink_that_keeps_order_needs_dead_letters() -> None:
     with pytest.raises(ConfigurationError, match=r"\['dead_letters'\] is False; it should be True"):
-        key_order(Binding("in", "things", "b", group="g"))
+        key_blocker(Binding("in", "things", "b", group="g"))
 
 
 def test_order_is_kept_on_kafka(settings: Settings, kafka_bootstrap_servers: str) -> None:

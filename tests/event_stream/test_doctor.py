@@ -18,16 +18,16 @@ from kafka.admin import KafkaAdminClient
 from pytest_django import Settings
 from redis import Redis
 
-from event_stream import Message, OutboundRecord, RejectedError, Sink
+from devstack.kafka import kafka_cluster
+from devstack.ports import free_port
+from devstack.process import start_in_parallel, stop_in_parallel
+from devstack.valkey import Valkey
+from event_stream import Message, ProducerRecord, RejectedError, Sink
 from event_stream.clock import SystemClock
-from event_stream.doctor import Finding, Level, clock, examine, group, redis
+from event_stream.consumer.worker import StopCondition, Worker
+from event_stream.doctor import Finding, Level, bindings, database, examine, redis
+from event_stream.messaging.channel import registry
 from event_stream.outbox import emit
-from event_stream.registry import registry
-from event_stream.worker import Until, Worker
-from manage_scripts.stack.kafka import kafka_cluster
-from manage_scripts.stack.ports import free_port
-from manage_scripts.stack.together import start_together, stop_together
-from manage_scripts.stack.valkey import Valkey
 from tests.event_stream.cache_world import caches_at, new_cache
 from tests.event_stream.demo.models import BINDING, Widget
 from tests.event_stream.kafka_topics import new_topic
@@ -175,7 +175,7 @@ def test_a_wrong_setting_has_its_line(settings: Settings) -> None:
 
 
 def of_group(name: str = "readers") -> list[Finding]:
-    return list(group.check(name, worker="manage.py read"))
+    return list(bindings.check_group(name, worker="manage.py read"))
 
 
 def last(findings: list[Finding]) -> tuple[Level, str]:
@@ -188,7 +188,7 @@ def test_a_group_that_nobody_reads_for_and_one_that_lost_messages(
     topic = new_topic(kafka_bootstrap_servers, 2)
     use(settings, binder=kafka, readers=topic)
     for number in range(5):
-        record = OutboundRecord(topic, b"k", b"%d" % number, (), number % 2)
+        record = ProducerRecord(topic, b"k", b"%d" % number, (), number % 2)
         registry().channel("readers").publish(record).result(10)
     assert last(of_group()) == (Level.FAILED, "nobody reads, and 5 messages wait")
     client = KafkaAdminClient(bootstrap_servers=kafka["bootstrap_servers"])
@@ -197,10 +197,12 @@ def test_a_group_that_nobody_reads_for_and_one_that_lost_messages(
     found = [(each.level, each.text) for each in of_group()]
     # One that has committed nothing begins at the start, wherever that is by now.
     assert found[-1] == (Level.FAILED, "nobody reads, and 3 messages wait")
-    Worker("readers", Sink(registry().channel("readers").binding, lambda _: None)).run(lambda: False, Until.CAUGHT_UP)
+    Worker("readers", Sink(registry().channel("readers").binding, lambda _: None)).run(
+        lambda: False, StopCondition.CAUGHT_UP
+    )
     assert last(of_group()) == (Level.FAILED, "nobody reads, and 0 messages wait")
     for number in range(3):
-        registry().channel("readers").publish(OutboundRecord(topic, b"k", b"%d" % number, (), 1)).result(10)
+        registry().channel("readers").publish(ProducerRecord(topic, b"k", b"%d" % number, (), 1)).result(10)
     client = KafkaAdminClient(bootstrap_servers=kafka["bootstrap_servers"])
     client.delete_records({TopicPartition(topic, 1): 4})
     client.close()
@@ -237,8 +239,8 @@ def test_dead_letters_that_wait(settings: Settings) -> None:
     def refuse(_: Message[Any]) -> None:
         raise RejectedError("never")
 
-    registry().channel("readers").publish(OutboundRecord("things", b"k", b"1")).result()
-    Worker("readers", Sink(registry().channel("readers").binding, refuse)).run(lambda: False, Until.CAUGHT_UP)
+    registry().channel("readers").publish(ProducerRecord("things", b"k", b"1")).result()
+    Worker("readers", Sink(registry().channel("readers").binding, refuse)).run(lambda: False, StopCondition.CAUGHT_UP)
     [(level, text)] = report().of("dead letters of readers")
     assert (level, text.startswith("1 wait, the oldest for 0:00:0")) == (Level.WARNING, True)
     registry().close()
@@ -250,7 +252,7 @@ def test_dead_letters_that_wait(settings: Settings) -> None:
 def test_copies_of_a_topic(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> None:
     session = {"broker.session.timeout.ms": "2000", "broker.heartbeat.interval.ms": "500"}
     nodes = kafka_cluster(tmp_path_factory.mktemp("cluster"), settings=session)
-    start_together(nodes)
+    start_in_parallel(nodes)
     try:
         servers = [node.bootstrap_servers for node in nodes]
         client = KafkaAdminClient(bootstrap_servers=servers)
@@ -277,7 +279,7 @@ def test_copies_of_a_topic(settings: Settings, tmp_path_factory: pytest.TempPath
         assert (Level.FAILED, "takes no message: 2 copies are in sync, 3 have to be") in report().of("topic strict")
         registry().close()
     finally:
-        stop_together(nodes)
+        stop_in_parallel(nodes)
 
 
 # Redis.
@@ -356,7 +358,7 @@ def test_watermarks_that_stand_still(redis_url: str) -> None:
 
 @pytest.mark.parametrize(("apart_s", "level"), [(0.5, "ok"), (-5, "warning"), (20, "failed"), (-20, "failed")])
 def test_clocks_that_are_apart(apart_s: float, level: str) -> None:
-    found = clock.clock("clock", lambda: time.time() + apart_s)
+    found = database.clock("clock", lambda: time.time() + apart_s)
     assert found.level == level
     assert ("ahead of" if apart_s > 0 else "behind") in found.text
 

@@ -10,15 +10,15 @@ from uuid import uuid4
 import pytest
 from pytest_django import Settings
 
-from event_stream import Message, OutboundRecord, RejectedError, Sink, UnavailableError
-from event_stream.binders.rabbitmq import RabbitBinder
+from devstack.ports import free_port
+from event_stream import Message, ProducerRecord, RejectedError, Sink, UnavailableError
+from event_stream.binders.rabbitmq.binder import RabbitBinder
+from event_stream.consumer.worker import StopCondition, Worker
 from event_stream.doctor import Level
-from event_stream.inspection import Description, Destination, Group
-from event_stream.registry import registry
+from event_stream.messaging.binder import Description, Group, TopicDescription
+from event_stream.messaging.channel import registry
 from event_stream.testing.reader import Reader
 from event_stream.testing.waiting import wait_until
-from event_stream.worker import Until, Worker
-from manage_scripts.stack.ports import free_port
 from tests.event_stream.leaks import failed_connections, lets_sockets_leak
 from tests.event_stream.test_doctor import last, of_group, report, use
 
@@ -42,12 +42,12 @@ def topic() -> str:
 
 def read_all(handle: Any = lambda _: None) -> None:
     """As a worker that ends once it has read what is there; the first one makes the group's queues."""
-    Worker("readers", Sink(registry().channel("readers").binding, handle)).run(lambda: False, Until.CAUGHT_UP)
+    Worker("readers", Sink(registry().channel("readers").binding, handle)).run(lambda: False, StopCondition.CAUGHT_UP)
 
 
 def send(topic: str, count: int) -> None:
     for number in range(count):
-        record = OutboundRecord(topic, b"k", b"%d" % number, (), number % PARTITIONS)
+        record = ProducerRecord(topic, b"k", b"%d" % number, (), number % PARTITIONS)
         registry().channel("readers").publish(record).result(20)
 
 
@@ -113,7 +113,7 @@ def test_members_are_counted_whether_they_have_a_partition_or_not(
     with closing(Reader(binder, binding)) as one, closing(Reader(binder, binding)) as other:
         one.read_until(lambda it: it.joined, "joined")
         other.read_until(lambda it: it.joined, "joined")
-        expected = Description(destination=Destination(PARTITIONS), group=Group(2, 0), made_by_use=True)
+        expected = Description(destination=TopicDescription(PARTITIONS), group=Group(2, 0), made_by_use=True)
         wait_until(lambda: described() == expected, "both are seen", timeout_s=60)
 
 

@@ -12,13 +12,12 @@ from django.utils import timezone
 
 from event_stream import Binding, ConfigurationError, Message, RejectedError, Sink, encode
 from event_stream.binders.memory import MemoryBinder
-from event_stream.binding import ConsumerSettings
-from event_stream.inbox.idempotent import Idempotent, event_id_in_payload
+from event_stream.conf import ConsumerSettings
+from event_stream.consumer.worker import StopCondition
+from event_stream.failpoints import Crashed, FailPoint, armed
+from event_stream.inbox.idempotent import Idempotent, event_id_in_payload, purge
 from event_stream.inbox.models import InboxEntry
-from event_stream.inbox.retention import purge
-from event_stream.testing.crash_points import Crashed, CrashPoint, armed
 from event_stream.testing.waiting import wait_until
-from event_stream.worker import Until
 from tests.event_stream.running import running
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -130,11 +129,11 @@ def test_a_worker_killed_before_its_commit_handles_nothing_twice() -> None:
 
     for number in range(5):
         binder.append(encode(BINDING, Message({"eventId": str(number)})))
-    sink, crash = Sink(BINDING, Idempotent(BINDING, ledger)), armed(CrashPoint.WORKER_HANDLED_NOT_COMMITTED)
+    sink, crash = Sink(BINDING, Idempotent(BINDING, ledger)), armed(FailPoint.WORKER_HANDLED_NOT_COMMITTED)
     with crash, pytest.raises(Crashed), running(binder, BINDING, sink) as worker:
         wait_until(lambda: worker.ended, "ended")
     assert ledger.effects() == 5
-    with running(binder, BINDING, Sink(BINDING, Idempotent(BINDING, ledger)), Until.CAUGHT_UP) as worker:
+    with running(binder, BINDING, Sink(BINDING, Idempotent(BINDING, ledger)), StopCondition.CAUGHT_UP) as worker:
         wait_until(lambda: worker.ended, "ended")
     assert (ledger.calls, ledger.effects()) == (5, 5)
 
@@ -143,7 +142,7 @@ def test_a_database_that_is_away_is_waited_for() -> None:
     binder = MemoryBinder("memory", {"partitions": 1})
     binder.append(encode(BINDING, EVENT))
     ledger = Ledger(OperationalError("the connection is lost"))
-    with running(binder, BINDING, Sink(BINDING, Idempotent(BINDING, ledger)), Until.CAUGHT_UP) as worker:
+    with running(binder, BINDING, Sink(BINDING, Idempotent(BINDING, ledger)), StopCondition.CAUGHT_UP) as worker:
         wait_until(lambda: ledger.calls > 2 * CONSUMER.retry_attempts, "tried more often than an error is")
         ledger.fail = None
         wait_until(lambda: worker.ended, "ended")

@@ -8,8 +8,8 @@ from django.core import checks
 from pytest_django import Settings
 
 from event_stream import Binding, ConfigurationError, Message, decode, encode
-from event_stream.binding import ProducerSettings
-from event_stream.message import Record
+from event_stream.conf import ProducerSettings
+from event_stream.messaging.message import ConsumerRecord
 
 
 def exclaim(message: Message[str]) -> Message[str]:
@@ -29,7 +29,7 @@ def binding(*interceptors: str) -> Binding:
 
 def test_a_message_passes_through_them_in_order() -> None:
     out = encode(binding(EXCLAIM, ASK), Message("hello", key="k"))
-    told = decode(binding(), Record("d", 0, 0, out.key, out.value, out.headers, 0))
+    told = decode(binding(), ConsumerRecord("d", 0, 0, out.key, out.value, out.headers, 0))
     assert (told.payload, told.key, told.headers["loud"]) == ("hello!?", "asked", "yes")
 
 

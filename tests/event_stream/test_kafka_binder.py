@@ -10,12 +10,12 @@ import pytest
 from kafka.admin import NewPartitions
 
 from event_stream import ConfigurationError, PublishError, UnavailableError, UnsendableError
-from event_stream.binder import Producer
-from event_stream.binders.kafka import KafkaBinder
+from event_stream.binders.kafka.binder import KafkaBinder
 from event_stream.binders.kafka.consumer import KafkaConsumer
 from event_stream.binders.kafka.producer import KafkaProducer
-from event_stream.binding import Binding, ConsumerSettings, ProducerSettings
-from event_stream.message import OutboundRecord
+from event_stream.conf import Binding, ConsumerSettings, ProducerSettings
+from event_stream.messaging.binder import Producer
+from event_stream.messaging.message import ProducerRecord
 from event_stream.testing.reader import Reader
 from event_stream.testing.waiting import wait_until
 from tests.event_stream.kafka_topics import admin, new_binding, new_topic
@@ -54,7 +54,7 @@ def away() -> Iterator[KafkaBinder]:
 def test_a_broker_that_is_away_fails_the_message_and_hangs_nobody(away: KafkaBinder) -> None:
     producer = away.producer(Binding("b", "t", "k", producer=ProducerSettings(properties={"max_block_ms": 100})))
     with pytest.raises(PublishError, match=r"t did not take a message of 1 bytes: no Kafka broker of .* has answered"):
-        producer.send(OutboundRecord("t", None, b"v")).result(0)
+        producer.send(ProducerRecord("t", None, b"v")).result(0)
     with pytest.raises(UnavailableError):
         producer.partition_count("t")
     producer.close(5)
@@ -74,10 +74,10 @@ def test_refuses_for_good_what_no_broker_takes(
 ) -> None:
     binding = new_binding(kafka_bootstrap_servers, 2)
     producer = producer_of(binding)
-    too_large = OutboundRecord(binding.destination, b"k", b"x" * 3_000_000)
-    for refused in (too_large, OutboundRecord(binding.destination, b"k", b"v", partition=2)):
+    too_large = ProducerRecord(binding.destination, b"k", b"x" * 3_000_000)
+    for refused in (too_large, ProducerRecord(binding.destination, b"k", b"v", partition=2)):
         assert isinstance(producer.send(refused).exception(ACK_TIMEOUT_S), UnsendableError)
-    assert producer.send(OutboundRecord(binding.destination, b"k", b"v")).result(ACK_TIMEOUT_S).offset == 0
+    assert producer.send(ProducerRecord(binding.destination, b"k", b"v")).result(ACK_TIMEOUT_S).offset == 0
 
 
 def test_refuses_what_the_topic_is_too_small_for(
@@ -85,8 +85,8 @@ def test_refuses_what_the_topic_is_too_small_for(
 ) -> None:
     topic = new_topic(kafka_bootstrap_servers, 1, {"max.message.bytes": "1000"})
     producer = producer_of(Binding("b", topic, "k"))
-    assert isinstance(producer.send(OutboundRecord(topic, b"k", b"x" * 2000)).exception(ACK_TIMEOUT_S), UnsendableError)
-    assert producer.send(OutboundRecord(topic, b"k", b"x")).result(ACK_TIMEOUT_S).offset == 0
+    assert isinstance(producer.send(ProducerRecord(topic, b"k", b"x" * 2000)).exception(ACK_TIMEOUT_S), UnsendableError)
+    assert producer.send(ProducerRecord(topic, b"k", b"x")).result(ACK_TIMEOUT_S).offset == 0
 
 
 def test_a_refused_message_does_not_drag_others_down(
@@ -97,13 +97,13 @@ def test_a_refused_message_does_not_drag_others_down(
     settings = ProducerSettings(properties={"batch_size": 0})
     producer = producer_of(Binding("b", topic, "k", producer=settings))
     assert producer.partition_count(topic) == 2
-    sent = [producer.send(OutboundRecord(topic, None, b"x" * 2000, partition=0))]
-    sent += [producer.send(OutboundRecord(topic, None, b"x", partition=number % 2)) for number in range(200)]
+    sent = [producer.send(ProducerRecord(topic, None, b"x" * 2000, partition=0))]
+    sent += [producer.send(ProducerRecord(topic, None, b"x", partition=number % 2)) for number in range(200)]
     errors = [each.exception(ACK_TIMEOUT_S) for each in sent]
     assert [isinstance(error, UnsendableError) for error in errors] == [True] + [False] * 200
     assert any(errors[1:]), "none was under way: this shows nothing"
     assert all(error is None or isinstance(error, PublishError) for error in errors)
-    assert producer.send(OutboundRecord(topic, None, b"x", partition=0)).result(ACK_TIMEOUT_S).partition == 0
+    assert producer.send(ProducerRecord(topic, None, b"x", partition=0)).result(ACK_TIMEOUT_S).partition == 0
 
 
 def test_makes_no_topic_by_asking_for_it(
@@ -111,7 +111,7 @@ def test_makes_no_topic_by_asking_for_it(
 ) -> None:
     properties = {"max_block_ms": 300}
     producer = producer_of(Binding("b", "not-there", "k", producer=ProducerSettings(properties=properties)))
-    error = producer.send(OutboundRecord("not-there", b"k", b"v")).exception(ACK_TIMEOUT_S)
+    error = producer.send(ProducerRecord("not-there", b"k", b"v")).exception(ACK_TIMEOUT_S)
     assert isinstance(error, PublishError)
     assert not isinstance(error, UnsendableError)
     with admin(kafka_bootstrap_servers) as client:
@@ -124,7 +124,7 @@ def test_sends_from_many_threads(kafka_bootstrap_servers: str, producer_of: Call
     offsets: list[int] = []
 
     def send() -> None:
-        sent = [producer.send(OutboundRecord(binding.destination, b"k", b"v")) for _ in range(50)]
+        sent = [producer.send(ProducerRecord(binding.destination, b"k", b"v")) for _ in range(50)]
         offsets.extend(each.result(ACK_TIMEOUT_S).offset for each in sent)
 
     threads = [threading.Thread(target=send) for _ in range(8)]
@@ -206,7 +206,7 @@ def test_a_leader_that_is_no_longer_among_the_brokers_is_waited_for(
     reader, producer = Reader(binder, binding), producer_of(binding)
 
     def send(value: bytes) -> None:
-        assert producer.send(OutboundRecord(binding.destination, b"k", value)).result(ACK_TIMEOUT_S)
+        assert producer.send(ProducerRecord(binding.destination, b"k", value)).result(ACK_TIMEOUT_S)
 
     send(b"before")
     assert [record.value for record in reader.read(1)] == [b"before"]

@@ -7,23 +7,26 @@ from typing import Any
 
 import pytest
 
-from event_stream import ConversionError, Message, Record, correlation, decode, encode, headers
-from event_stream.binding import Binding
-from event_stream.converter import converter_for, register
+from event_stream import ConsumerRecord, ConversionError, Message, decode, encode, user_context
+from event_stream.conf import Binding
+from event_stream.messaging import headers
+from event_stream.messaging.converters import converter_for, register
 
 BINDING = Binding("out", "orgChangeTopic", "memory")
 RECORDED = json.loads((Path(__file__).parent / "data" / "spring_cloud_stream_messages.json").read_text())["messages"]
 ID = "1bcb5aa0-69a5-478e-9064-aca2d67601a6"
 
 
-def recorded(number: int) -> Record:
+def recorded(number: int) -> ConsumerRecord:
     message = RECORDED[number]
     header_bytes = tuple((name, value.encode("latin-1")) for name, value in message["headers"])
-    return Record("orgChangeTopic", 0, number, message["key"], message["value"].encode("latin-1"), header_bytes, 0)
+    return ConsumerRecord(
+        "orgChangeTopic", 0, number, message["key"], message["value"].encode("latin-1"), header_bytes, 0
+    )
 
 
-def record(value: bytes | None, *header_bytes: tuple[str, bytes], key: bytes | None = None) -> Record:
-    return Record("orgChangeTopic", 0, 0, key, value, header_bytes, 0)
+def record(value: bytes | None, *header_bytes: tuple[str, bytes], key: bytes | None = None) -> ConsumerRecord:
+    return ConsumerRecord("orgChangeTopic", 0, 0, key, value, header_bytes, 0)
 
 
 @pytest.mark.parametrize(
@@ -52,8 +55,8 @@ def test_writes_the_recorded_bytes_again(number: int) -> None:
 
 def test_sends_what_the_books_consumer_evicts_on() -> None:
     payload = {"type": "t", "action": "UPDATE", "organizationId": ID, "correlationId": "c", "version": 7}
-    context = correlation.UserContext(correlation_id="c-1", user_id="u", organization_id="o", authorization="Bearer x")
-    with correlation.use(context):
+    context = user_context.UserContext(correlation_id="c-1", user_id="u", organization_id="o", authorization="Bearer x")
+    with user_context.use(context):
         out = encode(BINDING, Message(payload, key=ID))
     sent = dict(out.headers)
     # It reads a quoted contentType only where spring_json_header_types names it.
@@ -67,14 +70,14 @@ def test_sends_what_the_books_consumer_evicts_on() -> None:
 
 
 def test_headers_of_the_message_take_precedence_over_the_context() -> None:
-    with correlation.use(correlation.UserContext(correlation_id="of the context")):
+    with user_context.use(user_context.UserContext(correlation_id="of the context")):
         out = encode(BINDING, Message({}, headers={"tmx-correlation-id": "of the message"}))
     assert headers.decode(out.headers)["tmx-correlation-id"] == "of the message"
 
 
 def test_without_a_context_a_correlation_id_is_minted() -> None:
     first, second = (headers.decode(encode(BINDING, Message({})).headers) for _ in range(2))
-    assert correlation.is_acceptable(first["tmx-correlation-id"])
+    assert user_context.is_acceptable(first["tmx-correlation-id"])
     assert first["tmx-correlation-id"] != second["tmx-correlation-id"]
 
 
@@ -168,6 +171,6 @@ def test_another_content_type_can_be_registered() -> None:
 @pytest.mark.parametrize("name", ["tmx-org-id", "tmx-organization-id", "TMX-Organization-Id"])
 def test_both_names_of_the_organizations_header_are_read(name: str) -> None:
     arrived = decode(BINDING, record(b"{}", (name, b'"o-1"')))
-    context, _ = correlation.from_headers(arrived.headers)
+    context, _ = user_context.from_headers(arrived.headers)
     assert context.organization_id == "o-1"
     assert dict(context.message_headers())["tmx-org-id"] == "o-1"

@@ -7,12 +7,12 @@ import pytest
 from django.db import transaction
 from django.db.transaction import TransactionManagementError
 
-from event_stream import correlation
-from event_stream.message import Message
+from event_stream import user_context
+from event_stream.messaging.message import Message
 from event_stream.outbox import emit, emit_many
+from event_stream.outbox.api import Emission
 from event_stream.outbox.models import OutboxEntry
 from event_stream.outbox.selectors import last_version
-from event_stream.outbox.services import Emission
 from tests.event_stream.demo.models import BINDING, Widget
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -46,8 +46,8 @@ def test_outside_of_a_transaction_it_is_refused() -> None:
 
 
 def test_an_entry_carries_the_user_context_but_no_credentials() -> None:
-    context = correlation.UserContext("trace-1", user_id="u1", organization_id="o1", authorization="Bearer secret")
-    with correlation.use(context), transaction.atomic():
+    context = user_context.UserContext("trace-1", user_id="u1", organization_id="o1", authorization="Bearer secret")
+    with user_context.use(context), transaction.atomic():
         emit(BINDING, Message({"n": 1}, key="k", headers={"own": "header"}), version=7)
     entry = OutboxEntry.objects.get()
     assert (entry.correlation_id, entry.key, entry.version) == ("trace-1", "k", 7)
@@ -55,8 +55,8 @@ def test_an_entry_carries_the_user_context_but_no_credentials() -> None:
 
 
 def test_the_correlation_id_of_the_message_itself_comes_first() -> None:
-    headers = {correlation.CORRELATION_ID: "its own"}
-    with correlation.use(correlation.UserContext("the request's")), transaction.atomic():
+    headers = {user_context.CORRELATION_ID: "its own"}
+    with user_context.use(user_context.UserContext("the request's")), transaction.atomic():
         emit(BINDING, Message({}, headers=headers), version=None)
     entry = OutboxEntry.objects.get()
     assert (entry.correlation_id, entry.headers) == ("its own", {})

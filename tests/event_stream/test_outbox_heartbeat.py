@@ -10,10 +10,9 @@ import pytest
 from django.db import connection, transaction
 from pytest_django.fixtures import Settings
 
-from event_stream.message import Message
+from event_stream.messaging.message import Message
 from event_stream.outbox import emit
-from event_stream.outbox.connection import connect
-from event_stream.outbox.store import Store
+from event_stream.outbox.store import Store, connect
 from tests.event_stream.demo.models import BINDING
 from tests.event_stream.outbox_world import FLAKY, TOPIC, binder, event_stream, flaky, refused, relaying, sql, until
 

@@ -16,12 +16,12 @@ import psycopg
 import pytest
 from django.db import connection, transaction
 
-from event_stream.message import Message
+from devstack.kafka import Kafka
+from devstack.postgres import Postgres
+from event_stream.messaging.message import Message
 from event_stream.outbox import emit_many
+from event_stream.outbox.api import Emission
 from event_stream.outbox.models import OutboxEntry
-from event_stream.outbox.services import Emission
-from manage_scripts.stack.kafka import Kafka
-from manage_scripts.stack.postgres import Postgres
 from tests.event_stream.demo.models import BINDING
 from tests.event_stream.outbox_world import DEADLY, create_topic, offsets, published, read_topic, until
 

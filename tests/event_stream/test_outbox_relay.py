@@ -11,15 +11,15 @@ from django.db import connection, transaction
 from pytest_django.fixtures import Settings
 
 from event_stream.errors import ConfigurationError, PublishError
-from event_stream.message import Message
+from event_stream.messaging.message import Message
+from event_stream.messaging.partitioner import partition_for
 from event_stream.outbox import emit, emit_many
-from event_stream.outbox.leader import Seat
+from event_stream.outbox.api import Emission
+from event_stream.outbox.leader_lock import LeaderLock
 from event_stream.outbox.models import OutboxEntry
 from event_stream.outbox.relay import Relay
 from event_stream.outbox.selectors import status
-from event_stream.outbox.services import Emission
-from event_stream.outbox.wake import LEADER_LOCK
-from event_stream.partitioner import partition_for
+from event_stream.outbox.triggers import LEADER_LOCK
 from tests.event_stream.demo.models import BINDING, Widget
 from tests.event_stream.outbox_world import (
     FLAKY,
@@ -417,15 +417,15 @@ def test_a_relay_at_work_sleeps_and_wakes_without_losing_a_message() -> None:
 
 
 def test_what_is_committed_just_before_it_falls_asleep_is_not_left_lying(monkeypatch: pytest.MonkeyPatch) -> None:
-    fall_asleep, keys = Seat.fall_asleep, iter(["a"])
+    fall_asleep, keys = LeaderLock.fall_asleep, iter(["a"])
 
-    def write_then_fall_asleep(seat: Seat) -> bool:
+    def write_then_fall_asleep(seat: LeaderLock) -> bool:
         # Nobody holds the lock yet, and so the writer does not notify.
         for key in keys:
             _write_and_close(key)
         return fall_asleep(seat)
 
-    monkeypatch.setattr(Seat, "fall_asleep", write_then_fall_asleep)
+    monkeypatch.setattr(LeaderLock, "fall_asleep", write_then_fall_asleep)
     with relaying(poll_interval_s=3600.0, heartbeat_interval_s=3600.0, purge_interval_s=3600.0):
         until(lambda: published() == 1)
 

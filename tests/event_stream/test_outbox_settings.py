@@ -13,8 +13,8 @@ from django.db import transaction
 from django.test import RequestFactory
 from pytest_django.fixtures import Settings
 
-from event_stream.message import Message
-from event_stream.outbox import embedded, emit
+from event_stream.messaging.message import Message
+from event_stream.outbox import emit, relay
 from event_stream.outbox.checks import check_outbox
 from event_stream.outbox.models import OutboxEntry
 from event_stream.outbox.settings import outbox_settings
@@ -80,26 +80,26 @@ def test_a_project_without_pgtrigger_is_told_so() -> None:
 def test_a_web_process_has_one_relay_however_often_it_is_started(settings: Settings) -> None:
     settings.EVENT_STREAM = event_stream("memory")
     try:
-        embedded.start()
-        first = embedded._thread
-        embedded.start()
-        assert embedded._thread is first
+        relay.start()
+        first = relay._thread
+        relay.start()
+        assert relay._thread is first
         with transaction.atomic():
             emit(BINDING, Message({}, key="a"), version=None)
         until(lambda: published() == 1)
-        embedded.stop()
-        assert not embedded.is_running()
-        embedded.start()
-        assert embedded.is_running()
+        relay.stop()
+        assert not relay.is_running()
+        relay.start()
+        assert relay.is_running()
     finally:
-        embedded.stop()
+        relay.stop()
     until(lambda: sql("SELECT FROM pg_stat_activity WHERE application_name = 'outbox relay'") == [])
 
 
 def test_no_relay_is_started_where_the_setting_says_so(settings: Settings) -> None:
     settings.EVENT_STREAM_OUTBOX = {"embedded": False}
-    embedded.start()
-    assert not embedded.is_running()
+    relay.start()
+    assert not relay.is_running()
 
 
 def test_a_process_with_a_relay_ends_by_itself() -> None:

@@ -8,12 +8,11 @@ from django.db import IntegrityError, connection, transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from event_stream import correlation
-from event_stream.message import Message
+from event_stream import user_context
+from event_stream.messaging.message import Message
 from event_stream.outbox import emit, share_correlation_id
 from event_stream.outbox.models import OutboxEntry
-from event_stream.outbox.triggers import literal
-from event_stream.outbox.wake import AWAKE_LOCK, CHANNEL
+from event_stream.outbox.triggers import AWAKE_LOCK, CHANNEL, literal
 from tests.event_stream.demo.models import BINDING, Widget
 from tests.event_stream.outbox_world import new_connection, sql
 
@@ -88,7 +87,7 @@ def test_rows_that_are_truncated() -> None:
 
 
 def test_what_the_guard_writes() -> None:
-    with correlation.use(correlation.UserContext("trace-1")), transaction.atomic():
+    with user_context.use(user_context.UserContext("trace-1")), transaction.atomic():
         share_correlation_id()
         sql("INSERT INTO demo_widget (id, name) VALUES ('a', %s)", 'quo"te')
     entry, widget = OutboxEntry.objects.get(), Widget.objects.get()

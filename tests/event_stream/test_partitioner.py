@@ -4,9 +4,9 @@ import uuid
 
 import pytest
 
-from event_stream.binders.kafka import KafkaBinder
-from event_stream.message import OutboundRecord
-from event_stream.partitioner import murmur2, partition_for
+from event_stream.binders.kafka.binder import KafkaBinder
+from event_stream.messaging.message import ProducerRecord
+from event_stream.messaging.partitioner import murmur2, partition_for
 from tests.event_stream.kafka_topics import new_binding
 
 
@@ -31,6 +31,6 @@ def test_agrees_with_where_messages_really_go(kafka_bootstrap_servers: str, part
     binding = new_binding(kafka_bootstrap_servers, partitions)
     producer = KafkaBinder("kafka", {"bootstrap_servers": kafka_bootstrap_servers}).producer(binding)
     keys = [str(uuid.uuid4()).encode() for _ in range(50)] + [b"a" * length for length in range(1, 9)]
-    sent = [producer.send(OutboundRecord(binding.destination, key, b"v")) for key in keys]
+    sent = [producer.send(ProducerRecord(binding.destination, key, b"v")) for key in keys]
     assert [each.result(20).partition for each in sent] == [partition_for(key, partitions) for key in keys]
     producer.close(5)

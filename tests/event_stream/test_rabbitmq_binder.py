@@ -18,17 +18,17 @@ from uuid import uuid4
 import pika
 import pytest
 
+from devstack.rabbitmq import RabbitMQ
 from event_stream import ConfigurationError, PublishError, UnavailableError, UnsendableError
-from event_stream.binder import Producer
-from event_stream.binders.rabbitmq import RabbitBinder
-from event_stream.binding import Binding, ConsumerSettings, ProducerSettings
+from event_stream.binders.rabbitmq.binder import RabbitBinder
+from event_stream.conf import Binding, ConsumerSettings, ProducerSettings
+from event_stream.consumer.handler import Batch
+from event_stream.consumer.worker import StopCondition
 from event_stream.dead_letters import dead_letter_binding
-from event_stream.handler import Batch
-from event_stream.message import OutboundRecord, Receipt
+from event_stream.messaging.binder import Producer
+from event_stream.messaging.message import ProducerRecord, RecordMetadata
 from event_stream.testing.reader import Reader
 from event_stream.testing.waiting import wait_until
-from event_stream.worker import Until
-from manage_scripts.stack.rabbitmq import RabbitMQ
 from tests.event_stream.handlers import Outage, Recorder
 from tests.event_stream.leaks import failed_connections, lets_sockets_leak
 from tests.event_stream.running import running
@@ -39,7 +39,7 @@ PARTITIONS = 3
 ACK_TIMEOUT_S = 30
 SETTINGS = ConsumerSettings(idle_interval_ms=100, retry_initial_ms=10, retry_max_ms=100)
 
-Send = Callable[..., "list[Receipt]"]
+Send = Callable[..., "list[RecordMetadata]"]
 
 
 @pytest.fixture
@@ -85,8 +85,8 @@ def producer_of(binder: RabbitBinder) -> Iterator[Callable[..., Producer]]:
 def send(declared: Binding, producer_of: Callable[..., Producer]) -> Send:
     producer = producer_of(declared)
 
-    def send(*values: str, partition: int | None = None) -> list[Receipt]:
-        records = [OutboundRecord(declared.destination, v.encode(), v.encode(), partition=partition) for v in values]
+    def send(*values: str, partition: int | None = None) -> list[RecordMetadata]:
+        records = [ProducerRecord(declared.destination, v.encode(), v.encode(), partition=partition) for v in values]
         return [sent.result(ACK_TIMEOUT_S) for sent in [producer.send(record) for record in records]]
 
     return send
@@ -107,7 +107,7 @@ def test_a_broker_that_is_away_fails_the_message_and_hangs_nobody(silent: str, b
     impatient = replace(binding, producer=ProducerSettings(properties={"max_block_ms": 100}))
     producer = made(silent).producer(impatient)
     with pytest.raises(PublishError, match=r"did not take a message of 1 bytes: RabbitMQ at 127.0.0.1:\d+ is away"):
-        producer.send(OutboundRecord(binding.destination, None, b"v")).result(0)
+        producer.send(ProducerRecord(binding.destination, None, b"v")).result(0)
     with pytest.raises(UnavailableError, match="is away"):
         made(silent).producer(dead_letter_binding(impatient)).partition_count(binding.destination)
     producer.close(5)
@@ -133,7 +133,7 @@ def test_a_message_that_no_group_has_a_queue_for_is_refused(
     binder: RabbitBinder, binding: Binding, producer_of: Callable[..., Producer]
 ) -> None:
     producer = producer_of(binding)
-    record = OutboundRecord(binding.destination, b"k", b"v")
+    record = ProducerRecord(binding.destination, b"k", b"v")
     error = producer.send(record).exception(ACK_TIMEOUT_S)
     # Not for good: the outbox keeps it.
     assert type(error) is PublishError
@@ -162,7 +162,7 @@ def test_another_number_of_partitions_is_told_to_both_sides(
     other = made(rabbitmq_url, partitions=partitions)
     producer = other.producer(declared)
     assert producer.partition_count(declared.destination) == PARTITIONS
-    refused = producer.send(OutboundRecord(declared.destination, b"k", b"v", partition=0)).exception(ACK_TIMEOUT_S)
+    refused = producer.send(ProducerRecord(declared.destination, b"k", b"v", partition=0)).exception(ACK_TIMEOUT_S)
     assert f"was declared with {PARTITIONS}" in str(refused)
     producer.close(5)
     told = pytest.raises(ConfigurationError, match=f"'partitions' is {partitions}, but '{declared.destination}' was")
@@ -179,11 +179,11 @@ def test_refuses_for_good_what_no_broker_takes(
     producer = producer_of(declared)
     headers = (("h", b"x" * 120_000),)
     for refused in (
-        OutboundRecord(declared.destination, b"k", b"v", partition=PARTITIONS),
-        OutboundRecord(declared.destination, b"k", b"v", headers),
+        ProducerRecord(declared.destination, b"k", b"v", partition=PARTITIONS),
+        ProducerRecord(declared.destination, b"k", b"v", headers),
     ):
         assert isinstance(producer.send(refused).exception(ACK_TIMEOUT_S), UnsendableError)
-    assert producer.send(OutboundRecord(declared.destination, b"k", b"v")).result(ACK_TIMEOUT_S)
+    assert producer.send(ProducerRecord(declared.destination, b"k", b"v")).result(ACK_TIMEOUT_S)
 
 
 def test_sends_from_many_threads(binder: RabbitBinder, declared: Binding, producer_of: Callable[..., Producer]) -> None:
@@ -191,7 +191,7 @@ def test_sends_from_many_threads(binder: RabbitBinder, declared: Binding, produc
     offsets: list[int] = []
 
     def send() -> None:
-        sent = [producer.send(OutboundRecord(declared.destination, b"k", b"v")) for _ in range(50)]
+        sent = [producer.send(ProducerRecord(declared.destination, b"k", b"v")) for _ in range(50)]
         offsets.extend(each.result(ACK_TIMEOUT_S).offset for each in sent)
 
     threads = [threading.Thread(target=send) for _ in range(8)]
@@ -214,10 +214,10 @@ def test_sends_from_many_threads(binder: RabbitBinder, declared: Binding, produc
 
 def test_what_is_sent_before_closing_arrives(binder: RabbitBinder, declared: Binding) -> None:
     producer = binder.producer(declared)
-    sent = [producer.send(OutboundRecord(declared.destination, b"k", b"v")) for _ in range(100)]
+    sent = [producer.send(ProducerRecord(declared.destination, b"k", b"v")) for _ in range(100)]
     producer.close(ACK_TIMEOUT_S)
     assert len({future.result(0).offset for future in sent}) == 100
-    after = producer.send(OutboundRecord(declared.destination, b"k", b"v"))
+    after = producer.send(ProducerRecord(declared.destination, b"k", b"v"))
     assert "closed" in str(after.exception(0))
 
 
@@ -296,7 +296,7 @@ def test_what_could_not_be_handled_comes_again_in_its_order(
         wait_until(lambda: len(handler.handled) == 6, "all are handled")
     assert handler.handled[1:] == [b"0", b"1", b"2", b"3", b"4"]
     again = Recorder()
-    with running(binder, declared, again, Until.CAUGHT_UP) as worker:
+    with running(binder, declared, again, StopCondition.CAUGHT_UP) as worker:
         wait_until(lambda: worker.ended, "caught up")
     assert again.handled == []
 
@@ -307,7 +307,7 @@ def test_catches_up_and_ends(binder: RabbitBinder, declared: Binding, send: Send
     handler = Recorder()
     # More than may be under way at once.
     few = replace(declared, consumer=replace(SETTINGS, properties={"prefetch": 20}))
-    with running(binder, few, handler, Until.CAUGHT_UP) as worker:
+    with running(binder, few, handler, StopCondition.CAUGHT_UP) as worker:
         wait_until(lambda: worker.ended, "ended")
     assert sorted(handler.handled) == sorted(value.encode() for value in values)
 
@@ -327,7 +327,7 @@ def test_heartbeats_go_on_while_a_batch_is_handled(
 
     handler = Recorder(answer=answer)
     lively = made(rabbitmq_url, heartbeat_s=1)
-    with caplog.at_level(logging.INFO, "event_stream.worker"), running(lively, declared, handler):
+    with caplog.at_level(logging.INFO, "event_stream.consumer.worker"), running(lively, declared, handler):
         send("slow", partition=0)
         wait_until(lambda: handler.handled == [b"slow"], "handled", timeout_s=60)
         send("next", partition=0)
@@ -344,7 +344,7 @@ def test_a_connection_that_is_cut_is_made_anew(
     handler = Recorder()
     with (
         failed_connections(),
-        caplog.at_level(logging.INFO, "event_stream.worker"),
+        caplog.at_level(logging.INFO, "event_stream.consumer.worker"),
         Link(f"{there.host}:{there.port}") as link,
     ):
         through = made(rabbitmq_url.replace(f":{there.port}", f":{link.port}"))
@@ -369,7 +369,7 @@ def test_a_queue_that_is_deleted_is_made_anew(
     producer = producer_of(declared)
 
     def arrives(value: bytes) -> bool:
-        sent = producer.send(OutboundRecord(declared.destination, None, value, partition=0))
+        sent = producer.send(ProducerRecord(declared.destination, None, value, partition=0))
         return sent.exception(ACK_TIMEOUT_S) is None
 
     with running(binder, declared, handler):
@@ -387,7 +387,7 @@ def test_what_is_given_out_too_often_becomes_a_dead_letter(binder: RabbitBinder,
     consumer = replace(SETTINGS, dead_letters=True, properties={"delivery_limit": 2})
     strict = declare(binder, replace(binding, consumer=consumer))
     producer = binder.producer(strict)
-    sent = producer.send(OutboundRecord(strict.destination, b"k", b"deadly", (("h", b"1"),))).result(ACK_TIMEOUT_S)
+    sent = producer.send(ProducerRecord(strict.destination, b"k", b"deadly", (("h", b"1"),))).result(ACK_TIMEOUT_S)
     producer.close(5)
     for _ in range(3):
         with closing(Reader(binder, strict)) as reader:
@@ -412,12 +412,12 @@ def test_what_a_worker_had_begun_when_it_ended_comes_again(
         assert first.stdout is not None
         said = iter(first.stdout.readline, "")
         for value in (b"a", b"hang" if number is signal.SIGKILL else b"b"):
-            producer.send(OutboundRecord(topic, b"k", value)).result(ACK_TIMEOUT_S)
+            producer.send(ProducerRecord(topic, b"k", value)).result(ACK_TIMEOUT_S)
             assert f"handled {value.decode()}\n" in said
         first.send_signal(number)
         assert first.wait(30) == (0 if number is signal.SIGTERM else -number)
     with closing(Reader(binder, binding)) as reader:
-        producer.send(OutboundRecord(topic, b"k", b"c")).result(ACK_TIMEOUT_S)
+        producer.send(ProducerRecord(topic, b"k", b"c")).result(ACK_TIMEOUT_S)
         reader.read_until(lambda it: bool(it.records) and it.records[-1].value == b"c", "the next has it")
         left = [record.value for record in reader.records]
     assert left == ([b"hang", b"c"] if number is signal.SIGKILL else [b"c"])
@@ -436,8 +436,8 @@ def test_a_message_that_is_too_large_drags_no_other_down_for_good(broker: Rabbit
     binder = made(broker.url)
     declare(binder, binding)
     producer = binder.producer(binding)
-    large = OutboundRecord(binding.destination, b"k", b"x" * 100_001)
-    small = OutboundRecord(binding.destination, b"k", b"x")
+    large = ProducerRecord(binding.destination, b"k", b"x" * 100_001)
+    small = ProducerRecord(binding.destination, b"k", b"x")
     sent = [producer.send(record) for record in (small, large, small, small)]
     errors = [each.exception(ACK_TIMEOUT_S) for each in sent]
     assert [isinstance(error, UnsendableError) for error in errors] == [False, True, False, False]
@@ -450,11 +450,11 @@ def test_a_killed_broker_keeps_what_it_has_confirmed(broker: RabbitMQ, binding: 
     binder = made(broker.url)
     declare(binder, binding)
     producer = binder.producer(binding)
-    sent: list[tuple[bytes, Future[Receipt]]] = []
+    sent: list[tuple[bytes, Future[RecordMetadata]]] = []
 
-    def send() -> "Future[Receipt]":
+    def send() -> "Future[RecordMetadata]":
         value = str(len(sent)).encode()
-        sent.append((value, producer.send(OutboundRecord(binding.destination, b"k", value))))
+        sent.append((value, producer.send(ProducerRecord(binding.destination, b"k", value))))
         return sent[-1][1]
 
     for _ in range(300):
@@ -488,7 +488,7 @@ def test_a_frozen_broker_is_given_up(broker: RabbitMQ, binding: Binding) -> None
     quick = ProducerSettings(properties={"max_block_ms": 300, "delivery_timeout_ms": 500})
     declare(binder, binding)
     producer = binder.producer(replace(binding, producer=quick))
-    record = OutboundRecord(binding.destination, b"k", b"v")
+    record = ProducerRecord(binding.destination, b"k", b"v")
     producer.send(record).result(ACK_TIMEOUT_S)
     with failed_connections():
         broker.pause()

@@ -11,15 +11,15 @@ import pytest
 import redis
 from redis.crc import key_slot
 
-from event_stream.binders.redis import RedisBinder
-from event_stream.binders.redis.keys import Keys
-from event_stream.binding import Binding, ConsumerSettings, ProducerSettings
+from devstack.ports import free_port
+from devstack.valkey import Valkey, event_valkey
+from event_stream.binders.redis.binder import RedisBinder
+from event_stream.binders.redis.connection import Keys
+from event_stream.conf import Binding, ConsumerSettings, ProducerSettings
 from event_stream.errors import ConfigurationError, PublishError, UnavailableError, UnsendableError
-from event_stream.message import OutboundRecord
+from event_stream.messaging.message import ProducerRecord
 from event_stream.testing.reader import Reader
 from event_stream.testing.waiting import wait_until
-from manage_scripts.stack.ports import free_port
-from manage_scripts.stack.valkey import Valkey, event_valkey
 from tests.event_stream.redis_streams import making, new_binding, send
 
 BRIEF = ConsumerSettings(properties={"session_timeout_ms": 600, "heartbeat_interval_ms": 50})
@@ -194,14 +194,14 @@ def test_a_destination_is_not_made_by_being_mentioned(event_redis_url: str, bind
     producer = strict.producer(binding)
     with pytest.raises(UnavailableError, match="it has to be made"):
         producer.partition_count(binding.destination)
-    refused = producer.send(OutboundRecord(binding.destination, b"k", b"v"))
+    refused = producer.send(ProducerRecord(binding.destination, b"k", b"v"))
     with pytest.raises(PublishError, match="it has to be made"):
         refused.result(20)
     with closing(Reader(strict, binding)) as member, pytest.raises(UnavailableError, match="it has to be made"):
         member.consumer.poll(0.1, 10)
     # By somebody who may: it goes on.
     assert making(event_redis_url, 2).producer(binding).partition_count(binding.destination) == 2
-    assert producer.send(OutboundRecord(binding.destination, b"k", b"v")).result(20).offset > 0
+    assert producer.send(ProducerRecord(binding.destination, b"k", b"v")).result(20).offset > 0
     producer.close(5)
 
 
@@ -209,13 +209,13 @@ def test_a_producer_notices_that_the_destination_has_other_partitions(
     event_redis_url: str, binder: RedisBinder, binding: Binding, client: Any
 ) -> None:
     producer = binder.producer(binding)
-    producer.send(OutboundRecord(binding.destination, b"k", b"v")).result(20)
+    producer.send(ProducerRecord(binding.destination, b"k", b"v")).result(20)
     client.delete(*client.keys(f"{keys(binding).topic}*"))
     making(event_redis_url, 5).producer(binding).partition_count(binding.destination)
     # It placed the key among two.
     with pytest.raises(PublishError, match="is not what it was"):
-        producer.send(OutboundRecord(binding.destination, b"k", b"v")).result(20)
-    producer.send(OutboundRecord(binding.destination, b"k", b"v", partition=4)).result(20)
+        producer.send(ProducerRecord(binding.destination, b"k", b"v")).result(20)
+    producer.send(ProducerRecord(binding.destination, b"k", b"v", partition=4)).result(20)
     producer.close(5)
 
 
@@ -223,16 +223,16 @@ def test_what_can_never_be_taken_is_unsendable(binder: RedisBinder, binding: Bin
     small = replace(binding, producer=ProducerSettings(properties={"max_message_bytes": 10}))
     producer = binder.producer(small)
     with pytest.raises(UnsendableError, match="takes no message of 12 bytes: 10 at most"):
-        producer.send(OutboundRecord(binding.destination, b"k", b"x" * 11)).result(20)
+        producer.send(ProducerRecord(binding.destination, b"k", b"x" * 11)).result(20)
     with pytest.raises(UnsendableError, match="has no partition 2"):
-        producer.send(OutboundRecord(binding.destination, b"k", b"x", partition=2)).result(20)
+        producer.send(ProducerRecord(binding.destination, b"k", b"x", partition=2)).result(20)
     producer.close(5)
 
 
 def test_without_a_server_nothing_hangs(binding: Binding) -> None:
     away = RedisBinder("redis", {"url": f"redis://127.0.0.1:{free_port()}/0"})
     producer = away.producer(binding)
-    futures = [producer.send(OutboundRecord(binding.destination, b"k", b"v")) for _ in range(100)]
+    futures = [producer.send(ProducerRecord(binding.destination, b"k", b"v")) for _ in range(100)]
     for future in futures:
         with pytest.raises(PublishError, match="refused"):
             future.result(20)
@@ -286,7 +286,7 @@ def test_what_was_acknowledged_outlives_the_death_of_the_server(durable: Valkey,
 
             def sent(value: bytes = value) -> bool:
                 try:
-                    return producer.send(OutboundRecord(binding.destination, value, value)).result(20).offset > 0
+                    return producer.send(ProducerRecord(binding.destination, value, value)).result(20).offset > 0
                 except PublishError:
                     return False
 

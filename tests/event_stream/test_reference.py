@@ -20,7 +20,7 @@ DOCUMENTED = {
     )
 }
 # Its parts are for the package's own commands.
-PRIVATE = {"event_stream.doctor", "event_stream.cache.audit", "event_stream.cache.lookup"}
+PRIVATE = {"event_stream.doctor", "event_stream.fenced_cache.audit", "event_stream.fenced_cache.read_through"}
 
 
 def packages_with_public_names() -> list[str]:

@@ -12,12 +12,18 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from event_stream.web.auth import AuthSettings, from_environment, log_who_gets_in
-from event_stream.web.auth.configuration import ALGORITHMS
-from event_stream.web.auth.errors import InvalidToken, NoKeysError
-from event_stream.web.auth.keys import KeySet, reader
-from event_stream.web.auth.tokens import BELIEVED_S, LEEWAY_S, TokenVerifier
-from manage_scripts.stack.issuer import public_jwk
+from devstack.issuer import public_jwk
+from service_kit.auth import AuthSettings, from_environment, log_who_gets_in
+from service_kit.auth.settings import ALGORITHMS
+from service_kit.auth.tokens import (
+    BELIEVED_S,
+    LEEWAY_S,
+    InvalidToken,
+    JWKSUnavailableError,
+    KeySet,
+    TokenVerifier,
+    reader,
+)
 from tests.security.forged import FORGED
 from tests.security.issuer import AUDIENCE, CURVE_KEY, FIRST_KEY, SECOND_KEY, Issuer, running, sign
 
@@ -129,7 +135,7 @@ def test_a_remembered_token_costs_no_signature_and_ends_with_its_time(
 def test_no_more_tokens_are_remembered_than_there_is_room_for(
     verifier: TokenVerifier, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("event_stream.web.auth.tokens._REMEMBERED", 3)
+    monkeypatch.setattr("service_kit.auth.tokens._REMEMBERED", 3)
     for number in range(5):
         verifier.verify(issuer.token(sub=str(number)))
     assert [each.caller.subject for each in verifier._believed.values()] == ["2", "3", "4"]
@@ -204,7 +210,7 @@ def test_with_the_issuer_away_the_keys_at_hand_stay_good(
 def test_with_no_key_at_all_nothing_is_decided(verifier: TokenVerifier, issuer: Issuer, clock: SetClock) -> None:
     issuer.down = True
     for _ in range(3):
-        with pytest.raises(NoKeysError) as unknown:
+        with pytest.raises(JWKSUnavailableError) as unknown:
             verifier.verify(issuer.token())
     assert unknown.value.retry_after_s == 10
     assert issuer.reads == 1
@@ -229,7 +235,7 @@ def test_with_no_key_at_all_nothing_is_decided(verifier: TokenVerifier, issuer: 
     ids=lambda document: document[:30].decode(),
 )
 def test_what_is_no_key_set_counts_as_none(clock: SetClock, document: bytes) -> None:
-    with pytest.raises(NoKeysError):
+    with pytest.raises(JWKSUnavailableError):
         KeySet(lambda: document, clock).key("first")
 
 
@@ -237,7 +243,7 @@ def test_keys_may_lie_in_a_file(issuer: Issuer, clock: SetClock, tmp_path: Path)
     file = tmp_path / "key set.json"
     file.write_bytes(issuer.key_set())
     assert KeySet(reader(file.as_uri()), clock).key("first").key_id == "first"
-    with pytest.raises(NoKeysError):
+    with pytest.raises(JWKSUnavailableError):
         KeySet(reader((tmp_path / "none").as_uri()), clock).key("first")
 
 

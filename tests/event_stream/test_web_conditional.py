@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest_django import Settings
 
-from event_stream.web.conditional import check_if_match, etag, not_modified
-from event_stream.web.problem import Problem
+from service_kit.conditional_requests import check_if_match, etag, not_modified
+from service_kit.problem_details import Problem
 from tests.event_stream import web_settings
 
 factory = RequestFactory()

@@ -13,11 +13,10 @@ from typing import Any
 import httpx
 import pytest
 
-from manage_scripts.stack.environment import service_environment
-from manage_scripts.stack.paths import ROOT
-from manage_scripts.stack.ports import free_port
-from manage_scripts.stack.process import SupervisedProcess
-from manage_scripts.stack.waiting import wait_until
+from devstack.environment import ROOT, service_environment
+from devstack.ports import free_port
+from devstack.process import SupervisedProcess
+from devstack.waiting import wait_until
 
 COMMAND = [sys.executable, "-m", "gunicorn", "--config", str(ROOT / "deploy/gunicorn/gunicorn.conf.py")]
 COMMAND += ["tests.event_stream.web_wsgi"]

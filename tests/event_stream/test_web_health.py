@@ -7,8 +7,8 @@ from django.db.utils import ConnectionHandler
 from django.test import Client
 from pytest_django import Settings
 
-from event_stream.web import health
-from manage_scripts.stack.ports import free_port
+from devstack.ports import free_port
+from service_kit import health
 from tests.event_stream import web_settings
 
 
@@ -39,7 +39,7 @@ def test_not_ready_without_one_which_is_logged_once_an_outage(
     client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     nobody = {"ENGINE": "django.db.backends.postgresql", "NAME": "x", "HOST": "127.0.0.1", "PORT": str(free_port())}
-    with monkeypatch.context() as patched, caplog.at_level(logging.INFO, "event_stream.web"):
+    with monkeypatch.context() as patched, caplog.at_level(logging.INFO, "service_kit"):
         patched.setattr(health, "connection", ConnectionHandler({"default": nobody})["default"])
         responses = [client.get("/health/ready") for _ in range(3)]
         patched.setitem(health._checks, "database", lambda: None)
@@ -48,7 +48,7 @@ def test_not_ready_without_one_which_is_logged_once_an_outage(
     assert [response.status_code for response in responses] == [503] * 3
     assert responses[0].json() == {"status": "DOWN", "checks": {"database": "DOWN"}}
     assert recovered.status_code == 200
-    ours = [record for record in caplog.records if record.name == "event_stream.web"]
+    ours = [record for record in caplog.records if record.name == "service_kit"]
     assert [record.message for record in ours] == ["health.down", "health.up"]
     assert "refused" in ours[0].__dict__["error"]
 

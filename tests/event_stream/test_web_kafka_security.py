@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from event_stream.binders.kafka import KafkaBinder
-from event_stream.binding import Binding
-from event_stream.web.kafka_security import kafka_security
+from event_stream.binders.kafka.binder import KafkaBinder
+from event_stream.conf import Binding
+from service_kit.settings.event_binders import kafka_security
 from tests.security.certificates import Authority, Pair
 
 LOGIN = {"KAFKA_SASL_USERNAME": "licensing", "KAFKA_SASL_PASSWORD": "hush"}

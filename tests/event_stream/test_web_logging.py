@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from event_stream import correlation
+from event_stream import user_context
 from event_stream.errors import ConfigurationError
-from event_stream.web.logging import EventJsonFormatter, EventPlainFormatter, logging_config
+from service_kit.logging import EventJsonFormatter, EventPlainFormatter, logging_config
 
 # What could end a line, close a string, or steer a terminal.
 HOSTILE = 'x"}\n{"level": "CRITICAL"}\r\x1b[2K\x00\x85\u2028\u202e\ud800'
@@ -50,9 +50,9 @@ def plain_log() -> Log:
 
 
 def test_a_line_names_its_event_and_its_transaction(json_log: Log) -> None:
-    context = correlation.UserContext("order-17", "u1", "o1", "Bearer abc")
+    context = user_context.UserContext("order-17", "u1", "o1", "Bearer abc")
 
-    with correlation.use(context):
+    with user_context.use(context):
         json_log.logger.info("eviction.applied", extra={"partition": 3, "ids": ["a"], "lag_ms": 1.5})
 
     timestamp = json_log.entry.pop("timestamp")
@@ -131,8 +131,8 @@ def test_a_traceback_in_json_is_one_value(json_log: Log) -> None:
         ("called", {"authorization": "Bearer tOpSeCrEt123"}),
         ("called", {"headers": {"Authorization": "Basic tOpSeCrEt123"}}),
         ("called", {"Set-Cookie": "tOpSeCrEt123"}),
-        ("called", {"context": correlation.UserContext(authorization="tOpSeCrEt123").message_headers()}),
-        ("called", {"context": str(correlation.UserContext(authorization="tOpSeCrEt123"))}),
+        ("called", {"context": user_context.UserContext(authorization="tOpSeCrEt123").message_headers()}),
+        ("called", {"context": str(user_context.UserContext(authorization="tOpSeCrEt123"))}),
         ("can't reach postgresql://app:tOpSeCrEt123@host/db", {}),
     ],
 )
@@ -141,7 +141,7 @@ def test_credentials_stay_out_of_the_log(
 ) -> None:
     log = Log(formatter(service=""))
 
-    with correlation.use(correlation.UserContext(authorization="Bearer tOpSeCrEt123")):
+    with user_context.use(user_context.UserContext(authorization="Bearer tOpSeCrEt123")):
         log.logger.info(message, extra=extra)
 
     assert "tOpSeCrEt123" not in log.text

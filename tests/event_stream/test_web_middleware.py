@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 from pytest_django import Settings
 
-from event_stream import correlation
+from event_stream import user_context
 from tests.event_stream import web_settings
 
 
@@ -55,7 +55,7 @@ def test_an_id_is_made_where_there_is_none_and_another_one_each_time(client: Cli
 def test_a_bad_id_is_replaced_and_that_is_said(
     client: Client, bad: str, reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.WARNING, "event_stream.web"):
+    with caplog.at_level(logging.WARNING, "service_kit"):
         response = client.get("/context", headers={"tmx-correlation-id": bad})
 
     assert uuid.UUID(response["tmx-correlation-id"])
@@ -71,4 +71,4 @@ def test_every_response_carries_the_id_and_nothing_stays_behind(client: Client, 
     client.raise_request_exception = False
 
     assert client.get(path, headers={"tmx-correlation-id": "order-17"})["tmx-correlation-id"] == "order-17"
-    assert correlation.current() is None
+    assert user_context.current() is None

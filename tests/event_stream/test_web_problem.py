@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 from pytest_django import Settings
 
-from event_stream.web.problem import MEDIA_TYPE
+from service_kit.problem_details import MEDIA_TYPE
 from tests.event_stream import web_settings
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
@@ -214,13 +214,13 @@ def test_a_bug_is_logged_once_with_its_traceback_and_its_id(client: Client, capl
 def test_a_refusal_that_nobody_meant_is_logged_with_its_traceback(
     client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.WARNING, "event_stream.web"):
+    with caplog.at_level(logging.WARNING, "service_kit"):
         client.get("/api/sql")
         client.get("/api/layer-unavailable")
         client.get("/api/denied")
         client.get("/api/conflict")
 
-    ours = [record for record in caplog.records if record.name == "event_stream.web"]
+    ours = [record for record in caplog.records if record.name == "service_kit"]
     assert [(record.message, bool(record.exc_info)) for record in ours] == [
         ("request.refused", True),
         ("request.refused", False),

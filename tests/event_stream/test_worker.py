@@ -6,16 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from event_stream import Handled, Message, Rewind, Sink, UnavailableError, correlation, encode
-from event_stream.binder import LogBounds
+from event_stream import Handled, Message, SeekTo, Sink, UnavailableError, encode, user_context
 from event_stream.binders.memory import MemoryBinder
-from event_stream.binding import Binding, ConsumerSettings
+from event_stream.conf import Binding, ConsumerSettings
+from event_stream.consumer.handler import Batch
+from event_stream.consumer.worker import StopCondition
 from event_stream.errors import RejectedError
-from event_stream.handler import Batch
-from event_stream.message import OutboundRecord
+from event_stream.messaging.binder import OffsetRange
+from event_stream.messaging.message import ProducerRecord
 from event_stream.testing.reader import Reader
 from event_stream.testing.waiting import wait_until
-from event_stream.worker import Until
 from tests.event_stream.handlers import Outage, Recorder
 from tests.event_stream.running import Running, running
 
@@ -32,7 +32,7 @@ def binder() -> MemoryBinder:
 def send(binder: MemoryBinder) -> Callable[..., None]:
     def send(*values: str, partition: int = 0) -> None:
         for value in values:
-            binder.append(OutboundRecord("things", None, value.encode(), partition=partition))
+            binder.append(ProducerRecord("things", None, value.encode(), partition=partition))
 
     return send
 
@@ -73,12 +73,12 @@ def test_starts_where_the_handler_says_else_at_the_commit_else_at_the_beginning(
     reader.consumer.commit({0: 1, 1: 2})
     reader.close()
     handler = Recorder(start_at=lambda partition, _: 0 if partition == 1 else None)
-    with running(binder, BINDING, handler, Until.CAUGHT_UP) as worker:
+    with running(binder, BINDING, handler, StopCondition.CAUGHT_UP) as worker:
         wait_until(lambda: worker.ended, "caught up")
     assert sorted(handler.started, key=lambda each: each[0]) == [
-        (0, LogBounds(0, 3), 1),
-        (1, LogBounds(0, 3), 2),
-        (2, LogBounds(0, 3), None),
+        (0, OffsetRange(0, 3), 1),
+        (1, OffsetRange(0, 3), 2),
+        (2, OffsetRange(0, 3), None),
     ]
     assert {batch.partition: batch.predecessor for batch in handler.batches} == {0: 0, 1: -1, 2: -1}
 
@@ -86,14 +86,14 @@ def test_starts_where_the_handler_says_else_at_the_commit_else_at_the_beginning(
 def test_a_start_outside_of_the_log_is_put_at_its_beginning(binder: MemoryBinder, send: Callable[..., None]) -> None:
     send("a")
     handler = Recorder(start_at=lambda _, log: log.end + 5)
-    with running(binder, BINDING, handler, Until.CAUGHT_UP) as worker:
+    with running(binder, BINDING, handler, StopCondition.CAUGHT_UP) as worker:
         wait_until(lambda: worker.ended, "caught up")
     assert handler.handled == [b"a"]
 
 
 def test_rewinds(binder: MemoryBinder, send: Callable[..., None]) -> None:
     send("a", "b", "c")
-    answers: Iterator[Rewind | Handled] = iter([Rewind(1), Handled()])
+    answers: Iterator[SeekTo | Handled] = iter([SeekTo(1), Handled()])
     handler = Recorder(answer=lambda _: next(answers))
     with running(binder, BINDING, handler):
         wait_until(lambda: len(handler.batches) == 2, "handled again")
@@ -113,7 +113,7 @@ def test_a_server_that_is_away_pauses_its_partition_and_no_other(
     handler = Recorder(answer=answer)
     outage.away.set()
     send("held")
-    with caplog.at_level(logging.INFO, "event_stream.worker"), running(binder, BINDING, handler):
+    with caplog.at_level(logging.INFO, "event_stream.consumer.worker"), running(binder, BINDING, handler):
         wait_until(lambda: len(handler.batches) >= 3, "tried again")
         send("going on", partition=1)
         wait_until(lambda: handler.handled == [b"going on"], "the other partition goes on")
@@ -137,7 +137,7 @@ def test_a_start_that_needs_a_server_is_tried_again(binder: MemoryBinder, send: 
     outage = Outage()
     outage.away.set()
 
-    def start_at(_partition: int, _log: LogBounds) -> None:
+    def start_at(_partition: int, _log: OffsetRange) -> None:
         outage.check()
 
     handler = Recorder(start_at=start_at)
@@ -155,8 +155,8 @@ def test_an_idle_partition_can_be_sent_back(binder: MemoryBinder, send: Callable
     send("a", "b")
     sent_back: list[int] = []
 
-    def on_idle(partition: int, position: int, log: LogBounds) -> int | None:
-        assert log == LogBounds(0, 2 if partition == 0 else 0)
+    def on_idle(partition: int, position: int, log: OffsetRange) -> int | None:
+        assert log == OffsetRange(0, 2 if partition == 0 else 0)
         if partition == 0 and position == 2 and not sent_back:
             sent_back.append(partition)
             return 1
@@ -172,7 +172,7 @@ def test_an_idle_partition_can_be_sent_back(binder: MemoryBinder, send: Callable
 def test_an_idle_server_that_is_away_does_not_end_it(binder: MemoryBinder, send: Callable[..., None]) -> None:
     outage = Outage()
 
-    def on_idle(_partition: int, _position: int, _log: LogBounds) -> None:
+    def on_idle(_partition: int, _position: int, _log: OffsetRange) -> None:
         outage.check()
 
     handler = Recorder(on_idle=on_idle)
@@ -202,8 +202,8 @@ def test_any_other_error_ends_it_with_what_is_finished_committed(
     assert "worker.failed" in [record.message for record in caplog.records]
 
 
-@pytest.mark.parametrize("until", [Until.ONCE, Until.CAUGHT_UP])
-def test_ends_at_once_where_there_is_nothing(binder: MemoryBinder, until: Until) -> None:
+@pytest.mark.parametrize("until", [StopCondition.ONCE, StopCondition.CAUGHT_UP])
+def test_ends_at_once_where_there_is_nothing(binder: MemoryBinder, until: StopCondition) -> None:
     with running(binder, BINDING, Recorder(), until) as worker:
         wait_until(lambda: worker.ended, "ended")
     assert worker.error is None
@@ -213,7 +213,9 @@ def test_once_handles_one_batch_of_each_partition(binder: MemoryBinder, send: Ca
     send("a", "b", "c")
     send("x", partition=1)
     handler = Recorder()
-    with running(binder, replace(BINDING, consumer=replace(SETTINGS, batch_size=2)), handler, Until.ONCE) as worker:
+    with running(
+        binder, replace(BINDING, consumer=replace(SETTINGS, batch_size=2)), handler, StopCondition.ONCE
+    ) as worker:
         wait_until(lambda: worker.ended, "ended")
     assert {b"a", b"b", b"x"} <= set(handler.handled)
 
@@ -226,7 +228,7 @@ def test_caught_up_is_where_the_log_ended_at_the_start(binder: MemoryBinder, sen
 
     handler = Recorder(answer=answer)
     settings = replace(SETTINGS, batch_size=2)
-    with running(binder, replace(BINDING, consumer=settings), handler, Until.CAUGHT_UP) as worker:
+    with running(binder, replace(BINDING, consumer=settings), handler, StopCondition.CAUGHT_UP) as worker:
         wait_until(lambda: worker.ended, "ended, though something new comes with every batch")
     assert handler.handled[:7] == [str(number).encode() for number in range(7)]
     assert len(handler.handled) == 8
@@ -238,7 +240,7 @@ def test_says_which_partitions_are_left_when_another_one_has_come(
     def said() -> list[list[int]]:
         return [vars(each)["partitions"] for each in caplog.records if each.message == "worker.ready"]
 
-    with caplog.at_level(logging.INFO, "event_stream.worker"), running(binder, BINDING, Recorder()):
+    with caplog.at_level(logging.INFO, "event_stream.consumer.worker"), running(binder, BINDING, Recorder()):
         wait_until(lambda: said() == [[0, 1, 2]], "it has them all")
         with running(binder, BINDING, Recorder()):
             wait_until(lambda: [0, 2] in said() and [1] in said(), "both say what they have")
@@ -246,11 +248,11 @@ def test_says_which_partitions_are_left_when_another_one_has_come(
 
 def test_logs_each_batch_with_its_correlation_ids(binder: MemoryBinder, caplog: pytest.LogCaptureFixture) -> None:
     for correlation_id in ("c-1", "c-2", "c-2"):
-        with correlation.use(correlation.UserContext(correlation_id=correlation_id)):
+        with user_context.use(user_context.UserContext(correlation_id=correlation_id)):
             binder.append(replace(encode(BINDING, Message({})), partition=0))
     with (
-        caplog.at_level(logging.INFO, "event_stream.worker"),
-        running(binder, BINDING, Recorder(), Until.CAUGHT_UP) as worker,
+        caplog.at_level(logging.INFO, "event_stream.consumer.worker"),
+        running(binder, BINDING, Recorder(), StopCondition.CAUGHT_UP) as worker,
     ):
         wait_until(lambda: worker.ended, "ended")
     logged = [record.message for record in caplog.records]
@@ -272,8 +274,8 @@ def test_a_routine_batch_is_not_logged(
     send("heartbeat")
     handler = Recorder(answer=lambda _: Handled(routine=True))
     with (
-        caplog.at_level(logging.INFO, "event_stream.worker"),
-        running(binder, BINDING, handler, Until.CAUGHT_UP) as worker,
+        caplog.at_level(logging.INFO, "event_stream.consumer.worker"),
+        running(binder, BINDING, handler, StopCondition.CAUGHT_UP) as worker,
     ):
         wait_until(lambda: worker.ended, "ended")
     assert "worker.batch" not in [record.message for record in caplog.records]
@@ -284,11 +286,11 @@ class TestSink:
         seen: list[tuple[object, str | None, str]] = []
 
         def function(message: Message[object]) -> None:
-            seen.append((message.payload, message.key, correlation.current_or_new().correlation_id))
+            seen.append((message.payload, message.key, user_context.current_or_new().correlation_id))
 
-        with correlation.use(correlation.UserContext(correlation_id="c-1")):
+        with user_context.use(user_context.UserContext(correlation_id="c-1")):
             binder.append(encode(BINDING, Message({"a": 1}, key="k")))
-        with running(binder, BINDING, Sink(BINDING, function), Until.CAUGHT_UP) as worker:
+        with running(binder, BINDING, Sink(BINDING, function), StopCondition.CAUGHT_UP) as worker:
             wait_until(lambda: worker.ended, "ended")
         assert seen == [({"a": 1}, "k", "c-1")]
 
@@ -303,7 +305,7 @@ class TestSink:
             seen.append(message.payload)
 
         send("1", "{", "2", "3")
-        with running(binder, BINDING, Sink(BINDING, function), Until.CAUGHT_UP) as worker:
+        with running(binder, BINDING, Sink(BINDING, function), StopCondition.CAUGHT_UP) as worker:
             wait_until(lambda: worker.ended, "ended")
         assert seen == [1, 3]
         rejected = [vars(record) for record in caplog.records if record.message == "message.rejected"]
@@ -320,6 +322,6 @@ class TestSink:
             seen.append(message.payload)
 
         send("1", "2", "3")
-        with running(binder, BINDING, Sink(BINDING, function), Until.CAUGHT_UP) as worker:
+        with running(binder, BINDING, Sink(BINDING, function), StopCondition.CAUGHT_UP) as worker:
             wait_until(lambda: worker.ended, "ended")
         assert seen == [1, 2, 3]

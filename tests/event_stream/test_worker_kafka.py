@@ -16,15 +16,15 @@ import pytest
 from kafka.admin import NewTopic
 from kafka.structs import TopicPartition
 
-from event_stream import Receipt
-from event_stream.binder import Producer
-from event_stream.binders.kafka import KafkaBinder
-from event_stream.binding import Binding, ConsumerSettings
-from event_stream.handler import Batch
-from event_stream.message import OutboundRecord
+from event_stream import RecordMetadata
+from event_stream.binders.kafka.binder import KafkaBinder
+from event_stream.conf import Binding, ConsumerSettings
+from event_stream.consumer.handler import Batch
+from event_stream.consumer.worker import StopCondition
+from event_stream.messaging.binder import Producer
+from event_stream.messaging.message import ProducerRecord
 from event_stream.testing.reader import Reader
 from event_stream.testing.waiting import wait_until
-from event_stream.worker import Until
 from tests.event_stream.handlers import Outage, Recorder
 from tests.event_stream.kafka_topics import admin, new_binding
 from tests.event_stream.leaks import failed_connections, lets_sockets_leak
@@ -45,15 +45,15 @@ def binding(kafka_bootstrap_servers: str) -> Binding:
     return new_binding(kafka_bootstrap_servers, 4, SETTINGS)
 
 
-Send = Callable[..., "list[Future[Receipt]]"]
+Send = Callable[..., "list[Future[RecordMetadata]]"]
 
 
 @pytest.fixture
 def send(binder: KafkaBinder, binding: Binding) -> Iterator[Send]:
     producer: Producer = binder.producer(binding)
 
-    def send(*values: str, partition: int | None = None) -> "list[Future[Receipt]]":
-        records = [OutboundRecord(binding.destination, v.encode(), v.encode(), partition=partition) for v in values]
+    def send(*values: str, partition: int | None = None) -> "list[Future[RecordMetadata]]":
+        records = [ProducerRecord(binding.destination, v.encode(), v.encode(), partition=partition) for v in values]
         sent = [producer.send(record) for record in records]
         for each in sent:
             each.result(20)
@@ -194,7 +194,7 @@ def test_goes_on_with_a_topic_made_anew(
             wait_until(lambda: binding.destination not in client.list_topics(), "the topic is gone")
             client.create_topics([NewTopic(binding.destination, 4, 1)])
         fresh = binder.producer(binding)
-        fresh.send(OutboundRecord(binding.destination, None, b"new", partition=0)).result(20)
+        fresh.send(ProducerRecord(binding.destination, None, b"new", partition=0)).result(20)
         fresh.close(5)
         wait_until(lambda: handler.handled[3:] == [b"new"], "the new one is handled")
     new = handler.batches[-1]
@@ -209,7 +209,7 @@ def test_waits_for_a_broker_and_says_so_once(
     link = Link(kafka_bootstrap_servers.split(",", maxsplit=1)[0])
     away = KafkaBinder("kafka", {"bootstrap_servers": [link.address], "bootstrap_timeout_ms": 300})
     handler = Recorder()
-    with caplog.at_level(logging.INFO, "event_stream.worker"), failed_connections():
+    with caplog.at_level(logging.INFO, "event_stream.consumer.worker"), failed_connections():
         with running(away, binding, handler):
             wait_until(lambda: "worker.unavailable" in caplog.messages, "it has said so")
         with running(away, binding, handler):
@@ -228,8 +228,8 @@ def test_waits_for_a_broker_and_says_so_once(
     ]
 
 
-@pytest.mark.parametrize("until", [Until.ONCE, Until.CAUGHT_UP])
-def test_catches_up_and_ends(binder: KafkaBinder, binding: Binding, send: Send, until: Until) -> None:
+@pytest.mark.parametrize("until", [StopCondition.ONCE, StopCondition.CAUGHT_UP])
+def test_catches_up_and_ends(binder: KafkaBinder, binding: Binding, send: Send, until: StopCondition) -> None:
     values = [f"m{number}" for number in range(50)]
     send(*values)
     handler = Recorder()
@@ -257,7 +257,7 @@ def test_catches_up_past_the_marks_of_a_transaction(
         foreign.commit_transaction()
     foreign.close()
     handler = Recorder()
-    with running(binder, binding, handler, Until.CAUGHT_UP) as worker:
+    with running(binder, binding, handler, StopCondition.CAUGHT_UP) as worker:
         wait_until(lambda: worker.ended, "ended, though the log ends with a mark")
     assert handler.handled == [b"one", b"two"]
     # The offset between them is the first transaction's mark, which no batch begins or ends with.

@@ -8,17 +8,17 @@ from contextlib import closing, suppress
 import pytest
 import redis
 
-from event_stream.binders.redis import RedisBinder
-from event_stream.binders.redis.keys import Keys
-from event_stream.binding import Binding, ConsumerSettings
-from event_stream.cache import CacheApplier
-from event_stream.cache.answers import MISS
+from event_stream.binders.redis.binder import RedisBinder
+from event_stream.binders.redis.connection import Keys
 from event_stream.clock import SystemClock
+from event_stream.conf import Binding, ConsumerSettings
+from event_stream.consumer.worker import StopCondition
 from event_stream.errors import PublishError
-from event_stream.message import OutboundRecord
+from event_stream.fenced_cache import LogInvalidator
+from event_stream.fenced_cache.cache import MISS
+from event_stream.messaging.message import ProducerRecord
 from event_stream.testing.reader import Reader
 from event_stream.testing.waiting import wait_until
-from event_stream.worker import Until
 from tests.event_stream.cache_world import decode, event, forget_all, id_at, keep, new_cache
 from tests.event_stream.handlers import Recorder
 from tests.event_stream.redis_streams import WorkerProcess, making, new_binding, send
@@ -92,7 +92,7 @@ def test_a_connection_that_is_cut_costs_no_message(
     link = Link(event_redis_url.removeprefix("redis://").partition("/")[0])
     handler = Recorder()
     cut_off = making(f"redis://{link.address}/0", 2)
-    with caplog.at_level(logging.INFO, "event_stream.worker"), running(cut_off, binding, handler):
+    with caplog.at_level(logging.INFO, "event_stream.consumer.worker"), running(cut_off, binding, handler):
         wait_until(lambda: "worker.unavailable" in caplog.messages, "nobody is there at first")
         link.open()
         send(binder, binding, "a", partition=0)
@@ -106,8 +106,8 @@ def test_a_connection_that_is_cut_costs_no_message(
     assert handler.handled == [b"a", b"b", b"b", b"b"]
 
 
-@pytest.mark.parametrize("until", [Until.ONCE, Until.CAUGHT_UP])
-def test_catches_up_and_ends(binder: RedisBinder, binding: Binding, until: Until) -> None:
+@pytest.mark.parametrize("until", [StopCondition.ONCE, StopCondition.CAUGHT_UP])
+def test_catches_up_and_ends(binder: RedisBinder, binding: Binding, until: StopCondition) -> None:
     send(binder, binding, *map(str, range(50)))
     handler, again = Recorder(), Recorder()
     for recorder in (handler, again):
@@ -131,7 +131,7 @@ def test_a_cache_is_kept_in_step_and_a_log_made_anew_begins_an_epoch(
 
         def sent() -> bool:
             with suppress(PublishError):
-                record = OutboundRecord(binding.destination, id.encode(), event(id, version))
+                record = ProducerRecord(binding.destination, id.encode(), event(id, version))
                 offsets.append(producer.send(record).result(20).offset)
             return bool(offsets)
 
@@ -143,7 +143,7 @@ def test_a_cache_is_kept_in_step_and_a_log_made_anew_begins_an_epoch(
         return (found.epoch, found.offset) if found else (b"", -1)
 
     keep(cache, old, 7, as_of_ms=now_ms)
-    with running(binder, binding, CacheApplier(cache, decode)):
+    with running(binder, binding, LogInvalidator(cache, decode)):
         first = tell(old, 8)
         wait_until(lambda: watermark()[1] == first, "the watermark is at the record, to the microsecond")
         assert cache.read(old) == MISS

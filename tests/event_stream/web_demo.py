@@ -1,4 +1,4 @@
-"""A service of three views, with everything of event_stream.web around it. The urlconf of the tests beside it."""
+"""A service of three views, with everything of service_kit around it. The urlconf of the tests beside it."""
 
 import json
 import logging
@@ -19,12 +19,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from event_stream import correlation
+from event_stream import user_context
 from event_stream.errors import UnavailableError
-from event_stream.web.conditional import check_if_match, etag, not_modified
-from event_stream.web.pagination import Pages
-from event_stream.web.parsers import JSONParser
-from event_stream.web.problem import Problem, unavailable
+from service_kit.conditional_requests import check_if_match, etag, not_modified
+from service_kit.pagination import Pages
+from service_kit.problem_details import Problem, unavailable
+from service_kit.rest_framework import JSONParser
 
 logger = logging.getLogger("tests.web_demo")
 
@@ -152,20 +152,20 @@ def plain(request: HttpRequest, kind: str) -> HttpResponse:
 
 def context(request: HttpRequest) -> HttpResponse:
     """What the view sees of the user context, and the link it would give out."""
-    current = correlation.current()
+    current = user_context.current()
     logger.info("context.seen", extra={"url": request.build_absolute_uri()})
     assert current is not None
     seen = {**current.http_headers(), "url": request.build_absolute_uri()}
     return HttpResponse(json.dumps(seen), content_type="application/json")
 
 
-handler400 = "event_stream.web.problem.bad_request"
-handler403 = "event_stream.web.problem.forbidden"
-handler404 = "event_stream.web.problem.not_found"
-handler500 = "event_stream.web.problem.server_error"
+handler400 = "service_kit.problem_details.bad_request"
+handler403 = "service_kit.problem_details.forbidden"
+handler404 = "service_kit.problem_details.not_found"
+handler500 = "service_kit.problem_details.server_error"
 
 urlpatterns = [
-    path("", include("event_stream.web.health")),
+    path("", include("service_kit.health")),
     path("context", context),
     path("plain/<kind>", plain),
     path("api/<kind>", Failing.as_view()),

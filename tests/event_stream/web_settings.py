@@ -3,11 +3,11 @@
 from pytest_django import Settings
 
 MIDDLEWARE = [
-    "event_stream.web.middleware.UserContextMiddleware",
+    "service_kit.middleware.UserContextMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
 ]
-REST_FRAMEWORK = {"EXCEPTION_HANDLER": "event_stream.web.problem.exception_handler", "UNAUTHENTICATED_USER": None}
+REST_FRAMEWORK = {"EXCEPTION_HANDLER": "service_kit.problem_details.exception_handler", "UNAUTHENTICATED_USER": None}
 ROOT_URLCONF = "tests.event_stream.web_demo"
 
 

@@ -6,7 +6,7 @@ import django
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
-from event_stream.web.logging import logging_config
+from service_kit.logging import logging_config
 from tests.event_stream import web_settings
 
 settings.configure(

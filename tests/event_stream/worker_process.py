@@ -16,13 +16,11 @@ from typing import Any
 
 import django
 
-from event_stream.binder import LogBounds
-from event_stream.binding import Binding, ConsumerSettings
-from event_stream.channel import Channel
-from event_stream.conf import BinderSettings
-from event_stream.handler import Batch, Handled
-from event_stream.registry import make_binder
-from event_stream.worker import Worker
+from event_stream.conf import BinderSettings, Binding, ConsumerSettings
+from event_stream.consumer.handler import Batch, Handled
+from event_stream.consumer.worker import Worker
+from event_stream.messaging.binder import OffsetRange
+from event_stream.messaging.channel import Channel, make_binder
 
 
 def say(line: str) -> None:
@@ -31,7 +29,7 @@ def say(line: str) -> None:
 
 
 class Printer:
-    def start(self, partition: int, log: LogBounds, committed: int | None) -> int | None:
+    def start(self, partition: int, log: OffsetRange, committed: int | None) -> int | None:
         return None
 
     def handle(self, batch: Batch) -> Handled:
@@ -44,7 +42,7 @@ class Printer:
                 threading.Event().wait()
         return Handled()
 
-    def idle(self, partition: int, position: int, log: LogBounds) -> int | None:
+    def idle(self, partition: int, position: int, log: OffsetRange) -> int | None:
         return None
 
     def stop(self, partition: int) -> None: ...
@@ -58,7 +56,7 @@ class Ready(logging.Handler):
 
 def main(topic: str, entry: str | None = None) -> None:
     django.setup()
-    logger = logging.getLogger("event_stream.worker")
+    logger = logging.getLogger("event_stream.consumer.worker")
     logger.setLevel(logging.INFO)
     logger.addHandler(Ready())
     stop = threading.Event()

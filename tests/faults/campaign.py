@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from manage_scripts.stack.waiting import wait_until
+from devstack.waiting import wait_until
 from tests.consistency.history import STALE
 from tests.consistency.load import Client, Load, Unanswered
 from tests.e2e.world import DEADLINE_S, Customer

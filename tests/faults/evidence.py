@@ -7,11 +7,11 @@ from contextlib import closing
 import psycopg
 from kafka import KafkaConsumer, TopicPartition
 
-from event_stream.binders.kafka import KafkaBinder
-from event_stream.binding import Binding
-from event_stream.dead_letters import Letter
-from event_stream.dead_letters.letter import read
-from event_stream.message import Record
+from event_stream.binders.kafka.binder import KafkaBinder
+from event_stream.conf import Binding
+from event_stream.dead_letters import DeadLetterRecord
+from event_stream.dead_letters.record import read
+from event_stream.messaging.message import ConsumerRecord
 from tests.faults.oracle import Commit, Logged
 
 # Beside the product's own triggers, and after them: what was committed, whether the outbox has it or not. The clock is
@@ -81,13 +81,13 @@ def ends(bootstrap_servers: str, topic: str) -> dict[int, int]:
         return {each.partition: int(offset) - 1 for each, offset in consumer.end_offsets(at).items()}
 
 
-def letters(bootstrap_servers: str, topic: str, group: str) -> list[Letter]:
+def letters(bootstrap_servers: str, topic: str, group: str) -> list[DeadLetterRecord]:
     """Each copy of what the group has parked."""
     found = (read(record) for record in records(bootstrap_servers, f"{topic}.{group}.dlq"))
-    return [each for each in found if isinstance(each, Letter)]
+    return [each for each in found if isinstance(each, DeadLetterRecord)]
 
 
-def records(bootstrap_servers: str, topic: str) -> Iterator[Record]:
+def records(bootstrap_servers: str, topic: str) -> Iterator[ConsumerRecord]:
     """Everything in it now."""
     binder = KafkaBinder("kafka", {"bootstrap_servers": bootstrap_servers.split(",")})
     return binder.read(Binding("oracle", topic, "kafka", group="oracle"))

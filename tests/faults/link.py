@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any, Self, cast
 
-from manage_scripts.stack.ports import free_port
+from devstack.ports import free_port
 
 _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER with no time to linger: closing is a reset."""

@@ -11,10 +11,9 @@ import psycopg
 import redis
 from kafka import KafkaProducer
 
-from manage_scripts.stack.ports import free_port
-from manage_scripts.stack.process import SupervisedProcess
-from manage_scripts.stack.together import start_together, stop_together
-from manage_scripts.stack.waiting import wait_until
+from devstack.ports import free_port
+from devstack.process import SupervisedProcess, start_in_parallel, stop_in_parallel
+from devstack.waiting import wait_until
 from tests.consistency.history import Read, Write
 from tests.consistency.load import Unanswered
 from tests.consistency.subjects import naive_web, naive_worker
@@ -61,15 +60,15 @@ class Naive:
         return [self.organization, self.web, self.worker]
 
     def start(self) -> None:
-        start_together(self.processes)
+        start_in_parallel(self.processes)
 
     def stop(self) -> None:
-        stop_together(self.processes)
+        stop_in_parallel(self.processes)
         self._http.close()
 
     def revive(self) -> None:
         """What has died by itself, or was killed, runs again."""
-        start_together([process for process in self.processes if not process.is_running])
+        start_in_parallel([process for process in self.processes if not process.is_running])
 
     def write(self, customer: Customer) -> Write | Unanswered:
         began_s = time.time()

@@ -11,7 +11,7 @@ import sys
 from dataclasses import asdict, dataclass
 from typing import Self
 
-from manage_scripts.stack.paths import LOCAL, ROOT
+from devstack.environment import LOCAL, ROOT
 from tests.faults.oracle import Verdict
 
 FILE = LOCAL / "faults.json"

@@ -9,17 +9,16 @@ from urllib.parse import urlsplit, urlunsplit
 
 import redis
 
-from manage_scripts.stack import services
-from manage_scripts.stack.kafka import Kafka, kafka_cluster
-from manage_scripts.stack.platform import DEFAULT_TOPIC, Platform
-from manage_scripts.stack.ports import free_port
-from manage_scripts.stack.postgres import Postgres
-from manage_scripts.stack.process import SupervisedProcess
-from manage_scripts.stack.servers import Servers
-from manage_scripts.stack.together import start_together, stop_together
-from manage_scripts.stack.topics import create_topics, read_topics
-from manage_scripts.stack.valkey import Valkey
-from manage_scripts.stack.waiting import wait_until
+from devstack import cluster
+from devstack.cluster import DEFAULT_TOPIC, ServiceCluster
+from devstack.kafka import Kafka, kafka_cluster
+from devstack.ports import free_port
+from devstack.postgres import Postgres
+from devstack.process import SupervisedProcess, start_in_parallel, stop_in_parallel
+from devstack.servers import Servers
+from devstack.topics import create_topics, read_topics
+from devstack.valkey import Valkey
+from devstack.waiting import wait_until
 from tests.consistency.subjects import Licensing
 from tests.e2e.world import Customer, World
 from tests.faults import evidence, naive, shifted_clock
@@ -74,14 +73,14 @@ class Site:
 
     def __enter__(self) -> Self:
         with self._stack:
-            self._stack.callback(lambda: stop_together(self.servers))
-            start_together(self.servers)
+            self._stack.callback(lambda: stop_in_parallel(self.servers))
+            start_in_parallel(self.servers)
             for links in self.links.values():
                 for link in links:
                     self._stack.enter_context(link)
             self._prepare()
             self._stack.callback(self._stop)
-            start_together([*self.platform.processes, *self.relays])
+            start_in_parallel([*self.platform.processes, *self.relays])
             self.naive.start()
             self.world = self._stack.enter_context(World(self.platform))
             self._stack = self._stack.pop_all()
@@ -98,7 +97,7 @@ class Site:
             redis_url=_at(self.valkey.url(), self._redis),
             kafka_bootstrap_servers=self.bootstrap_servers,
         )
-        self.platform = Platform(
+        self.platform = ServiceCluster(
             shared,
             self._folder,
             licensing=2,
@@ -123,7 +122,7 @@ class Site:
         self.platform.prepare()
         evidence.install_witness(self.database_url, TABLE, "INSERT OR UPDATE")
         settings = self.platform.organization_settings
-        self.relays = [services.relay(name, settings, folder=self._folder) for name in ("relay", "relay-2")]
+        self.relays = [cluster.relay(name, settings, folder=self._folder) for name in ("relay", "relay-2")]
         # The control, by the same links.
         self.postgres.create_database(_NAIVE)
         naive.create(self.naive_database_url)
@@ -143,7 +142,7 @@ class Site:
     def _stop(self) -> None:
         self.naive.stop()
         self.platform.stop()
-        stop_together(self.relays)
+        stop_in_parallel(self.relays)
 
     def fail_over(self) -> None:
         """The primary is killed, and the replica takes its place with what it knows; the other becomes its replica."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from kafka.admin import KafkaAdminClient
 
-from manage_scripts.stack.waiting import wait_until
+from devstack.waiting import wait_until
 from tests.event_stream.leaks import lets_sockets_leak
 from tests.faults.campaign import ROUNDS, Fault, hold, run
 from tests.faults.site import SETTLE_S, Site

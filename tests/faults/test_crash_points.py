@@ -7,9 +7,9 @@ from contextlib import closing
 import psutil
 from kafka import KafkaProducer
 
-from event_stream.testing.crash_points import VARIABLE, CrashPoint
-from manage_scripts.stack.process import SupervisedProcess
-from manage_scripts.stack.waiting import wait_until
+from devstack.process import SupervisedProcess
+from devstack.waiting import wait_until
+from event_stream.failpoints import VARIABLE, FailPoint
 from tests.e2e.world import DEADLINE_S, Watch, fresh
 from tests.event_stream.leaks import lets_sockets_leak
 from tests.faults import evidence
@@ -30,7 +30,7 @@ def arm(processes: Sequence[SupervisedProcess], crash_at: str | None) -> None:
         process.spawn() if crash_at else process.start()
 
 
-def crashes(point: CrashPoint, processes: Callable[[Site], list[SupervisedProcess]], most: int) -> Fault:
+def crashes(point: FailPoint, processes: Callable[[Site], list[SupervisedProcess]], most: int) -> Fault:
     """One of the processes comes there, for a time drawn by chance of up to `most`, and is killed."""
 
     def strike(site: Site, chance: random.Random) -> None:
@@ -52,20 +52,20 @@ def workers(site: Site) -> list[SupervisedProcess]:
 
 
 def test_a_relay_that_is_killed_between_sending_and_marking(site: Site) -> None:
-    outcome = run(site, crashes(CrashPoint.OUTBOX_SENT_NOT_MARKED, relays, 5), rounds=max(1, ROUNDS // 2))
+    outcome = run(site, crashes(FailPoint.OUTBOX_SENT_NOT_MARKED, relays, 5), rounds=max(1, ROUNDS // 2))
     outcome.assert_right()
     assert outcome.product.duplicates >= outcome.struck, "it was not struck where it should have been"
 
 
 def test_a_worker_that_is_killed_between_applying_and_committing(site: Site) -> None:
-    run(site, crashes(CrashPoint.WORKER_HANDLED_NOT_COMMITTED, workers, 20), rounds=max(1, ROUNDS // 2)).assert_right()
+    run(site, crashes(FailPoint.WORKER_HANDLED_NOT_COMMITTED, workers, 20), rounds=max(1, ROUNDS // 2)).assert_right()
 
 
 def test_a_worker_whose_partitions_go_to_another_with_a_batch_in_its_hand(site: Site) -> None:
     def strike(site: Site, chance: random.Random) -> None:
         zombie, heir = chance.sample(site.platform.workers, 2)
         watch = Watch([heir])
-        arm([zombie], f"{CrashPoint.WORKER_BATCH_IN_HAND}:{chance.randint(2, 20)}:SIGSTOP")
+        arm([zombie], f"{FailPoint.WORKER_BATCH_IN_HAND}:{chance.randint(2, 20)}:SIGSTOP")
 
         def has_inherited() -> bool:
             # It had all while the other was started again, then shared them with it, and has all once more.
@@ -87,7 +87,7 @@ def is_frozen(process: SupervisedProcess) -> bool:
 
 
 def test_a_worker_that_is_killed_between_parking_and_committing(site: Site) -> None:
-    crash = crashes(CrashPoint.DEAD_LETTER_PARKED_NOT_COMMITTED, workers, 1)
+    crash = crashes(FailPoint.DEAD_LETTER_PARKED_NOT_COMMITTED, workers, 1)
     poisoned = []
 
     def strike(site: Site, chance: random.Random) -> None:

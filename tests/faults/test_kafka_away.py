@@ -7,7 +7,7 @@ import psutil
 import psycopg
 import pytest
 
-from manage_scripts.stack.waiting import wait_until
+from devstack.waiting import wait_until
 from tests.event_stream.leaks import lets_sockets_leak
 from tests.faults import evidence
 from tests.faults.campaign import ROUNDS, Fault, hold, run

@@ -8,7 +8,7 @@ from contextlib import closing
 
 import pytest
 
-from manage_scripts.stack.waiting import wait_until
+from devstack.waiting import wait_until
 from tests.faults.link import Link
 
 

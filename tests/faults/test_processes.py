@@ -6,9 +6,9 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
-from event_stream.outbox.wake import LEADER_LOCK
-from manage_scripts.stack.process import SupervisedProcess
-from manage_scripts.stack.waiting import wait_until
+from devstack.process import SupervisedProcess
+from devstack.waiting import wait_until
+from event_stream.outbox.triggers import LEADER_LOCK
 from tests.e2e.world import Watch
 from tests.event_stream.leaks import lets_sockets_leak
 from tests.faults.campaign import CHANGES, ROUNDS, Fault, Strike, cut_off, hold, run, says_so, spread

@@ -9,11 +9,10 @@ import psycopg
 from kafka import KafkaConsumer, TopicPartition
 from kafka.structs import OffsetAndMetadata
 
-from manage_scripts.stack.django_commands import JOURNAL
-from manage_scripts.stack.environment import service_environment
-from manage_scripts.stack.paths import ROOT
-from manage_scripts.stack.process import SupervisedProcess
-from manage_scripts.stack.waiting import wait_until
+from devstack.django_commands import JOURNAL
+from devstack.environment import ROOT, service_environment
+from devstack.process import SupervisedProcess
+from devstack.waiting import wait_until
 from tests.e2e.test_audit_journal import Journal
 from tests.event_stream.leaks import lets_sockets_leak
 from tests.faults import evidence

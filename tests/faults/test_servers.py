@@ -5,7 +5,7 @@ import random
 import pytest
 import redis
 
-from manage_scripts.stack.waiting import wait_until
+from devstack.waiting import wait_until
 from tests.e2e.world import DEADLINE_S
 from tests.event_stream.leaks import lets_sockets_leak
 from tests.faults import shifted_clock

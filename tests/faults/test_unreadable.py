@@ -9,10 +9,10 @@ from contextlib import closing
 
 from kafka import KafkaProducer
 
-from event_stream.binding import Binding
+from devstack.django_commands import LICENSING
+from event_stream.conf import Binding
 from event_stream.errors import ConversionError
-from event_stream.message import Record
-from manage_scripts.stack.django_commands import LICENSING
+from event_stream.messaging.message import ConsumerRecord
 from tests.e2e.world import DEADLINE_S
 from tests.event_stream.leaks import lets_sockets_leak
 from tests.faults import evidence
@@ -57,16 +57,18 @@ def test_each_that_can_not_be_read_is_parked_once_and_all_else_goes_on(site: Sit
     assert len(refused) > COUNT / 5
 
 
-def decoder(topic: str) -> Callable[[Record], object]:
+def decoder(topic: str) -> Callable[[ConsumerRecord], object]:
     """The service's own, which needs no settings: what it refuses alone, without worker, Kafka or Redis."""
     if str(LICENSING.folder) not in sys.path:
         sys.path.append(str(LICENSING.folder))
     handlers = importlib.import_module("organization_lookup.handlers")
-    decode: Callable[[Record], object] = handlers.OrganizationChanges(Binding("oracle", topic, "kafka", group=GROUP))
+    decode: Callable[[ConsumerRecord], object] = handlers.OrganizationChangeDecoder(
+        Binding("oracle", topic, "kafka", group=GROUP)
+    )
     return decode
 
 
-def is_refused(decode: Callable[[Record], object], record: Record) -> bool:
+def is_refused(decode: Callable[[ConsumerRecord], object], record: ConsumerRecord) -> bool:
     try:
         decode(record)
     except ConversionError:

@@ -11,9 +11,8 @@ import psutil
 import pytest
 import redis
 
-from manage_scripts.stack.process import SupervisedProcess
-from manage_scripts.stack.together import start_together, stop_together
-from manage_scripts.stack.waiting import wait_until
+from devstack.process import SupervisedProcess, start_in_parallel, stop_in_parallel
+from devstack.waiting import wait_until
 from tests.consistency.load import Unanswered
 from tests.e2e.world import DEADLINE_S, Watch
 from tests.event_stream.leaks import lets_sockets_leak
@@ -80,14 +79,14 @@ def test_kafka_may_be_down_when_web_processes_start(site: Site) -> None:
     """With the relay inside the organization service, as it is unless a setting says otherwise."""
     [broker], organization = site.brokers, site.platform.organization
     webs, customers, before = [organization, *site.platform.licensing], site.customers(CUSTOMERS), organization.env
-    stop_together([*webs, *site.relays])
+    stop_in_parallel([*webs, *site.relays])
     broker.stop()
     organization.env = {**(before or {}), "OUTBOX_EMBEDDED": "true"}
     try:
-        start_together(webs)
-        came = Fault("kafka down when web processes start", lambda _site, _chance: start_together([broker]))
+        start_in_parallel(webs)
+        came = Fault("kafka down when web processes start", lambda _site, _chance: start_in_parallel([broker]))
         run(site, came, rounds=1, customers=customers).assert_right()
     finally:
         organization.stop()
         organization.env = before
-        start_together([organization, *site.relays])
+        start_in_parallel([organization, *site.relays])

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from event_stream.binder import Binder, Consumer, Producer, RebalanceListener
 from event_stream.binders.memory import MemoryBinder
-from event_stream.binding import Binding
-from event_stream.message import OutboundRecord, Receipt, Record
+from event_stream.conf import Binding
+from event_stream.messaging.binder import Binder, Consumer, Producer, RebalanceListener
+from event_stream.messaging.message import ConsumerRecord, ProducerRecord, RecordMetadata
 from event_stream.testing.conformance import PARTITIONS, BinderConformance, Harness
 
 PATIENCE_S = 0.5
@@ -40,23 +40,23 @@ class Healthy(MemoryBinder):
 
 
 class WithoutHeaders(Healthy):
-    def append(self, record: OutboundRecord) -> Receipt:
+    def append(self, record: ProducerRecord) -> RecordMetadata:
         return super().append(replace(record, headers=()))
 
 
 class NothingForEmpty(Healthy):
-    def append(self, record: OutboundRecord) -> Receipt:
+    def append(self, record: ProducerRecord) -> RecordMetadata:
         return super().append(replace(record, value=record.value or None))
 
 
 class Latin(Healthy):
-    def append(self, record: OutboundRecord) -> Receipt:
+    def append(self, record: ProducerRecord) -> RecordMetadata:
         value = (record.value or b"").decode(errors="replace").encode("latin-1", errors="replace")
         return super().append(replace(record, value=value))
 
 
 class KeysAnywhere(Healthy):
-    def append(self, record: OutboundRecord) -> Receipt:
+    def append(self, record: ProducerRecord) -> RecordMetadata:
         return super().append(replace(record, partition=record.partition or len(record.value or b"") % PARTITIONS))
 
 
@@ -67,7 +67,7 @@ class OneGroupForAll(Healthy):
 
 class CommitsOnPoll(Healthy):
     class wrapper(Wrapped):  # noqa: N801 - as in Healthy
-        def poll(self, timeout_s: float, max_records: int) -> Mapping[int, Sequence[Record]]:
+        def poll(self, timeout_s: float, max_records: int) -> Mapping[int, Sequence[ConsumerRecord]]:
             polled = self.inner.poll(timeout_s, max_records)
             self.inner.commit({partition: records[-1].offset + 1 for partition, records in polled.items()})
             return polled
@@ -84,7 +84,7 @@ class CommitsOneTooMuch(Healthy):
 
 class PollsAll(Healthy):
     class wrapper(Wrapped):  # noqa: N801
-        def poll(self, timeout_s: float, max_records: int) -> Mapping[int, Sequence[Record]]:
+        def poll(self, timeout_s: float, max_records: int) -> Mapping[int, Sequence[ConsumerRecord]]:
             return self.inner.poll(timeout_s, 10_000)
 
 
@@ -118,11 +118,11 @@ class _Forgetful:
         self._binder = binder
         self._hangs = hangs
 
-    def send(self, record: OutboundRecord) -> "Future[Receipt]":
+    def send(self, record: ProducerRecord) -> "Future[RecordMetadata]":
         binder = self._binder
 
-        class Late(Future[Receipt]):
-            def result(self, timeout: float | None = None) -> Receipt:
+        class Late(Future[RecordMetadata]):
+            def result(self, timeout: float | None = None) -> RecordMetadata:
                 if not self.done():
                     self.set_result(binder.append(record))
                 return super().result(timeout)

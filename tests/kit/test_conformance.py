@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from manage_scripts.stack.paths import ROOT
+from devstack.environment import ROOT
 from tests.kit.broken_binders import FOUND_BY, Healthy
 
 BINDERS = Path(__file__).with_name("broken_binders.py")

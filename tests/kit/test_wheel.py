@@ -10,21 +10,21 @@ from pathlib import Path
 
 import pytest
 
-from manage_scripts.stack.paths import ROOT
+from devstack.environment import ROOT
 
 README = (ROOT / "event_stream" / "README.md").read_text()
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 SETTINGS = """
-INSTALLED_APPS += ["event_stream", "event_stream.inbox", "event_stream.cloudevents"]
+INSTALLED_APPS += ["event_stream", "event_stream.inbox", "event_stream.messaging.cloudevents"]
 EVENT_STREAM = {
     "binders": {"memory": {"type": "memory"}},
     "bindings": {"outboundOrders": {"destination": "orders"}},
 }
 """
 TYPED = """
-from event_stream import Message, Receipt, source
+from event_stream import Message, RecordMetadata, source
 
-receipt: Receipt = source("outboundOrders").send(Message({"order": 1})).result()
+receipt: RecordMetadata = source("outboundOrders").send(Message({"order": 1})).result()
 reveal_type(receipt.offset)
 Message({"order": 1}, key=7)
 """
@@ -111,7 +111,7 @@ def test_the_conformance_suite_runs_from_it(stranger: Stranger) -> None:
     (stranger.folder / "mine" / "test_binder.py").write_text(
         "import pytest\n"
         "from event_stream.binders.memory import MemoryBinder\n"
-        "from event_stream.binding import Binding\n"
+        "from event_stream.conf import Binding\n"
         "from event_stream.testing.conformance import PARTITIONS, BinderConformance, Harness\n"
         "class TestMine(BinderConformance):\n"
         "    @pytest.fixture\n"

@@ -10,14 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from event_stream import correlation
-from event_stream.cache import Budget, Fetched
+from devstack.waiting import wait_until
+from event_stream import user_context
 from event_stream.clock import SystemClock
-from manage_scripts.stack.waiting import wait_until
-from organization_lookup.circuit import Circuit
-from organization_lookup.client import OrganizationClient
-from organization_lookup.errors import CircuitOpen, OwnTokenFault, Passing, PeerFault, Refused, TooBusy
-from organization_lookup.guarded import GuardedClient
+from event_stream.fenced_cache import Deadline, Fetched
+from organization_lookup.client import (
+    BulkheadFull,
+    CircuitOpen,
+    OrganizationClient,
+    ServiceTokenError,
+    TransientUpstreamError,
+    UpstreamAuthError,
+    UpstreamError,
+)
+from organization_lookup.resilient_client import Circuit, ResilientClient
 from tests.licensing_project.organization_service import NASA, OrganizationService, answering, reply, running
 
 CLOCK = SystemClock()
@@ -45,8 +51,8 @@ def client_of(url: str, *, read_timeout_s: float = 5.0, token_file: Path | None 
     client.close()
 
 
-def guarded(call: Callable[[str, float], Fetched], *, attempts: int = 2, failures: int = 3) -> GuardedClient:
-    return GuardedClient(call, Circuit(failures=failures, reset_s=60), attempts=attempts, max_calls=2)
+def guarded(call: Callable[[str, float], Fetched], *, attempts: int = 2, failures: int = 3) -> ResilientClient:
+    return ResilientClient(call, Circuit(failures=failures, reset_s=60), attempts=attempts, max_calls=2)
 
 
 def test_an_organization_is_fetched_as_the_bytes_to_splice(service: OrganizationService) -> None:
@@ -112,7 +118,7 @@ def test_an_answer_that_no_organization_service_gives_is_a_fault(
     service: OrganizationService, status: int, body: bytes, headers: dict[str, str]
 ) -> None:
     service.behaviour = answering(status, body, headers)
-    with client_of(service.url) as client, pytest.raises(PeerFault):
+    with client_of(service.url) as client, pytest.raises(UpstreamError):
         client.get(NASA, 5)
 
 
@@ -122,8 +128,8 @@ def test_a_refusal_is_no_fault_of_the_peer(service: OrganizationService, status:
     with client_of(service.url) as client:
         fetch = guarded(client.get, failures=1)
         for _ in range(3):
-            with pytest.raises(Refused):
-                fetch(NASA, Budget(CLOCK, 5))
+            with pytest.raises(UpstreamAuthError):
+                fetch(NASA, Deadline(CLOCK, 5))
     assert len(service.requests) == 3
 
 
@@ -138,7 +144,7 @@ def test_a_body_that_trickles_in_ends_with_the_budget(service: OrganizationServi
             handler.wfile.write(b" ")
 
     service.behaviour = trickle
-    with client_of(service.url) as client, pytest.raises(PeerFault):
+    with client_of(service.url) as client, pytest.raises(UpstreamError):
         client.get(NASA, 0.3)
     given_up.set()
 
@@ -150,10 +156,10 @@ def test_no_answer_in_time_is_a_fault_that_is_not_tried_again(service: Organizat
         over.wait(30)
 
     service.behaviour = wait
-    with client_of(service.url, read_timeout_s=0.1) as client, pytest.raises(PeerFault) as raised:
-        guarded(client.get)(NASA, Budget(CLOCK, 5))
+    with client_of(service.url, read_timeout_s=0.1) as client, pytest.raises(UpstreamError) as raised:
+        guarded(client.get)(NASA, Deadline(CLOCK, 5))
     over.set()
-    assert not isinstance(raised.value, Passing)
+    assert not isinstance(raised.value, TransientUpstreamError)
     assert len(service.requests) == 1
 
 
@@ -164,7 +170,7 @@ def test_what_may_pass_is_tried_again(service: OrganizationService) -> None:
 
     service.behaviour = fail_once
     with client_of(service.url) as client:
-        assert guarded(client.get)(NASA, Budget(CLOCK, 5)).version == service.version
+        assert guarded(client.get)(NASA, Deadline(CLOCK, 5)).version == service.version
     assert len(service.requests) == 2
 
 
@@ -175,17 +181,17 @@ def test_a_connection_cut_in_the_answer_is_tried_again(service: OrganizationServ
 
     service.behaviour = cut_once
     with client_of(service.url) as client:
-        assert guarded(client.get)(NASA, Budget(CLOCK, 5)).version == service.version
+        assert guarded(client.get)(NASA, Deadline(CLOCK, 5)).version == service.version
 
 
 def test_nothing_is_tried_beyond_the_budget() -> None:
     def call(_: str, budget_s: float) -> Fetched:
         budgets.append(budget_s)
-        raise Passing("again")
+        raise TransientUpstreamError("again")
 
     budgets: list[float] = []
-    with pytest.raises(Passing):
-        guarded(call, attempts=100, failures=1000)(NASA, Budget(CLOCK, 0.2))
+    with pytest.raises(TransientUpstreamError):
+        guarded(call, attempts=100, failures=1000)(NASA, Deadline(CLOCK, 0.2))
     assert 2 <= len(budgets) < 100
     assert budgets == sorted(budgets, reverse=True)
 
@@ -197,31 +203,31 @@ def test_a_dead_peer_is_left_alone_and_then_probed_by_one_caller() -> None:
     def call(organization_id: str, _: float) -> Fetched:
         calls.append(organization_id)
         if not alive:
-            raise PeerFault("dead")
+            raise UpstreamError("dead")
         probing.set()
         go_on.wait(30)
         return Fetched(1, None)
 
     probing, go_on = threading.Event(), threading.Event()
     circuit = Circuit(failures=3, reset_s=0.2)
-    fetch = GuardedClient(call, circuit, attempts=1, max_calls=4)
+    fetch = ResilientClient(call, circuit, attempts=1, max_calls=4)
     for _ in range(3):
-        with pytest.raises(PeerFault):
-            fetch(NASA, Budget(CLOCK, 1))
+        with pytest.raises(UpstreamError):
+            fetch(NASA, Deadline(CLOCK, 1))
     with pytest.raises(CircuitOpen):
-        fetch(NASA, Budget(CLOCK, 1))
+        fetch(NASA, Deadline(CLOCK, 1))
     assert len(calls) == 3
     assert 0 < circuit.retry_after_s() <= 0.2
     assert wait_until(lambda: circuit.retry_after_s() == 0, within_s=10)
     alive = True
     with ThreadPoolExecutor(1) as pool:
-        probe = pool.submit(fetch, NASA, Budget(CLOCK, 1))
+        probe = pool.submit(fetch, NASA, Deadline(CLOCK, 1))
         assert probing.wait(10)
         with pytest.raises(CircuitOpen):
-            fetch(NASA, Budget(CLOCK, 1))
+            fetch(NASA, Deadline(CLOCK, 1))
         go_on.set()
         assert probe.result(10) == Fetched(1, None)
-    assert fetch(NASA, Budget(CLOCK, 1)) == Fetched(1, None)
+    assert fetch(NASA, Deadline(CLOCK, 1)) == Fetched(1, None)
     assert circuit.retry_after_s() == 0
 
 
@@ -236,10 +242,10 @@ def test_calls_run_side_by_side_and_no_more_than_allowed() -> None:
 
     fetch = guarded(call)
     with ThreadPoolExecutor(2) as pool:
-        under_way = [pool.submit(fetch, NASA, Budget(CLOCK, 5)) for _ in range(2)]
+        under_way = [pool.submit(fetch, NASA, Deadline(CLOCK, 5)) for _ in range(2)]
         inside.wait()
-        with pytest.raises(TooBusy):
-            fetch(NASA, Budget(CLOCK, 0.05))
+        with pytest.raises(BulkheadFull):
+            fetch(NASA, Deadline(CLOCK, 0.05))
         go_on.set()
         assert [each.result(10).version for each in under_way] == [1, 1]
     # Want of a place is no fault of the peer's.
@@ -253,7 +259,7 @@ def test_the_services_own_token_is_for_those_who_bring_none(service: Organizatio
         client.get(NASA, 5.0)
         token_file.write_text("renewed")
         client.get(NASA, 5.0)
-        with correlation.use(correlation.UserContext(authorization="Bearer callers-own")):
+        with user_context.use(user_context.UserContext(authorization="Bearer callers-own")):
             client.get(NASA, 5.0)
     sent = [headers["authorization"] for _path, headers in service.requests]
     assert sent == ["Bearer first", "Bearer renewed", "Bearer callers-own"]
@@ -270,9 +276,12 @@ def test_trouble_with_its_own_token_is_no_callers_fault(
     with client_of(service.url, token_file=token_file) as client:
         fetch = guarded(client.get)
         for _ in range(10):
-            with pytest.raises(OwnTokenFault):
-                fetch(NASA, Budget(CLOCK, 5))
+            with pytest.raises(ServiceTokenError):
+                fetch(NASA, Deadline(CLOCK, 5))
         # Or those with good tokens would be turned away.
         assert fetch.circuit.retry_after_s() == 0
-        with correlation.use(correlation.UserContext(authorization="Bearer callers-own")), pytest.raises(Refused):
+        with (
+            user_context.use(user_context.UserContext(authorization="Bearer callers-own")),
+            pytest.raises(UpstreamAuthError),
+        ):
             client.get(NASA, 5.0)

@@ -11,12 +11,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from event_stream import Binding, Record
-from event_stream.cache import Change, Heartbeat
+from devstack.environment import ROOT
+from event_stream import Binding, ConsumerRecord
+from event_stream.fenced_cache import Change, Heartbeat
 from event_stream.testing.schemas import breaks
-from manage_scripts.stack.paths import ROOT
-from organization_lookup.handlers import CHANGES, FIELDS, OrganizationChanges
-from organization_lookup.unknown import INTERVAL_S, OTHERS, Unknown
+from organization_lookup.handlers import CHANGES, FIELDS, INTERVAL_S, OTHERS, OrganizationChangeDecoder, Unknown
 
 PUBLISHED = json.loads((ROOT / "org_project/organizations/schema/organization_change.v1.json").read_text())
 EXPECTED = json.loads(
@@ -56,12 +55,14 @@ class Clock:
         return self.now_s
 
 
-def decoder(unknown: Unknown | None = None) -> OrganizationChanges:
-    return OrganizationChanges(Binding("inboundOrgChanges", "orgChangeTopic", "kafka", group="licensingGroup"), unknown)
+def decoder(unknown: Unknown | None = None) -> OrganizationChangeDecoder:
+    return OrganizationChangeDecoder(
+        Binding("inboundOrgChanges", "orgChangeTopic", "kafka", group="licensingGroup"), unknown
+    )
 
 
-def record(payload: Any) -> Record:
-    return Record("orgChangeTopic", 0, 7, None, json.dumps(payload).encode(), (), 0)
+def record(payload: Any) -> ConsumerRecord:
+    return ConsumerRecord("orgChangeTopic", 0, 7, None, json.dumps(payload).encode(), (), 0)
 
 
 def test_what_is_published_keeps_to_what_is_expected() -> None:

@@ -9,11 +9,11 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 from django.utils.html import escape
 
-from event_stream import OutboundRecord, Sink
+from devstack.ports import free_port
+from event_stream import ProducerRecord, Sink
 from event_stream.binders.memory import MemoryBinder
-from event_stream.registry import registry
-from event_stream.worker import Until, Worker
-from manage_scripts.stack.ports import free_port
+from event_stream.consumer.worker import StopCondition, Worker
+from event_stream.messaging.channel import registry
 from tests.event_stream.leaks import failed_connections, lets_sockets_leak
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -28,7 +28,7 @@ def refused(settings: Any) -> Iterator[set[Any]]:
     bindings = {name: {**each, "producer": {}} for name, each in settings.EVENT_STREAM["bindings"].items()}
     settings.EVENT_STREAM = {"binders": {"kafka": {"type": "memory"}}, "bindings": bindings}
     for key, body in ((b"alpha", b"{ <b>"), (b"beta", b"\xff"), (None, b"[")):
-        registry().channel(BINDING).publish(OutboundRecord(TOPIC, key, body, (("h", b"\xfe"),), 3)).result()
+        registry().channel(BINDING).publish(ProducerRecord(TOPIC, key, body, (("h", b"\xfe"),), 3)).result()
     consume()
     yield set()
     registry().close()
@@ -36,7 +36,9 @@ def refused(settings: Any) -> Iterator[set[Any]]:
 
 def consume() -> None:
     """Nothing of this can be decoded."""
-    Worker(BINDING, Sink(registry().channel(BINDING).binding, lambda _: None)).run(lambda: False, Until.CAUGHT_UP)
+    Worker(BINDING, Sink(registry().channel(BINDING).binding, lambda _: None)).run(
+        lambda: False, StopCondition.CAUGHT_UP
+    )
 
 
 def platform() -> MemoryBinder:
@@ -67,12 +69,12 @@ def staff(logged_in: Callable[..., Client]) -> Client:
 def keys(client: Client, **query: str) -> list[str]:
     answer = client.get(LIST, query)
     assert answer.status_code == 200
-    return [each.facts["key"] for each in answer.context["cl"].result_list]
+    return [each.as_dict["key"] for each in answer.context["cl"].result_list]
 
 
 def ids(client: Client) -> dict[str | None, str]:
     """By key, as the pages name them."""
-    return {each.facts["key"]: each.pk for each in client.get(LIST).context["cl"].result_list}
+    return {each.as_dict["key"]: each.pk for each in client.get(LIST).context["cl"].result_list}
 
 
 def settle(client: Client, verb: str, *letters: str, confirmed: bool = True) -> Any:

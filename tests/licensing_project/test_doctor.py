@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from event_stream.registry import registry
-from manage_scripts.stack.ports import free_port
+from devstack.ports import free_port
+from event_stream.messaging.channel import registry
 from tests.licensing_project.conftest import use_lookup
 from tests.licensing_project.organization_service import OrganizationService, answering
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from event_stream.web.auth import AuthSettings
+from devstack.issuer import public_jwk
 from licenses.models import License
-from manage_scripts.stack.issuer import public_jwk
+from service_kit.auth import AuthSettings
 from tests.licensing_project.organization_service import OrganizationService
 from tests.security.issuer import FIRST_KEY
 from tests.security.storm import storm

@@ -13,24 +13,24 @@ from cloudevents.core.formats.base import Format
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
-from event_stream import Binding, ConversionError, Record
-from event_stream.cache import Change, Heartbeat
-from organization_lookup.handlers import OrganizationChanges
+from event_stream import Binding, ConsumerRecord, ConversionError
+from event_stream.fenced_cache import Change, Heartbeat
+from organization_lookup.handlers import OrganizationChangeDecoder
 
 DATA = Path(__file__).parent / "data" / "spring_cloud_stream_messages.json"
 ID = "1bcb5aa0-69a5-478e-9064-aca2d67601a6"
-decode = OrganizationChanges(Binding("inboundOrgChanges", "orgChangeTopic", "kafka", group="licensingGroup"))
+decode = OrganizationChangeDecoder(Binding("inboundOrgChanges", "orgChangeTopic", "kafka", group="licensingGroup"))
 
 
-def record(value: bytes | None, key: bytes | None = ID.encode(), headers: Any = ()) -> Record:
-    return Record("orgChangeTopic", 0, 7, key, value, tuple(headers), timestamp_ms=1_700_000_000_000)
+def record(value: bytes | None, key: bytes | None = ID.encode(), headers: Any = ()) -> ConsumerRecord:
+    return ConsumerRecord("orgChangeTopic", 0, 7, key, value, tuple(headers), timestamp_ms=1_700_000_000_000)
 
 
-def message(**fields: Any) -> Record:
+def message(**fields: Any) -> ConsumerRecord:
     return record(json.dumps({"action": "UPDATED", "organizationId": ID, "correlationId": "c", **fields}).encode())
 
 
-def recorded() -> list[Record]:
+def recorded() -> list[ConsumerRecord]:
     return [
         record(
             each["value"].encode("latin-1"),
@@ -116,7 +116,7 @@ def test_what_changes_nothing_is_passed_over(fields: dict[str, Any]) -> None:
         record(b"{}", headers=[("contentType", b'"application/x-java-object"')]),
     ],
 )
-def test_what_is_no_message_is_a_conversion_error(broken: Record) -> None:
+def test_what_is_no_message_is_a_conversion_error(broken: ConsumerRecord) -> None:
     with pytest.raises(ConversionError):
         decode(broken)
 

@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django_redis import get_redis_connection
 
 from licenses import selectors
-from licenses.api.answers import spliced
+from licenses.api.responses import render_fast
 from licenses.api.serializers import LicenseSerializer
 from licenses.models import License
 from organization_lookup import lookup, organization
@@ -82,8 +82,8 @@ def test_the_spliced_bytes_are_those_of_the_long_way(license: License, known: bo
     assert row is not None
     for each in (row, license):
         serializer = LicenseSerializer(each, context={"organization": organization.fields(members)})
-        assert json.loads(spliced(row, members)) == dict(serializer.data)
-        assert list(json.loads(spliced(row, members))) == list(serializer.data)
+        assert json.loads(render_fast(row, members)) == dict(serializer.data)
+        assert list(json.loads(render_fast(row, members))) == list(serializer.data)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -9,9 +9,9 @@ import polib
 import pytest
 from django.test import Client
 
-import event_stream.web
 import licenses
 import organization_lookup
+import service_kit
 from tests.licensing_project.organization_service import NASA
 
 CATALOGUE = Path(licenses.__file__).parent / "locale" / "ko" / "LC_MESSAGES" / "django.po"
@@ -19,7 +19,7 @@ TRANSLATING = {"_", "gettext", "gettext_lazy", "now"}
 
 
 def messages_in_code() -> Iterator[str]:
-    for package in (licenses, organization_lookup, event_stream.web):
+    for package in (licenses, organization_lookup, service_kit):
         for module in Path(str(package.__file__)).parent.rglob("*.py"):
             for node in ast.walk(ast.parse(module.read_text())):
                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in TRANSLATING:

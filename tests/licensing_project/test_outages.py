@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from event_stream import correlation
-from event_stream.cache import Demand
+from event_stream import user_context
+from event_stream.fenced_cache import FreshnessRequirement
 from organization_lookup import lookup
-from organization_lookup.errors import Refused
+from organization_lookup.client import UpstreamAuthError
 from tests.licensing_project.organization_service import NASA, OrganizationService, reply
 
 
@@ -63,7 +63,7 @@ def test_many_at_once_make_one_call(organization_service: OrganizationService) -
 
     def find(_: int) -> int:
         begun.wait()
-        return lookup.current().find(NASA, Demand()).version
+        return lookup.current().find(NASA, FreshnessRequirement()).version
 
     organization_service.behaviour = wait_for_all
     with ThreadPoolExecutor(crowd) as pool:
@@ -88,8 +88,8 @@ def test_who_waited_for_somebody_elses_answer_is_not_refused_in_his_place(
             reply(handler, 404, b"", {"Organization-Version": "9"})
 
     def find(authorization: str) -> int:
-        with correlation.use(correlation.UserContext(authorization=authorization)):
-            return lookup.current().find(NASA, Demand()).version
+        with user_context.use(user_context.UserContext(authorization=authorization)):
+            return lookup.current().find(NASA, FreshnessRequirement()).version
 
     organization_service.behaviour = refuse_the_first
     flights = lookup.current().read_through._flights
@@ -108,7 +108,7 @@ def test_who_waited_for_somebody_elses_answer_is_not_refused_in_his_place(
         assert asked.wait(20)
         good = pool.submit(find, "Bearer good")
         assert good.result(20) == 9
-        with pytest.raises(Refused):
+        with pytest.raises(UpstreamAuthError):
             bad.result(20)
     assert joined.is_set()
 

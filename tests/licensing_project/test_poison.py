@@ -13,18 +13,18 @@ import pytest
 from django.conf import settings as django_settings
 from kafka.admin import KafkaAdminClient
 
-from event_stream import Binding, Channel, OutboundRecord
-from event_stream.binders.kafka import KafkaBinder
-from event_stream.cache import CacheApplier, Change, Demand, State
-from event_stream.cache.keys import id_in
-from event_stream.dead_letters import Letter, Parking, dead_letter_binding
-from event_stream.dead_letters.letter import read
+from event_stream import Binding, Channel, ProducerRecord
+from event_stream.binders.kafka.binder import KafkaBinder
+from event_stream.consumer.worker import StopCondition, Worker
+from event_stream.dead_letters import DeadLetterPublisher, DeadLetterRecord, dead_letter_binding
+from event_stream.dead_letters.record import read
 from event_stream.errors import ConversionError
-from event_stream.partitioner import partition_for
+from event_stream.fenced_cache import Change, FreshnessRequirement, LogInvalidator, State
+from event_stream.fenced_cache.keys import id_in
+from event_stream.messaging.partitioner import partition_for
 from event_stream.testing.waiting import wait_until
-from event_stream.worker import Until, Worker
 from organization_lookup import lookup
-from organization_lookup.handlers import OrganizationChanges
+from organization_lookup.handlers import OrganizationChangeDecoder
 from tests.event_stream.cache_world import keep
 from tests.licensing_project.fuzzed import COUNT, fuzzed
 from tests.licensing_project.organization_service import NASA
@@ -35,7 +35,7 @@ LAST = "5a0c5a86-6d3c-4bd7-8e0e-6c1d4a2f9b11"
 
 
 @dataclass(frozen=True)
-class Platform:
+class ServiceCluster:
     """A topic and its dead-letter topic, with a worker that has no commits yet."""
 
     binder: KafkaBinder
@@ -43,26 +43,26 @@ class Platform:
     channel: Channel
 
     def send(self, value: bytes | None, key: bytes | None, headers: tuple[tuple[str, bytes], ...] = ()) -> int:
-        record = OutboundRecord(self.binding.destination, key, value, headers, None if key else 0)
+        record = ProducerRecord(self.binding.destination, key, value, headers, None if key else 0)
         return self.channel.publish(record).result(10).offset
 
-    def applier(self) -> CacheApplier:
-        parking = Parking(Channel(dead_letter_binding(self.binding), self.binder), self.binding)
-        return CacheApplier(lookup.current().cache, OrganizationChanges(self.binding), rejections=parking)
+    def applier(self) -> LogInvalidator:
+        parking = DeadLetterPublisher(Channel(dead_letter_binding(self.binding), self.binder), self.binding)
+        return LogInvalidator(lookup.current().cache, OrganizationChangeDecoder(self.binding), rejections=parking)
 
     def consume(self) -> None:
         """To where the topic ends now. Raises what stops the worker."""
         Worker(self.binding.name, self.applier(), channel=Channel(self.binding, self.binder)).run(
-            lambda: False, Until.CAUGHT_UP
+            lambda: False, StopCondition.CAUGHT_UP
         )
 
-    def letters(self) -> list[Letter]:
+    def letters(self) -> list[DeadLetterRecord]:
         found = [read(record) for record in self.binder.read(dead_letter_binding(self.binding))]
-        return [each for each in found if isinstance(each, Letter)]
+        return [each for each in found if isinstance(each, DeadLetterRecord)]
 
 
 @pytest.fixture
-def platform(kafka_bootstrap_servers: str) -> Iterator[Platform]:
+def platform(kafka_bootstrap_servers: str) -> Iterator[ServiceCluster]:
     binder = KafkaBinder("kafka", {"bootstrap_servers": kafka_bootstrap_servers.split(",")})
     topic = f"poison-{uuid.uuid4().hex}"
     bindings: Any = django_settings.EVENT_STREAM["bindings"]
@@ -82,7 +82,7 @@ def platform(kafka_bootstrap_servers: str) -> Iterator[Platform]:
     )
     client.close()
     channel = Channel(binding, binder)
-    yield Platform(binder, binding, channel)
+    yield ServiceCluster(binder, binding, channel)
     channel.close(5)
 
 
@@ -111,10 +111,10 @@ REJECTED = {
 
 @pytest.mark.parametrize("value", REJECTED.values(), ids=REJECTED)
 def test_what_can_not_be_read_evicts_is_parked_once_and_the_next_is_applied(
-    platform: Platform, value: bytes | None
+    platform: ServiceCluster, value: bytes | None
 ) -> None:
     platform.consume()
-    lookup.current().find(NASA, Demand())
+    lookup.current().find(NASA, FreshnessRequirement())
     assert cached(NASA)
     offset = platform.send(value, NASA.encode(), (("tmx-correlation-id", b"c"),))
     other = str(uuid.uuid4())
@@ -133,7 +133,9 @@ def test_what_can_not_be_read_evicts_is_parked_once_and_the_next_is_applied(
 
 
 @pytest.mark.parametrize("key", [b"", None, b"\xff\xfe", b"k" * 3_000], ids=["empty", "none", "no text", "long"])
-def test_a_key_that_names_nobody_evicts_nobody_and_is_kept_as_it_was(platform: Platform, key: bytes | None) -> None:
+def test_a_key_that_names_nobody_evicts_nobody_and_is_kept_as_it_was(
+    platform: ServiceCluster, key: bytes | None
+) -> None:
     platform.send(b"{", key)
     platform.consume()
     assert [(letter.key, letter.value) for letter in platform.letters()] == [(key, b"{")]
@@ -144,22 +146,22 @@ def test_a_key_that_names_nobody_evicts_nobody_and_is_kept_as_it_was(platform: P
     [change(NASA, version=2**60), change(NASA, version=-1), change(NASA, version="x"), change(NASA, new={"a": [1]})],
     ids=["future version", "negative version", "version of a wrong type", "keys of a later time"],
 )
-def test_what_is_odd_but_names_an_organization_evicts_and_is_not_parked(platform: Platform, value: bytes) -> None:
+def test_what_is_odd_but_names_an_organization_evicts_and_is_not_parked(platform: ServiceCluster, value: bytes) -> None:
     platform.consume()
-    lookup.current().find(NASA, Demand())
+    lookup.current().find(NASA, FreshnessRequirement())
     platform.send(value, NASA.encode())
     platform.consume()
     assert not cached(NASA)
     assert platform.letters() == []
 
 
-def test_an_unknown_action_is_passed_over(platform: Platform) -> None:
+def test_an_unknown_action_is_passed_over(platform: ServiceCluster) -> None:
     platform.send(b'{"action": "MERGED", "organizationId": "x"}', NASA.encode())
     platform.consume()
     assert platform.letters() == []
 
 
-def test_fuzzed_messages_never_stop_a_worker(platform: Platform) -> None:
+def test_fuzzed_messages_never_stop_a_worker(platform: ServiceCluster) -> None:
     """The oracle asks the decoder alone, without worker, Kafka or Redis, what it refuses."""
     sent = fuzzed()
     platform.consume()
@@ -183,9 +185,9 @@ def test_fuzzed_messages_never_stop_a_worker(platform: Platform) -> None:
         cleanup.callback(thread.join, 30)
         cleanup.callback(stop.set)
         topic = platform.binding.destination
-        records = [OutboundRecord(topic, each.key, each.value, each.headers, None if each.key else 0) for each in sent]
+        records = [ProducerRecord(topic, each.key, each.value, each.headers, None if each.key else 0) for each in sent]
         # The last ones are good, and are applied after all of them.
-        records += [OutboundRecord(topic, None, change(LAST), partition=number) for number in range(PARTITIONS)]
+        records += [ProducerRecord(topic, None, change(LAST), partition=number) for number in range(PARTITIONS)]
         for receipt in [platform.channel.publish(record) for record in records]:
             receipt.result(60)
         ends = Counter(record.partition for record in platform.binder.read(platform.binding))
@@ -205,7 +207,7 @@ def test_fuzzed_messages_never_stop_a_worker(platform: Platform) -> None:
     refused, changed = [], set()
     for record in platform.binder.read(platform.binding):
         try:
-            told = OrganizationChanges(platform.binding)(record)
+            told = OrganizationChangeDecoder(platform.binding)(record)
         except ConversionError:
             refused.append(record)
         else:

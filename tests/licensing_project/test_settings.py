@@ -11,8 +11,8 @@ import pytest
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 
-from event_stream.web import environment as read
 from organization_lookup.settings import LookupSettings
+from service_kit.settings import environment as read
 
 READERS: dict[str, Any] = {
     "flag": lambda: read.flag("X", default=False),

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from event_stream import OutboundRecord
+from devstack.waiting import wait_until
+from event_stream import ProducerRecord
 from event_stream.binders.memory import MemoryBinder
-from event_stream.cache import Demand, Heartbeat, Source, State
-from event_stream.registry import registry
-from manage_scripts.stack.waiting import wait_until
+from event_stream.fenced_cache import CacheStatus, FreshnessRequirement, Heartbeat, State
+from event_stream.messaging.channel import registry
 from organization_lookup import lookup
 from tests.licensing_project.organization_service import NASA, OrganizationService
 
@@ -41,30 +41,30 @@ def platform(settings: Any, organization_service: OrganizationService) -> Iterat
 
 def send(platform: MemoryBinder, key: str | None, headers: Any = (), **fields: Any) -> None:
     value = json.dumps(fields).encode()
-    platform.append(OutboundRecord(TOPIC, None if key is None else key.encode(), value, tuple(headers)))
+    platform.append(ProducerRecord(TOPIC, None if key is None else key.encode(), value, tuple(headers)))
 
 
 def beat(platform: MemoryBinder, partition: int, as_of_ms: int) -> None:
     """A heartbeat, as the relay sends it."""
     as_of = f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(as_of_ms // 1000))}.{as_of_ms % 1000:03d}000Z"
     value = json.dumps({"action": "GET", "correlationId": "", "asOf": as_of}).encode()
-    platform.append(OutboundRecord(TOPIC, None, value, partition=partition))
+    platform.append(ProducerRecord(TOPIC, None, value, partition=partition))
 
 
 def consume() -> None:
     call_command("consume_org_changes", "--until-caught-up")
 
 
-def source() -> Source:
-    return lookup.current().find(NASA, Demand()).source
+def source() -> CacheStatus:
+    return lookup.current().find(NASA, FreshnessRequirement()).source
 
 
 @pytest.fixture
 def cached(platform: MemoryBinder) -> None:
     """NASA is cached, and the worker has been at work before."""
     consume()
-    assert source() is Source.MISS
-    assert source() is Source.HIT
+    assert source() is CacheStatus.MISS
+    assert source() is CacheStatus.HIT
 
 
 @pytest.mark.usefixtures("cached")
@@ -74,10 +74,10 @@ def test_a_change_evicts_and_the_next_lookup_is_current(
 ) -> None:
     version = organization_service.put(NASA, name="New")
     send(platform, key, action="UPDATED", organizationId=NASA, correlationId="c", version=version)
-    assert source() is Source.HIT
+    assert source() is CacheStatus.HIT
     consume()
-    found = lookup.current().find(NASA, Demand())
-    assert (found.source, found.version) == (Source.MISS, version)
+    found = lookup.current().find(NASA, FreshnessRequirement())
+    assert (found.source, found.version) == (CacheStatus.MISS, version)
     assert b'"New"' in (found.value or b"")
 
 
@@ -91,26 +91,26 @@ def test_what_a_spring_cloud_stream_service_sends_evicts_by_four_keys_alone(
     headers = tuple((name, text.encode()) for name, text in message["headers"])
     send(platform, message["key"], headers, **value)
     consume()
-    assert source() is (Source.HIT if value["action"] == "GET" else Source.MISS)
+    assert source() is (CacheStatus.HIT if value["action"] == "GET" else CacheStatus.MISS)
 
 
 @pytest.mark.usefixtures("cached")
 def test_what_can_not_be_read_evicts_by_its_key_and_holds_nothing_up(
     platform: MemoryBinder, organization_service: OrganizationService
 ) -> None:
-    platform.append(OutboundRecord(TOPIC, NASA.encode(), b"\xff no message"))
+    platform.append(ProducerRecord(TOPIC, NASA.encode(), b"\xff no message"))
     consume()
-    assert source() is Source.MISS
+    assert source() is CacheStatus.MISS
     send(platform, NASA, action="UPDATED", organizationId=NASA, correlationId="c")
     consume()
-    assert source() is Source.MISS
+    assert source() is CacheStatus.MISS
 
 
 @pytest.mark.usefixtures("cached")
 def test_too_many_in_a_row_that_can_not_be_read_end_it_with_what_to_do(platform: MemoryBinder, settings: Any) -> None:
     limit = settings.DEAD_LETTER_LIMIT
     for _ in range(limit + 1):
-        platform.append(OutboundRecord(TOPIC, NASA.encode(), b"{"))
+        platform.append(ProducerRecord(TOPIC, NASA.encode(), b"{"))
     with pytest.raises(CommandError, match=rf"{limit} messages in a row .*\['dead_letter_limit'\]"):
         consume()
     assert len(platform.sent(f"{TOPIC}.licensingGroup.dlq")) == limit
@@ -123,7 +123,7 @@ def test_too_many_in_a_row_that_can_not_be_read_end_it_with_what_to_do(platform:
 def test_a_heartbeat_vouches_for_what_is_cached(platform: MemoryBinder, tuned: Any) -> None:
     tuned(bound_s=0.2)
     assert wait_until(lambda: lookup.current().cache.read(NASA).state is not State.HIT, within_s=10)
-    lookup.current().find(NASA, Demand())
+    lookup.current().find(NASA, FreshnessRequirement())
     home = lookup.current().cache.keys.home(NASA)
     before = lookup.current().cache.watermark(home)
     now_ms = time.time_ns() // 1_000_000

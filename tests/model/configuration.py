@@ -99,7 +99,7 @@ class Configuration:
     """The defaults are the whole protocol, and no fault but reordering, forgotten entries and lapsed leases."""
 
     versions: int = 1
-    """Commits that follow version 0."""
+    """OffsetCommitter that follow version 0."""
     readers: int = 1
     log_size: int = 3
     """Records between the first that somebody may still need and the last; the relay waits when there are so many."""

@@ -7,8 +7,8 @@ from django.contrib.auth.models import Group
 from django.core.management import call_command
 from django.test import Client
 
-from event_stream.web.auth import AuthSettings
 from organizations.models import Organization
+from service_kit.auth import AuthSettings
 from tests.org_project.conftest import url_of
 
 

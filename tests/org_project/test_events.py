@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.db import connection, transaction
 from django.test import Client
 
-from event_stream import correlation
+from event_stream import user_context
 from event_stream.outbox.models import OutboxEntry
 from organizations import events, querysets
 from organizations.models import Organization
@@ -283,7 +283,7 @@ def test_the_event_carries_the_callers_context(organization: Organization, api: 
 def test_one_bulk_write_outside_of_a_request_has_one_correlation_id(told: Tell) -> None:
     Organization.objects.bulk_create([Organization(name="A"), Organization(name="B")])
     [found] = set(OutboxEntry.objects.values_list("correlation_id", flat=True))
-    assert correlation.is_acceptable(found)
+    assert user_context.is_acceptable(found)
 
 
 def test_the_heartbeat_keeps_to_the_schema(event_schema: Any) -> None:

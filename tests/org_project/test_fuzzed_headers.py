@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from event_stream.web.auth import AuthSettings
-from manage_scripts.stack.issuer import public_jwk
+from devstack.issuer import public_jwk
 from organizations.models import Organization
+from service_kit.auth import AuthSettings
 from tests.org_project.conftest import url_of
 from tests.security.issuer import FIRST_KEY
 from tests.security.storm import storm

@@ -12,8 +12,8 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from event_stream.outbox.models import OutboxEntry
-from organizations.importing import loading, reading
-from organizations.importing.loading import Load
+from organizations import importing
+from organizations.importing import Load
 from organizations.models import Organization
 from tests.org_project.conftest import Told
 
@@ -114,7 +114,7 @@ def test_nothing_is_written_but_every_bad_line_named(run: Callable[..., Outcome]
 def test_atomic_undoes_the_chunks_before_the_bad_line(
     run: Callable[..., Outcome], told: Tell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loading, "CHUNK", 2)
+    monkeypatch.setattr(importing, "CHUNK", 2)
     good = "name\n" + "A\n" * 5
     assert run(f"{good}\x07\n", "--atomic").code == 1
     assert (names(), told()) == ([], [])
@@ -215,7 +215,7 @@ def peak_of(file: Iterable[str], *, write: bool) -> int:
     load = Load(write=write, atomic=False, on_bad=lambda bad: pytest.fail(bad.reason), on_chunk=lambda tally: None)
     tracemalloc.start()
     try:
-        load.run(reading.read_csv(file))
+        load.run(importing.read_csv(file))
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -224,7 +224,7 @@ def peak_of(file: Iterable[str], *, write: bool) -> int:
 @pytest.mark.parametrize("write", [False, True])
 def test_memory_does_not_grow_with_the_file(told: Tell, write: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     def growth(chunk: int) -> int:
-        monkeypatch.setattr(loading, "CHUNK", chunk)
+        monkeypatch.setattr(importing, "CHUNK", chunk)
         return peak_of(lines(400), write=write) - peak_of(lines(40), write=write)
 
     growth(20)  # fills what is cached for good

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.test import Client, RequestFactory
 
-from event_stream.web.logins import client_address
+from service_kit.logins import client_address
 
 PASSWORD = "right-7391-and-long"
 LOGINS = ("/admin/login/", "/api-auth/login/")

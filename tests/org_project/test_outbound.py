@@ -16,11 +16,11 @@ from django.conf import settings
 from django.db import connection
 from jsonschema import Draft202012Validator
 
-from event_stream.binders.kafka import KafkaBinder
-from event_stream.binding import Binding
-from event_stream.message import Record
+from devstack.topics import Topic, create_topics
+from event_stream.binders.kafka.binder import KafkaBinder
+from event_stream.conf import Binding
+from event_stream.messaging.message import ConsumerRecord
 from event_stream.testing.waiting import wait_until
-from manage_scripts.stack.topics import Topic, create_topics
 from organizations.models import Organization
 from tests.event_stream.leaks import failed_connections, lets_sockets_leak
 from tests.org_project import spring_consumer
@@ -28,7 +28,7 @@ from tests.org_project.spring_consumer import Outcome
 
 pytestmark = lets_sockets_leak
 
-Publish = Callable[..., list[Record]]
+Publish = Callable[..., list[ConsumerRecord]]
 CHANGES = 3
 
 
@@ -36,7 +36,7 @@ CHANGES = 3
 def publish(transactional_db: None, kafka_bootstrap_servers: str) -> Publish:
     """Make, change and delete an organization, send that with these settings, and read it back."""
 
-    def run(**environment: str) -> list[Record]:
+    def run(**environment: str) -> list[ConsumerRecord]:
         topic = f"outbound-{uuid.uuid4()}"
         create_topics(kafka_bootstrap_servers, [Topic(topic, 1, 1, 1)])
         organization = Organization.objects.create(name="Observatory")
@@ -46,7 +46,7 @@ def publish(transactional_db: None, kafka_bootstrap_servers: str) -> Publish:
         argv = [sys.executable, str(settings.BASE_DIR / "manage.py"), "relay_outbox"]
         environment = {**os.environ, "DATABASE_URL": url, "ORG_CHANGE_TOPIC": topic, **environment}
         binder = KafkaBinder("kafka", {"bootstrap_servers": kafka_bootstrap_servers.split(",")})
-        records: list[Record] = []
+        records: list[ConsumerRecord] = []
 
         def all_there() -> bool:
             records[:] = binder.read(Binding("in", topic, "kafka"))
@@ -63,11 +63,11 @@ def publish(transactional_db: None, kafka_bootstrap_servers: str) -> Publish:
     return run
 
 
-def body(record: Record) -> Any:
+def body(record: ConsumerRecord) -> Any:
     return json.loads(record.value or b"")
 
 
-def split(records: list[Record]) -> tuple[list[Record], list[Record]]:
+def split(records: list[ConsumerRecord]) -> tuple[list[ConsumerRecord], list[ConsumerRecord]]:
     """Changes, and heartbeats."""
     changes = [each for each in records if each.key is not None]
     heartbeats = [each for each in records if each.key is None]

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from manage_scripts.stack.platform import Platform
-from manage_scripts.stack.servers import Servers
+from devstack.cluster import ServiceCluster
+from devstack.servers import Servers
 from tests.e2e.admin import ADMIN
 from tests.e2e.world import redis_database
 from tests.security.issuer import Issuer, running
@@ -19,8 +19,8 @@ def issuer() -> Iterator[Issuer]:
 
 
 @pytest.fixture(scope="session")
-def platform(servers: Servers, issuer: Issuer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    platform = Platform(
+def platform(servers: Servers, issuer: Issuer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceCluster]:
+    platform = ServiceCluster(
         servers,
         tmp_path_factory.mktemp("secured"),
         licensing=1,

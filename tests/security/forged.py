@@ -10,7 +10,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from manage_scripts.stack.issuer import public_jwk
+from devstack.issuer import public_jwk
 from tests.security.issuer import FIRST_KEY, SECOND_KEY, Issuer, sign
 
 _PUBLIC_PEM = FIRST_KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)

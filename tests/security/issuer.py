@@ -8,7 +8,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from manage_scripts.stack import issuer as stack
+from devstack import issuer as stack
 
 AUDIENCE = "ours"
 # Making one takes a moment; no test is about the number itself.

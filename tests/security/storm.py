@@ -11,9 +11,9 @@ from unittest.mock import patch
 
 from django.test import Client
 
-from event_stream.correlation import CORRELATION_ID, is_acceptable
-from event_stream.web.logging import EventJsonFormatter
-from event_stream.web.wsgi import Request
+from event_stream.user_context import CORRELATION_ID, is_acceptable
+from service_kit.logging import EventJsonFormatter
+from service_kit.wsgi import Request
 from tests.security import fuzzed
 
 Target = tuple[str, str, bytes]

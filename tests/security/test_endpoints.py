@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
-from manage_scripts.stack.django_commands import LICENSING, manage
-from manage_scripts.stack.platform import Platform
-from manage_scripts.stack.waiting import wait_until
+from devstack.cluster import ServiceCluster
+from devstack.django_commands import LICENSING, manage
+from devstack.waiting import wait_until
 from tests.e2e.admin import Admin
 from tests.e2e.world import DEADLINE_S, LICENSE, ORGANIZATION
 from tests.security.forged import FORGED
@@ -63,7 +63,7 @@ REFUSED = [None, *(what for what in FORGED if what != "too long")]
 class Services:
     """Both, and one license of one organization at a time."""
 
-    def __init__(self, platform: Platform, issuer: Issuer) -> None:
+    def __init__(self, platform: ServiceCluster, issuer: Issuer) -> None:
         self.issuer = issuer
         self.organizations = f"{platform.organization_url}/v1/organization"
         self._licensing = f"{platform.licensing_urls[0]}/v1/organization"
@@ -101,7 +101,7 @@ class Services:
 
 
 @pytest.fixture(scope="module")
-def services(platform: Platform, issuer: Issuer) -> Iterator[Services]:
+def services(platform: ServiceCluster, issuer: Issuer) -> Iterator[Services]:
     services = Services(platform, issuer)
     with closing(services.http):
         yield services
@@ -146,7 +146,7 @@ def test_other_credentials_are_none(services: Services, scheme: str) -> None:
 
 
 @pytest.mark.parametrize("path", OPEN)
-def test_what_shows_no_data_is_open(services: Services, platform: Platform, path: str) -> None:
+def test_what_shows_no_data_is_open(services: Services, platform: ServiceCluster, path: str) -> None:
     for url in (platform.organization_url, platform.licensing_urls[0]):
         assert services.http.get(url + path, follow_redirects=True).is_success
 
@@ -190,7 +190,7 @@ def test_with_the_issuer_away_everything_goes_on(services: Services) -> None:
         services.issuer.down = False
 
 
-def test_a_browsers_session_is_a_caller_too(services: Services, platform: Platform) -> None:
+def test_a_browsers_session_is_a_caller_too(services: Services, platform: ServiceCluster) -> None:
     """Licensing asks under its own name for somebody who has logged in there, and has no token."""
     with Admin(platform.licensing_urls[0]) as admin:
         url = f"{services.licenses}/{services.license}"
@@ -199,7 +199,9 @@ def test_a_browsers_session_is_a_caller_too(services: Services, platform: Platfo
     assert "Ann" in answer.text
 
 
-def test_a_command_asks_under_the_services_own_name(services: Services, platform: Platform, tmp_path: Path) -> None:
+def test_a_command_asks_under_the_services_own_name(
+    services: Services, platform: ServiceCluster, tmp_path: Path
+) -> None:
     headers = services.bearer(services.issuer.token())
     assert services.http.get(f"{services.licenses}/{services.license}", headers=headers).status_code == 200
 
@@ -213,7 +215,7 @@ def test_a_command_asks_under_the_services_own_name(services: Services, platform
     assert verdicts({**platform.licensing_settings, "ORGANIZATION_TOKEN_FILE": str(refused)}) == {"UNKNOWN"}
 
 
-def test_no_token_is_in_any_log(services: Services, platform: Platform) -> None:
+def test_no_token_is_in_any_log(services: Services, platform: ServiceCluster) -> None:
     token = services.issuer.token("USER", sub="unlogged")
     services.http.get(services.organizations, headers=services.bearer(token))
     services.http.get(services.organizations, headers=services.bearer(token[:-4]))

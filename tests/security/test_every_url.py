@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from manage_scripts.stack.django_commands import LICENSING, ORGANIZATION, Project, manage
-from manage_scripts.stack.platform import Platform
+from devstack.cluster import ServiceCluster
+from devstack.django_commands import LICENSING, ORGANIZATION, Project, manage
 from tests.security.test_endpoints import ENDPOINTS, OPEN
 
 # Django's own list of what there is, with the methods of each view that has a class.
@@ -40,14 +40,16 @@ LEADS_TO = {"admin/logout/": "/admin/"}
 SERVICES = [(ORGANIZATION, "organization"), (LICENSING, "license")]
 
 
-def urls(platform: Platform, project: Project) -> list[tuple[str, list[str]]]:
+def urls(platform: ServiceCluster, project: Project) -> list[tuple[str, list[str]]]:
     settings = platform.organization_settings if project is ORGANIZATION else platform.licensing_settings
     found: list[Any] = json.loads(manage(project, settings, ["shell", "--command", _WALK]).splitlines()[-1])
     return [(route, methods) for route, methods in found]
 
 
 @pytest.mark.parametrize(("project", "service"), SERVICES, ids=["organization", "licensing"])
-def test_every_url_is_in_the_table_or_open_or_the_admins(platform: Platform, project: Project, service: str) -> None:
+def test_every_url_is_in_the_table_or_open_or_the_admins(
+    platform: ServiceCluster, project: Project, service: str
+) -> None:
     table = {(ROUTES[each.service][each.one], each.method) for each in ENDPOINTS if each.service == service}
     found = urls(platform, project)
     ours = {route for route, _methods in found if not route.startswith("admin/")}
@@ -64,7 +66,7 @@ def test_every_url_is_in_the_table_or_open_or_the_admins(platform: Platform, pro
 
 
 @pytest.mark.parametrize(("project", "service"), SERVICES, ids=["organization", "licensing"])
-def test_every_page_of_the_admin_asks_for_a_login(platform: Platform, project: Project, service: str) -> None:
+def test_every_page_of_the_admin_asks_for_a_login(platform: ServiceCluster, project: Project, service: str) -> None:
     url = platform.organization_url if project is ORGANIZATION else platform.licensing_urls[0]
     routes = [route for route, _methods in urls(platform, project) if route.startswith("admin/")]
     assert len(routes) > 20

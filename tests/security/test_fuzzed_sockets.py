@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from event_stream.correlation import is_acceptable
-from manage_scripts.stack.nginx import Nginx, NginxMissing
-from manage_scripts.stack.platform import Platform
+from devstack.cluster import ServiceCluster
+from devstack.nginx import Nginx, NginxMissing
+from event_stream.user_context import is_acceptable
 from tests.security import fuzzed
 
 LENGTHS = ("-1", "+5", "1e3", "0x10", "5, 5", "5\r\nContent-Length: 6", "9" * 30, "", " ", "é")
@@ -21,7 +21,7 @@ ODD = [
 
 
 @pytest.fixture(scope="module")
-def gateway(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
+def gateway(platform: ServiceCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
     ports = [httpx.URL(url).port or 0 for url in (platform.organization_url, platform.licensing_urls[0])]
     try:
         nginx = Nginx(tmp_path_factory.mktemp("fuzzed") / "nginx", organization_port=ports[0], licensing_port=ports[1])
@@ -68,7 +68,7 @@ def is_whole(text: str) -> bool:
 
 
 @pytest.mark.parametrize("service", ["organization", "licensing"])
-def test_gunicorn(platform: Platform, service: str) -> None:
+def test_gunicorn(platform: ServiceCluster, service: str) -> None:
     process = platform.organization if service == "organization" else platform.licensing[0]
     url = platform.organization_url if service == "organization" else platform.licensing_urls[0]
 
@@ -77,7 +77,7 @@ def test_gunicorn(platform: Platform, service: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/organization/v1/organization", "/license/health/ready", "/organization/docs"])
-def test_nginx(gateway: Nginx, platform: Platform, path: str) -> None:
+def test_nginx(gateway: Nginx, platform: ServiceCluster, path: str) -> None:
     storm(gateway.port, path, seed=6)
 
     assert is_whole(gateway.log.read_text())

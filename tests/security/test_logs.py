@@ -9,10 +9,10 @@ import httpx
 import pytest
 from kafka import KafkaProducer
 
-from manage_scripts.stack import json_log
-from manage_scripts.stack.nginx import Nginx, NginxMissing
-from manage_scripts.stack.platform import Platform
-from manage_scripts.stack.process import SupervisedProcess
+from devstack import json_log
+from devstack.cluster import ServiceCluster
+from devstack.nginx import Nginx, NginxMissing
+from devstack.process import SupervisedProcess
 from tests.e2e.admin import PASSWORD, Admin
 from tests.e2e.world import DEADLINE_S, LICENSE, ORGANIZATION
 from tests.security.issuer import Issuer
@@ -28,7 +28,7 @@ NEVER = (*CONTACT.values(), "zaphod.unlogged", "7946 0991", COOKIE, BASIC, PASSW
 
 
 @pytest.fixture
-def gateway(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx | None]:
+def gateway(platform: ServiceCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx | None]:
     """Where there is one."""
     ports = [httpx.URL(url).port or 0 for url in (platform.organization_url, platform.licensing_urls[0])]
     try:
@@ -40,7 +40,9 @@ def gateway(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield nginx
 
 
-def test_no_log_names_a_person_or_lets_anybody_in(platform: Platform, issuer: Issuer, gateway: Nginx | None) -> None:
+def test_no_log_names_a_person_or_lets_anybody_in(
+    platform: ServiceCluster, issuer: Issuer, gateway: Nginx | None
+) -> None:
     token = issuer.token("ADMIN", sub="unlogged-subject")
     organizations, licensing = platform.organization_url, platform.licensing_urls[0]
     if gateway:

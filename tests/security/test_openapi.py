@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from manage_scripts.stack.platform import Platform
+from devstack.cluster import ServiceCluster
 from tests.e2e.world import LICENSE, ORGANIZATION
 from tests.security.issuer import Issuer
 
@@ -55,12 +55,12 @@ def passed(report: str) -> int:
     return int(found[2])
 
 
-def url_of(platform: Platform, service: str) -> str:
+def url_of(platform: ServiceCluster, service: str) -> str:
     return platform.organization_url if service == "organization" else platform.licensing_urls[0]
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_a_stranger_gets_a_401_as_documented(platform: Platform, tmp_path: Path, service: str) -> None:
+def test_a_stranger_gets_a_401_as_documented(platform: ServiceCluster, tmp_path: Path, service: str) -> None:
     report = schemathesis(url_of(platform, service), tmp_path, "--phases", "fuzzing", "--max-examples", "5")
 
     assert passed(report) >= 30
@@ -68,7 +68,7 @@ def test_a_stranger_gets_a_401_as_documented(platform: Platform, tmp_path: Path,
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_whatever_a_caller_sends_the_answer_is_a_documented_one(
-    platform: Platform, issuer: Issuer, tmp_path: Path, service: str
+    platform: ServiceCluster, issuer: Issuer, tmp_path: Path, service: str
 ) -> None:
     """With ids that are made up."""
     token = f"Authorization: Bearer {issuer.token('ADMIN', lifetime_s=900)}"
@@ -78,7 +78,7 @@ def test_whatever_a_caller_sends_the_answer_is_a_documented_one(
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_the_same_for_what_is_there(platform: Platform, issuer: Issuer, tmp_path: Path, service: str) -> None:
+def test_the_same_for_what_is_there(platform: ServiceCluster, issuer: Issuer, tmp_path: Path, service: str) -> None:
     token = {"Authorization": f"Bearer {issuer.token('ADMIN', lifetime_s=900)}"}
     with httpx.Client(headers=token, timeout=20) as client:
         made = client.post(f"{platform.organization_url}/v1/organization", json=ORGANIZATION)

@@ -16,19 +16,17 @@ import psycopg
 import pytest
 import redis
 
-from manage_scripts.stack.acls import create_acls, read_acls
-from manage_scripts.stack.django_commands import LICENSING, ORGANIZATION, Project, manage
-from manage_scripts.stack.environment import service_environment
-from manage_scripts.stack.errors import StackError
-from manage_scripts.stack.paths import ROOT
-from manage_scripts.stack.platform import Platform
-from manage_scripts.stack.ports import free_port
-from manage_scripts.stack.servers import Servers
-from manage_scripts.stack.services import web, worker
-from manage_scripts.stack.together import start_together, stop_together
-from manage_scripts.stack.topics import create_topics, read_topics
-from manage_scripts.stack.waiting import wait_until
-from manage_scripts.stack.wheels import postgres_program
+from devstack.acls import create_acls, read_acls
+from devstack.cluster import ServiceCluster, web, worker
+from devstack.django_commands import LICENSING, ORGANIZATION, Project, manage
+from devstack.environment import ROOT, service_environment
+from devstack.errors import StackError
+from devstack.ports import free_port
+from devstack.process import start_in_parallel, stop_in_parallel
+from devstack.servers import Servers
+from devstack.topics import create_topics, read_topics
+from devstack.waiting import wait_until
+from devstack.wheels import postgres_program
 from tests.e2e.world import DEADLINE_S, Watch, World, fresh
 from tests.e2e.world import ORGANIZATION as ORGANIZATION_BODY
 from tests.security.certificates import Authority
@@ -54,7 +52,7 @@ class Secured:
     redis: SecuredRedis
     postgres: TlsPostgres | PlainPostgres
     database_passwords: dict[str, str]
-    platform: Platform
+    platform: ServiceCluster
     world: World
     stranger: Authority
     """Has signed nothing that is in use."""
@@ -79,14 +77,14 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     postgres = PlainPostgres(folder) if programs is None else TlsPostgres(folder, programs, authority)
     broker, cache = SecuredKafka(folder, authority), SecuredRedis(folder, authority)
     with ExitStack() as cleanup:
-        start_together([postgres, broker, cache])
-        cleanup.callback(stop_together, [postgres, broker, cache])
+        start_in_parallel([postgres, broker, cache])
+        cleanup.callback(stop_in_parallel, [postgres, broker, cache])
         passwords = {name: secrets.token_hex(8) for name in PROJECTS}
         create_databases(postgres, passwords)
         for user in read_acls():
             broker.add_user(user)
         create_acls(broker.bootstrap_servers, read_acls(), broker.security("admin"))
-        platform = Platform(
+        platform = ServiceCluster(
             Servers(postgres.url(), "", broker.bootstrap_servers, kafka_security=broker.security("admin")),
             folder,
             settings={"WEB_CONCURRENCY": "1", "ORGANIZATION_BOUND_S": "120"},

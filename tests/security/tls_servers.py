@@ -16,14 +16,13 @@ import psycopg
 import redis
 from kafka.admin import KafkaAdminClient, UserScramCredentialUpsertion
 
-from manage_scripts.stack.accounts import lowered, unprivileged_account
-from manage_scripts.stack.environment import server_environment
-from manage_scripts.stack.kafka import Kafka
-from manage_scripts.stack.paths import ROOT
-from manage_scripts.stack.ports import free_port
-from manage_scripts.stack.postgres import Postgres
-from manage_scripts.stack.process import SupervisedProcess
-from manage_scripts.stack.wheels import valkey_server
+from devstack.accounts import lowered, unprivileged_account
+from devstack.environment import ROOT, server_environment
+from devstack.kafka import Kafka
+from devstack.ports import free_port
+from devstack.postgres import Postgres
+from devstack.process import SupervisedProcess
+from devstack.wheels import valkey_server
 from tests.security.certificates import Authority
 
 DEPLOY = ROOT / "deploy"

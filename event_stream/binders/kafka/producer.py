@@ -14,10 +14,9 @@ from kafka.errors import (
     RecordListTooLargeError,
 )
 
-from event_stream.binders.kafka.connection import Connection
-from event_stream.binders.kafka.refusals import denied
+from event_stream.binders.kafka.connection import Connection, denied
 from event_stream.errors import PublishError, UnavailableError, UnsendableError
-from event_stream.message import OutboundRecord, Receipt
+from event_stream.messaging.message import ProducerRecord, RecordMetadata
 
 _NEVER = (InvalidRecordError, MessageSizeTooLargeError, RecordListTooLargeError)
 """What no broker takes, however often it is sent. When sending, a ValueError says that there is no such partition."""
@@ -36,9 +35,9 @@ class KafkaProducer:
             lambda **client: kafka.KafkaProducer(**properties, **client), _abandon, properties
         )
 
-    def send(self, record: OutboundRecord) -> "Future[Receipt]":
+    def send(self, record: ProducerRecord) -> "Future[RecordMetadata]":
         """Blocks for max_block_ms at most, where no broker answers or the buffer is full."""
-        result: Future[Receipt] = Future()
+        result: Future[RecordMetadata] = Future()
         result.set_running_or_notify_cancel()
         try:
             client = self._connection.get(self._max_block_s)
@@ -59,7 +58,7 @@ class KafkaProducer:
             is_first = self._connection.forget(client)
             result.set_exception(_publish_error(record, error, for_good=is_first and isinstance(error, _NEVER)))
 
-        sent.add_callback(lambda at: result.set_result(Receipt(at.topic, at.partition, at.offset)))
+        sent.add_callback(lambda at: result.set_result(RecordMetadata(at.topic, at.partition, at.offset)))
         sent.add_errback(failed)
         return result
 
@@ -80,7 +79,7 @@ class KafkaProducer:
             self._connection.forget()
 
 
-def _publish_error(record: OutboundRecord, error: Exception, *, for_good: bool) -> PublishError:
+def _publish_error(record: ProducerRecord, error: Exception, *, for_good: bool) -> PublishError:
     where = record.destination if record.partition is None else f"{record.destination}[{record.partition}]"
     kind = UnsendableError if for_good else PublishError
     result = kind(f"{where} did not take a message of {len(record.value or b'')} bytes: {denied(error)}")
@@ -92,9 +91,9 @@ def _abandon(client: Any) -> None:
     # Its own close() waits for what is under way, or raises and closes nothing. Told to force it, the sender's thread
     # fails everything and ends; that may be the thread we are on, so another one waits for it and tidies up.
     client._sender.force_close()
-    threading.Thread(target=_bury, args=(client,), name="kafka-abandon", daemon=True).start()
+    threading.Thread(target=close_in_background, args=(client,), name="kafka-abandon", daemon=True).start()
 
 
-def _bury(client: Any) -> None:
+def close_in_background(client: Any) -> None:
     client._sender.join()
     client.close(timeout=0)

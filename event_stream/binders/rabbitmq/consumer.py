@@ -11,14 +11,12 @@ from typing import Any
 from pika import BasicProperties, ConnectionParameters
 from pika.exceptions import AMQPError
 
-from event_stream.binder import LogBounds, RebalanceListener
-from event_stream.binders.rabbitmq.channel import Connection
-from event_stream.binders.rabbitmq.link import Link
-from event_stream.binders.rabbitmq.session import Event, Session
-from event_stream.binders.rabbitmq.window import Window
-from event_stream.binding import Binding
+from event_stream.binders.rabbitmq.connection import Connection, ConnectionThread
+from event_stream.binders.rabbitmq.group import Event, Session, UnackedBuffer
+from event_stream.conf import Binding
 from event_stream.errors import UnavailableError
-from event_stream.message import Record
+from event_stream.messaging.binder import OffsetRange, RebalanceListener
+from event_stream.messaging.message import ConsumerRecord
 
 _ASK_TIMEOUT_S = 1.0
 """For a question that the worker's loop waits for: it has to see its stop flag, so it rather asks again later."""
@@ -41,14 +39,14 @@ class RabbitConsumer:
         self._binding = binding
         self._properties = properties
         self._listener = listener
-        self._link = Link("rabbitmq-consumer", brokers, self._serve)
+        self._link = ConnectionThread("rabbitmq-consumer", brokers, self._serve)
         self._changed = threading.Condition()
-        self._events: deque[tuple[Event, Sequence[Window]]] = deque()
-        self._windows: dict[int, Window] = {}
+        self._events: deque[tuple[Event, Sequence[UnackedBuffer]]] = deque()
+        self._windows: dict[int, UnackedBuffer] = {}
         self._session: Session | None = None
         self._closed = False
 
-    def poll(self, timeout_s: float, max_records: int) -> Mapping[int, Sequence[Record]]:
+    def poll(self, timeout_s: float, max_records: int) -> Mapping[int, Sequence[ConsumerRecord]]:
         deadline = time.monotonic() + timeout_s
         self._link.start()
         with self._changed:
@@ -89,7 +87,7 @@ class RabbitConsumer:
         """The queue keeps no number of it: what is committed is no longer there."""
         return None
 
-    def bounds(self, partitions: Collection[int]) -> Mapping[int, LogBounds]:
+    def bounds(self, partitions: Collection[int]) -> Mapping[int, OffsetRange]:
         with self._changed:
             windows = {partition: self._window(partition) for partition in partitions}
             unread = {partition for partition, window in windows.items() if window.unread}
@@ -122,19 +120,19 @@ class RabbitConsumer:
         self._session = session
         await session.run()
 
-    def _tell(self, event: Event, windows: Sequence[Window]) -> None:
+    def _tell(self, event: Event, windows: Sequence[UnackedBuffer]) -> None:
         with self._changed:
             self._events.append((event, windows))
             self._changed.notify_all()
 
-    def _deliver(self, window: Window, tag: int, properties: BasicProperties, body: bytes) -> None:
+    def _deliver(self, window: UnackedBuffer, tag: int, properties: BasicProperties, body: bytes) -> None:
         with self._changed:
             window.add(tag, properties, body)
             self._changed.notify_all()
 
     # On the thread that polls.
 
-    def _hand_on(self, event: Event, windows: Sequence[Window]) -> None:
+    def _hand_on(self, event: Event, windows: Sequence[UnackedBuffer]) -> None:
         """Tell the listener what happened to our partitions."""
         if event == "assigned":
             with self._changed:
@@ -157,8 +155,8 @@ class RabbitConsumer:
     def _has_unread(self) -> bool:
         return any(window.unread and not window.paused for window in self._windows.values())
 
-    def _take(self, max_records: int) -> dict[int, Sequence[Record]]:
-        taken: dict[int, Sequence[Record]] = {}
+    def _take(self, max_records: int) -> dict[int, Sequence[ConsumerRecord]]:
+        taken: dict[int, Sequence[ConsumerRecord]] = {}
         for partition, window in self._windows.items():
             if not window.paused and max_records > 0 and (records := window.take(max_records)):
                 taken[partition] = records
@@ -173,7 +171,7 @@ class RabbitConsumer:
             for partition in partitions:
                 self._window(partition).paused = paused
 
-    def _window(self, partition: int) -> Window:
+    def _window(self, partition: int) -> UnackedBuffer:
         if partition not in self._windows:
             raise ValueError(f"partition {partition} is not assigned to this consumer")
         return self._windows[partition]

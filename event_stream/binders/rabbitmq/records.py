@@ -12,9 +12,9 @@ from typing import Any
 
 from pika import BasicProperties
 
-from event_stream.headers import CONTENT_TYPE
-from event_stream.headers import decode as decoded
-from event_stream.message import OutboundRecord, Record
+from event_stream.messaging.headers import CONTENT_TYPE
+from event_stream.messaging.headers import decode as decoded
+from event_stream.messaging.message import ConsumerRecord, ProducerRecord
 
 KEY = "event-stream-key"
 MAX_HEADERS_BYTES = 100_000
@@ -25,7 +25,7 @@ _DIGITS = 19
 _BROKERS_OWN = ("x-death", "x-delivery-count", "x-first-death-", "x-last-death-", "x-stream-")
 
 
-def properties(record: OutboundRecord, number: int) -> BasicProperties:
+def properties(record: ProducerRecord, number: int) -> BasicProperties:
     headers: dict[str, Any] = {}
     for name, value in record.headers:
         if name in headers:
@@ -45,11 +45,11 @@ def properties(record: OutboundRecord, number: int) -> BasicProperties:
     )
 
 
-def headers_bytes(record: OutboundRecord) -> int:
+def headers_bytes(record: ProducerRecord) -> int:
     return len(record.key or b"") + sum(len(name) + len(value) for name, value in record.headers)
 
 
-def as_record(destination: str, partition: int, given: BasicProperties, body: bytes, least: int) -> Record:
+def as_record(destination: str, partition: int, given: BasicProperties, body: bytes, least: int) -> ConsumerRecord:
     """Its offset is its producer's number, or `least` where that would be lower, or there is none."""
     number = _number(given.message_id)
     headers = given.headers or {}
@@ -57,7 +57,7 @@ def as_record(destination: str, partition: int, given: BasicProperties, body: by
         timestamp_ms = number // 1000
     else:
         timestamp_ms = int(given.timestamp) * 1000 if given.timestamp else time.time_ns() // 1_000_000
-    return Record(
+    return ConsumerRecord(
         destination=destination,
         partition=partition,
         offset=max(number or 0, least),

@@ -17,8 +17,8 @@ from typing import Any
 
 from pika.exceptions import ChannelClosedByBroker
 
-from event_stream.binders.rabbitmq.channel import Channel
-from event_stream.binding import Binding
+from event_stream.binders.rabbitmq.connection import Channel
+from event_stream.conf import Binding
 from event_stream.dead_letters import dead_letter_binding
 from event_stream.errors import ConfigurationError, UnavailableError
 

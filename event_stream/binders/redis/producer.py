@@ -8,17 +8,16 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, TypeAlias
 
-from event_stream.binders.redis.records import fields_of
-from event_stream.binders.redis.server import Server
+from event_stream.binders.redis.connection import Server, fields_of
 from event_stream.errors import PublishError, UnavailableError, UnsendableError
-from event_stream.message import OutboundRecord, Receipt
-from event_stream.partitioner import partition_for
+from event_stream.messaging.message import ProducerRecord, RecordMetadata
+from event_stream.messaging.partitioner import partition_for
 
 _AT_ONCE = 500
 _BYTES_AT_ONCE = 4 * 1024 * 1024
 _WAITING = 10_000
 
-Waiting: TypeAlias = tuple[OutboundRecord, "Future[Receipt]"]
+Waiting: TypeAlias = tuple[ProducerRecord, "Future[RecordMetadata]"]
 
 
 class RedisProducer:
@@ -36,9 +35,9 @@ class RedisProducer:
         self._thread: threading.Thread | None = None
         self._closed = False
 
-    def send(self, record: OutboundRecord) -> "Future[Receipt]":
+    def send(self, record: ProducerRecord) -> "Future[RecordMetadata]":
         """Blocks for max_block_ms at most, where too much is under way."""
-        result: Future[Receipt] = Future()
+        result: Future[RecordMetadata] = Future()
         result.set_running_or_notify_cancel()
         size = sum(map(len, (record.key or b"", record.value or b"", *(value for _, value in record.headers))))
         if size > self._properties["max_message_bytes"]:
@@ -112,7 +111,7 @@ class RedisProducer:
             found.append(waiting)
 
     def _send(self, batch: Sequence[Waiting]) -> None:
-        placed: list[tuple[OutboundRecord, Future[Receipt], int]] = []
+        placed: list[tuple[ProducerRecord, Future[RecordMetadata], int]] = []
         pipeline = self._server.client.pipeline(transaction=False)
         for record, result in batch:
             partitions = self._known(record.destination)
@@ -132,7 +131,7 @@ class RedisProducer:
         for (record, result, partition), answer in zip(placed, answers, strict=False):
             self._settle(record, result, partition, missing or answer)
 
-    def _settle(self, record: OutboundRecord, result: "Future[Receipt]", partition: int, answer: Any) -> None:
+    def _settle(self, record: ProducerRecord, result: "Future[RecordMetadata]", partition: int, answer: Any) -> None:
         if isinstance(answer, Exception):
             result.set_exception(_publish_error(record, answer))
         elif answer is None:
@@ -140,7 +139,7 @@ class RedisProducer:
             changed = UnavailableError("the destination is not what it was: its partitions are asked for anew")
             result.set_exception(_publish_error(record, changed))
         else:
-            result.set_result(Receipt(record.destination, partition, int(answer)))
+            result.set_result(RecordMetadata(record.destination, partition, int(answer)))
 
     def _known(self, destination: str) -> int:
         if destination not in self._partitions:
@@ -173,7 +172,7 @@ class RedisProducer:
                 result.set_exception(_publish_error(record, error))
 
 
-def _place(record: OutboundRecord, partitions: int) -> int:
+def _place(record: ProducerRecord, partitions: int) -> int:
     if record.partition is not None:
         return record.partition
     if record.key is None:
@@ -181,11 +180,11 @@ def _place(record: OutboundRecord, partitions: int) -> int:
     return partition_for(record.key, partitions)
 
 
-def _where(record: OutboundRecord) -> str:
+def _where(record: ProducerRecord) -> str:
     return record.destination if record.partition is None else f"{record.destination}[{record.partition}]"
 
 
-def _publish_error(record: OutboundRecord, error: Exception) -> PublishError:
+def _publish_error(record: ProducerRecord, error: Exception) -> PublishError:
     result = PublishError(f"{_where(record)} did not take a message of {len(record.value or b'')} bytes: {error}")
     result.__cause__ = error
     return result

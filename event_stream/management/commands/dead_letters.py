@@ -8,15 +8,20 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from event_stream import conf
-from event_stream.binding import Binding
-from event_stream.channel import Channel
+from event_stream.conf import Binding
 from event_stream.dead_letters import dead_letter_channel
-from event_stream.dead_letters.facts import facts, shown_time
-from event_stream.dead_letters.journal import Journal, OpenLetter, journal
-from event_stream.dead_letters.selection import Selection, shown_key
-from event_stream.dead_letters.settling import Settling
+from event_stream.dead_letters.log import (
+    DeadLetterLog,
+    OpenLetter,
+    Selection,
+    as_dict,
+    dead_letter_log,
+    shown_key,
+    shown_time,
+)
+from event_stream.dead_letters.replay import ReplayService
 from event_stream.errors import UnavailableError
-from event_stream.registry import registry
+from event_stream.messaging.channel import Channel, registry
 
 ALARM = 3
 UNSETTLED = 4
@@ -92,7 +97,7 @@ class Command(BaseCommand):
         binding = _binding(options["binding"])
         parked = dead_letter_channel(binding)
         try:
-            found = journal(parked.read())
+            found = dead_letter_log(parked.read())
             chosen = selection.of(found.letters)
             missing = selection.ids - {str(each.letter.origin) for each in found.letters}
             if missing:
@@ -102,7 +107,7 @@ class Command(BaseCommand):
             elif options["verb"] == "show":
                 self._show(chosen, as_json=options["json"])
             else:
-                settling = Settling(registry().channel(binding.name), parked)
+                settling = ReplayService(registry().channel(binding.name), parked)
                 self._settle(options["verb"], settling, chosen, found.letters, dry_run=options["dry_run"])
         except UnavailableError as error:
             raise CommandError(
@@ -111,13 +116,13 @@ class Command(BaseCommand):
         finally:
             parked.close(_CLOSE_TIMEOUT_S)
 
-    def _list(self, parked: Channel, found: Journal, chosen: list[OpenLetter], options: dict[str, Any]) -> None:
+    def _list(self, parked: Channel, found: DeadLetterLog, chosen: list[OpenLetter], options: dict[str, Any]) -> None:
         for each in chosen:
             letter = each.letter
             at = shown_time(letter.parked_at_ms)
             reason = f"{letter.error.rpartition('.')[2]}: {letter.reason.splitlines()[0] if letter.reason else ''}"
             line = f"{letter.origin}  {at}  key {shown_key(letter.key)}  {reason:.100}"
-            self.stdout.write(json.dumps(facts(each)) if options["json"] else line)
+            self.stdout.write(json.dumps(as_dict(each)) if options["json"] else line)
         if not options["json"]:
             foreign = f", {found.foreign} records that are none" if found.foreign else ""
             self.stdout.write(f"{len(chosen)} dead letters in {parked.binding.destination}{foreign}")
@@ -139,7 +144,7 @@ class Command(BaseCommand):
 
     def _show(self, chosen: list[OpenLetter], *, as_json: bool) -> None:
         for each in chosen:
-            fields = facts(each)
+            fields = as_dict(each)
             if as_json:
                 self.stdout.write(json.dumps(fields))
                 continue
@@ -149,7 +154,7 @@ class Command(BaseCommand):
             self.stdout.write("")
 
     def _settle(
-        self, verb: str, settling: Settling, chosen: list[OpenLetter], among: list[OpenLetter], *, dry_run: bool
+        self, verb: str, settling: ReplayService, chosen: list[OpenLetter], among: list[OpenLetter], *, dry_run: bool
     ) -> None:
         if dry_run:
             for each in chosen:

@@ -3,7 +3,7 @@
 import django.core.serializers.json
 import django.db.models.expressions
 import event_stream.outbox.models
-import event_stream.outbox.trigger_sql
+import event_stream.outbox.triggers
 import pgtrigger.compiler
 import pgtrigger.migrations
 import uuid
@@ -47,6 +47,6 @@ class Migration(migrations.Migration):
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='outboxentry',
-            trigger=pgtrigger.compiler.Trigger(name='wake_relay', sql=event_stream.outbox.trigger_sql.UnconditionalTriggerSql(func="IF NOT pg_try_advisory_xact_lock_shared(8031453476610899970) THEN\nPERFORM pg_notify('event_stream_outbox', '');\nEND IF;\nRETURN NULL;", hash='d11a1c91da70e63c675a8a04cdd67bb1fd5e25a8', level='STATEMENT', operation='INSERT', pgid='pgtrigger_wake_relay_067cf', table='event_stream_outbox', when='AFTER')),
+            trigger=pgtrigger.compiler.Trigger(name='wake_relay', sql=event_stream.outbox.triggers.UnconditionalTriggerSql(func="IF NOT pg_try_advisory_xact_lock_shared(8031453476610899970) THEN\nPERFORM pg_notify('event_stream_outbox', '');\nEND IF;\nRETURN NULL;", hash='d11a1c91da70e63c675a8a04cdd67bb1fd5e25a8', level='STATEMENT', operation='INSERT', pgid='pgtrigger_wake_relay_067cf', table='event_stream_outbox', when='AFTER')),
         ),
     ]

@@ -1,8 +1,8 @@
 """Settings of the audit journal. All that differs between installations comes from the environment."""
 
-from event_stream.web import messaging
-from event_stream.web.environment import choice, count, flag, postgresql, text, texts
-from event_stream.web.logging import FORMATS, LEVELS, logging_config
+from service_kit.logging import FORMATS, LEVELS, logging_config
+from service_kit.settings import event_binders
+from service_kit.settings.environment import choice, count, flag, postgresql, text, texts
 
 DEBUG = flag("DEBUG", default=False)
 _KEY_DEFAULT = {"default": "for-development-only"} if DEBUG else {}
@@ -17,13 +17,13 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "event_stream",
-    "event_stream.cloudevents",
+    "event_stream.messaging.cloudevents",
     "event_stream.inbox",
     "journal",
 ]
 
 MIDDLEWARE = [
-    "event_stream.web.middleware.UserContextMiddleware",
+    "service_kit.middleware.UserContextMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -54,7 +54,7 @@ DATABASES = {
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 EVENT_STREAM = {
-    "binders": messaging.binders(),
+    "binders": event_binders.binders(),
     "bindings": {
         "journalOrgChanges": {
             "destination": text("ORG_CHANGE_TOPIC", "the name of the topic", default="orgChangeTopic"),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from event_stream import Message, RejectedError, correlation
+from event_stream import Message, RejectedError, user_context
 from journal.models import JournalEntry
 
 
@@ -17,7 +17,7 @@ def write_down(message: Message[Any]) -> None:
         raise RejectedError(f"the body should be an object, not {type(payload).__name__}")
     if payload.get("action") == "GET" and payload.get("organizationId") is None:
         return  # a heartbeat: it tells how complete the log is, and of no organization
-    context = correlation.current_or_new()
+    context = user_context.current_or_new()
     fields: dict[str, Any] = {
         "event_id": payload.get("eventId") or "",
         "organization_id": payload.get("organizationId"),

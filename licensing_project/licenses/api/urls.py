@@ -2,10 +2,10 @@
 
 from django.urls import path
 
-from event_stream.web import paths
 from licenses.api.views import Licenses, SingleLicense
+from service_kit import urls
 
-paths.register()
+urls.register()
 
 _COLLECTION = "v1/organization/<any_case_uuid:organization_id>/license"
 _SINGLE = f"{_COLLECTION}/<any_case_uuid:license_id>"

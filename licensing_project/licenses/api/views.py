@@ -11,14 +11,16 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from event_stream.cache import Found
-from event_stream.web.conditional import not_modified
-from event_stream.web.problem import Problem
+from event_stream.fenced_cache import FetchFailed, Found, FreshnessRequirement, VersionNotReached
 from licenses import selectors, services
-from licenses.api import answers, links, organizations, schema, tags
+from licenses.api import openapi, responses
 from licenses.api.serializers import LicenseSerializer
 from licenses.models import License
-from organization_lookup import organization
+from organization_lookup import lookup, organization
+from organization_lookup.client import UpstreamAuthError
+from organization_lookup.freshness import demand
+from service_kit.conditional_requests import not_modified
+from service_kit.problem_details import Problem, unavailable
 
 
 class LicenseView(GenericAPIView[License]):
@@ -42,8 +44,8 @@ class LicenseView(GenericAPIView[License]):
         """One license by the long way, which every media type and every write can go."""
         context = {**self.get_serializer_context(), "organization": organization.fields(found.value if found else None)}
         response = Response(LicenseSerializer(license, context=context).data, status=status)
-        answers.tell_organization(response, request, found)
-        answers.tell_tag(response, request, license.version, found)
+        responses.set_freshness_headers(response, request, found)
+        responses.set_etag(response, request, license.version, found)
         return response
 
 
@@ -52,24 +54,24 @@ class Licenses(LicenseView):
 
     name = "Licenses"
 
-    @schema.list_licenses
+    @openapi.list_licenses
     def get(self, request: Request, organization_id: UUID) -> HttpResponseBase:
-        found = organizations.find(request, organization_id)
+        found = find(request, organization_id)
         page = self.paginate_queryset(self.get_queryset()) or []
         if found.value is None and not page:
-            raise organizations.absent(organization_id)
+            raise absent(organization_id)
         context = {**self.get_serializer_context(), "organization": organization.fields(found.value)}
         response = self.get_paginated_response(LicenseSerializer(page, many=True, context=context).data)
-        answers.tell_organization(response, request, found)
+        responses.set_freshness_headers(response, request, found)
         return response
 
-    @schema.create_license
+    @openapi.create_license
     def post(self, request: Request, organization_id: UUID) -> HttpResponseBase:
         fields = self.checked(request)
-        found = organizations.find_existing(request, organization_id)
+        found = find_existing(request, organization_id)
         license = services.create_license(organization_id=organization_id, fields=fields)
         response = self.answer(request, license, found, status=201)
-        response.headers["Location"] = links.license_url(request, organization_id, license.license_id)
+        response.headers["Location"] = responses.license_url(request, organization_id, license.license_id)
         return response
 
 
@@ -78,37 +80,37 @@ class SingleLicense(LicenseView):
 
     name = "License"
 
-    @schema.get_license
+    @openapi.get_license
     def get(self, request: Request, organization_id: UUID, license_id: UUID) -> HttpResponseBase:
         row = selectors.read_license(organization_id=organization_id, license_id=license_id)
         if row is None:
             raise _absent(organization_id, license_id)
-        found = organizations.find(request, organization_id)
+        found = find(request, organization_id)
         media = request.accepted_renderer.format
         response: HttpResponseBase
-        if not_modified(request, tags.license_tag(row.version, found.version, media)):
+        if not_modified(request, responses.license_tag(row.version, found.version, media)):
             response = HttpResponseNotModified()
         elif media == "json":
-            response = answers.json_answer(answers.spliced(row, found.value))
+            response = responses.json_answer(responses.render_fast(row, found.value))
         else:
             return self.answer(request, row, found)
-        answers.tell_organization(response, request, found)
-        answers.tell_tag(response, request, row.version, found)
+        responses.set_freshness_headers(response, request, found)
+        responses.set_etag(response, request, row.version, found)
         return response
 
-    @schema.update_license
+    @openapi.update_license
     def put(self, request: Request, organization_id: UUID, license_id: UUID) -> HttpResponseBase:
         return self._update(request, organization_id, license_id, partial=False)
 
-    @schema.patch_license
+    @openapi.patch_license
     def patch(self, request: Request, organization_id: UUID, license_id: UUID) -> HttpResponseBase:
         return self._update(request, organization_id, license_id, partial=True)
 
-    @schema.delete_license
+    @openapi.delete_license
     def delete(self, request: Request, organization_id: UUID, license_id: UUID) -> HttpResponseBase:
         try:
             services.delete_license(
-                organization_id=organization_id, license_id=license_id, check=tags.if_match(request)
+                organization_id=organization_id, license_id=license_id, check=responses.if_match(request)
             )
         except License.DoesNotExist:
             raise _absent(organization_id, license_id) from None
@@ -118,11 +120,11 @@ class SingleLicense(LicenseView):
         fields = self.checked(request, partial=partial)
         try:
             license = services.update_license(
-                organization_id=organization_id, license_id=license_id, fields=fields, check=tags.if_match(request)
+                organization_id=organization_id, license_id=license_id, fields=fields, check=responses.if_match(request)
             )
         except License.DoesNotExist:
             raise _absent(organization_id, license_id) from None
-        return self.answer(request, license, organizations.find_if_possible(request, organization_id))
+        return self.answer(request, license, find_if_possible(request, organization_id))
 
 
 def _absent(organization_id: UUID, license_id: UUID) -> Problem:
@@ -133,3 +135,61 @@ def _absent(organization_id: UUID, license_id: UUID) -> Problem:
         detail=_("The organization %(organization)s has no license %(license)s.")
         % {"organization": organization_id, "license": license_id},
     )
+
+
+# The organization of the path, for the views: found, or a problem that says why not.
+
+
+def find(request: Request, organization_id: UUID) -> Found:
+    """As fresh as the request demands. Its value is None for an organization that doesn't exist.
+
+    Problems: 503 when nothing is known of it and its service can't be asked, 401 and 403 as that service answers them,
+    412 for an Organization-Min-Version that it has not reached.
+    """
+    return _found(organization_id, demand(request.META))
+
+
+def find_existing(request: Request, organization_id: UUID) -> Found:
+    """The same, and a 404 problem for one that doesn't exist; an absence out of the cache is asked about."""
+    found = find(request, organization_id)
+    if found.value is None:
+        found = _found(organization_id, FreshnessRequirement(no_cache=True))
+    if found.value is None:
+        raise absent(organization_id)
+    return found
+
+
+def find_if_possible(request: Request, organization_id: UUID) -> Found | None:
+    """For the answer to a write that is done: None where it could only be a problem."""
+    try:
+        return find(request, organization_id)
+    except Problem:
+        return None
+
+
+def absent(organization_id: UUID) -> Problem:
+    return Problem(
+        404,
+        type="/problems/organization-not-found",
+        title=_("Organization not found"),
+        detail=_("There is no organization %(id)s.") % {"id": organization_id},
+    )
+
+
+def _found(organization_id: UUID, wanted: FreshnessRequirement) -> Found:
+    try:
+        return lookup.current().find(str(organization_id), wanted)
+    except UpstreamAuthError as refused:
+        challenge = {"WWW-Authenticate": refused.challenge} if refused.challenge else {}
+        raise Problem(refused.status, headers=challenge) from refused
+    except VersionNotReached as not_reached:
+        raise Problem(
+            412,
+            type="/problems/version-not-reached",
+            detail=_("The organization has version %(version)d, which is older than Organization-Min-Version.")
+            % {"version": not_reached.found.version},
+        ) from not_reached
+    except FetchFailed as failed:
+        raise unavailable(
+            _("The organization of the license can't be asked for now."), retry_after_s=lookup.current().retry_after_s()
+        ) from failed

@@ -4,9 +4,9 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, inline_serializer
 from rest_framework import serializers
 
-from event_stream.correlation import CORRELATION_ID
-from event_stream.web.auth import openapi as _bearer  # noqa: F401 - found by drf-spectacular, once imported
-from event_stream.web.problem import MEDIA_TYPE
+from event_stream.user_context import CORRELATION_ID
+from service_kit.auth import authentication as _bearer  # noqa: F401 - found by drf-spectacular, once imported
+from service_kit.problem_details import MEDIA_TYPE
 
 VERSION_HEADER = "Organization-Version"
 

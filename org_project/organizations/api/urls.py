@@ -2,10 +2,10 @@
 
 from django.urls import path
 
-from event_stream.web import paths
 from organizations.api.views import OrganizationDetail, OrganizationList
+from service_kit import urls
 
-paths.register()
+urls.register()
 
 LIST = "v1/organization"
 DETAIL = "v1/organization/<any_case_uuid:organization_id>"

@@ -15,14 +15,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
-from event_stream.web import conditional
-from event_stream.web.problem import Problem
 from organizations import selectors, services
 from organizations.api import openapi
 from organizations.api.openapi import VERSION_HEADER, problems
 from organizations.api.serializers import OrganizationSerializer
 from organizations.models import Organization
 from organizations.validators import validate_one_line
+from service_kit import conditional_requests
+from service_kit.problem_details import Problem
 
 
 class OrganizationList(GenericAPIView[Organization]):
@@ -85,7 +85,7 @@ class OrganizationDetail(GenericAPIView[Organization]):
         if settings.ORGANIZATION_PUBLISH_READS:
             services.publish_read(organization)
         headers = _version_headers(organization.version)
-        if conditional.not_modified(request, organization.version):
+        if conditional_requests.not_modified(request, organization.version):
             return Response(status=status.HTTP_304_NOT_MODIFIED, headers=headers)
         return Response(self.get_serializer(organization).data, headers=headers)
 
@@ -116,7 +116,7 @@ class OrganizationDetail(GenericAPIView[Organization]):
         """Delete an organization."""
         with _absence_answered(organization_id):
             version = services.delete_organization(
-                organization_id=organization_id, guard=partial(conditional.check_if_match, request)
+                organization_id=organization_id, guard=partial(conditional_requests.check_if_match, request)
             )
         return Response(status=status.HTTP_204_NO_CONTENT, headers={VERSION_HEADER: str(version)})
 
@@ -127,14 +127,18 @@ class OrganizationDetail(GenericAPIView[Organization]):
             organization = services.update_organization(
                 organization_id=organization_id,
                 values=serializer.validated_data,
-                guard=partial(conditional.check_if_match, request),
+                guard=partial(conditional_requests.check_if_match, request),
             )
         return Response(self.get_serializer(organization).data, headers=_version_headers(organization.version))
 
 
 def _version_headers(version: int) -> dict[str, str]:
     # A cache may keep the answer, but has to ask whether it is still true.
-    return {"ETag": conditional.etag(version), VERSION_HEADER: str(version), "Cache-Control": "private, no-cache"}
+    return {
+        "ETag": conditional_requests.etag(version),
+        VERSION_HEADER: str(version),
+        "Cache-Control": "private, no-cache",
+    }
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.db import models, transaction
 
-from event_stream.message import Message
+from event_stream.messaging.message import Message
 from event_stream.outbox import emit
 from event_stream.outbox.triggers import (
     CORRELATION_ID,
@@ -12,8 +12,8 @@ from event_stream.outbox.triggers import (
     KEY,
     OCCURRED_AT,
     VERSION,
-    OutboxGuard,
-    TruncateGuard,
+    MissingEventTrigger,
+    TruncateTrigger,
     Versioned,
     by_operation,
     column,
@@ -43,8 +43,8 @@ class Widget(models.Model):
     class Meta:
         triggers = [
             Versioned(),
-            OutboxGuard(binding=BINDING, payload_sql=PAYLOAD_SQL),
-            TruncateGuard(binding=BINDING, payload_sql=PAYLOAD_SQL),
+            MissingEventTrigger(binding=BINDING, payload_sql=PAYLOAD_SQL),
+            TruncateTrigger(binding=BINDING, payload_sql=PAYLOAD_SQL),
         ]
 
     def __str__(self) -> str:

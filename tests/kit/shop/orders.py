@@ -6,8 +6,8 @@ import pytest
 
 from event_stream import Message, Sink
 from event_stream.conf import configuration
-from event_stream.testing.crash_points import Crashed, CrashPoint
-from event_stream.worker import Until, Worker
+from event_stream.consumer.worker import StopCondition, Worker
+from event_stream.failpoints import Crashed, FailPoint
 from shop.models import Order, orders
 
 pytestmark = pytest.mark.django_db
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db
 
 def run(handled: list[Any]) -> None:
     sink = Sink(configuration().binding("inboundOrders"), lambda message: handled.append(message.payload))
-    Worker("inboundOrders", sink).run(stop=lambda: False, until=Until.CAUGHT_UP)
+    Worker("inboundOrders", sink).run(stop=lambda: False, until=StopCondition.CAUGHT_UP)
 
 
 def test_captured(captured_messages: Any) -> None:
@@ -38,7 +38,7 @@ def test_worker(memory_binder: None) -> None:
 def test_crash(memory_binder: None, crash_points: Any) -> None:
     orders.send(Message({"order": 1}))
     handled: list[Any] = []
-    with crash_points(CrashPoint.WORKER_HANDLED_NOT_COMMITTED), pytest.raises(Crashed):
+    with crash_points(FailPoint.WORKER_HANDLED_NOT_COMMITTED), pytest.raises(Crashed):
         run(handled)
     run(handled)
     assert handled == [{"order": 1}] * 2

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from event_stream.inbox.retention import purge
+from event_stream.inbox.idempotent import purge
 
 DAYS = 45
 

@@ -7,8 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from event_stream.outbox.relay import Relay
-from event_stream.outbox.thread import RelayThread
+from event_stream.outbox.relay import Relay, RelayThread
 
 _JOIN_SLICE_S = 0.2
 _STOP_TIMEOUT_S = 1.0

@@ -13,15 +13,13 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rich.console import Console
 from rich.progress import track
 
-from event_stream.cache.audit import ChangeAudit, Finding, Verdict, sweep
-from event_stream.cache.audit.changes import AFTER_S, check_until
-from event_stream.cache.audit.sweep import BROKEN
+from event_stream.consumer.signals import stop_on_signals
+from event_stream.consumer.worker import StopCondition, Worker
 from event_stream.errors import UnavailableError
-from event_stream.registry import registry
-from event_stream.stopping import stop_on_signals
-from event_stream.worker import Until, Worker
+from event_stream.fenced_cache.audit import AFTER_S, BROKEN, ChangeAudit, Finding, Verdict, check_until, sweep
+from event_stream.messaging.channel import registry
 from organization_lookup import lookup
-from organization_lookup.handlers import OrganizationChanges
+from organization_lookup.handlers import OrganizationChangeDecoder
 
 BINDING = "auditOrgChanges"
 INCONSISTENT = 3
@@ -77,7 +75,7 @@ class Command(BaseCommand):
         stop = stop_on_signals()
         cache = lookup.current().cache
         binding = registry().channel(BINDING).binding
-        audit = ChangeAudit(cache, OrganizationChanges(binding), options["after"])
+        audit = ChangeAudit(cache, OrganizationChangeDecoder(binding), options["after"])
         end_s = time.monotonic() + options["duration"] if options["duration"] else None
 
         def over() -> bool:
@@ -87,7 +85,7 @@ class Command(BaseCommand):
         checker = threading.Thread(target=check_until, args=(audit, finished.is_set, finished.wait), daemon=True)
         checker.start()
         worker = Worker(BINDING, audit)
-        worker.run(over, Until.CAUGHT_UP if options["until_caught_up"] else Until.STOPPED)
+        worker.run(over, StopCondition.CAUGHT_UP if options["until_caught_up"] else StopCondition.STOPPED)
         while options["until_caught_up"] and audit.waiting and not over():
             stop.wait(0.1)
         finished.set()

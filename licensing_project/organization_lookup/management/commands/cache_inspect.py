@@ -4,8 +4,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from event_stream.cache.inspect import inspect
 from event_stream.errors import ConversionError, UnavailableError
+from event_stream.fenced_cache.explain import explain
 from organization_lookup import lookup
 from organization_lookup.handlers import canonical_id
 
@@ -18,7 +18,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            inspection = inspect(lookup.current().cache, canonical_id(options["id"]))
+            inspection = explain(lookup.current().cache, canonical_id(options["id"]))
         except ConversionError as error:
             raise CommandError(str(error)) from error
         except UnavailableError as error:

@@ -8,16 +8,15 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from event_stream.binding import Binding
-from event_stream.cache import CacheApplier, CacheEvictor
-from event_stream.channel import Channel
-from event_stream.dead_letters import dead_letter_channel, rejections_for
+from event_stream.conf import Binding
+from event_stream.consumer.signals import stop_on_signals
+from event_stream.consumer.worker import StopCondition, Worker
+from event_stream.dead_letters import dead_letter_channel, error_handler_for
 from event_stream.errors import ConfigurationError, TooManyDeadLettersError, UnavailableError
-from event_stream.registry import registry
-from event_stream.stopping import stop_on_signals
-from event_stream.worker import Until, Worker
+from event_stream.fenced_cache import LogInvalidator, QueueInvalidator
+from event_stream.messaging.channel import Channel, registry
 from organization_lookup import lookup
-from organization_lookup.handlers import OrganizationChanges
+from organization_lookup.handlers import OrganizationChangeDecoder
 
 logger = logging.getLogger(__name__)
 
@@ -39,14 +38,14 @@ class Command(BaseCommand):
             "--once",
             dest="until",
             action="store_const",
-            const=Until.ONCE,
+            const=StopCondition.ONCE,
             help="end when each partition has handled a batch or has nothing to read",
         )
         until.add_argument(
             "--until-caught-up",
             dest="until",
             action="store_const",
-            const=Until.CAUGHT_UP,
+            const=StopCondition.CAUGHT_UP,
             help="end when all is handled that was there at the start",
         )
 
@@ -64,16 +63,16 @@ class Command(BaseCommand):
             channel.close(_CLOSE_TIMEOUT_S)
         _look_for_dead_letter_destination(channel.binding)
         try:
-            Worker(BINDING, _handler(channel)).run(stop.is_set, options["until"] or Until.STOPPED)
+            Worker(BINDING, _handler(channel)).run(stop.is_set, options["until"] or StopCondition.STOPPED)
         except (ConfigurationError, TooManyDeadLettersError) as error:
             raise CommandError(str(error)) from error
 
 
-def _handler(channel: Channel) -> CacheApplier | CacheEvictor:
+def _handler(channel: Channel) -> LogInvalidator | QueueInvalidator:
     """What the platform allows for. Where it can't seek, nothing vouches for an entry beyond its own age."""
-    cache, decode = lookup.current().cache, OrganizationChanges(channel.binding)
+    cache, decode = lookup.current().cache, OrganizationChangeDecoder(channel.binding)
     if channel.capabilities.seekable:
-        return CacheApplier(cache, decode, rejections=rejections_for(channel.binding))
+        return LogInvalidator(cache, decode, rejections=error_handler_for(channel.binding))
     logger.warning(
         "cache.bound_is_ttl",
         extra={
@@ -83,7 +82,7 @@ def _handler(channel: Channel) -> CacheApplier | CacheEvictor:
             "also how stale it can be",
         },
     )
-    return CacheEvictor(cache, decode, rejections=rejections_for(channel.binding))
+    return QueueInvalidator(cache, decode, rejections=error_handler_for(channel.binding))
 
 
 def _partitions_agree(channel: Channel, stop: threading.Event) -> bool:

@@ -9,10 +9,8 @@ from typing import Any, BinaryIO
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from event_stream import correlation
-from organizations.importing.loading import Load, Tally
-from organizations.importing.progress import described, progress
-from organizations.importing.reading import FIELDS, READERS, UnreadableFileError, lines_of
+from event_stream import user_context
+from organizations.importing import FIELDS, READERS, Load, Tally, UnreadableFileError, described, lines_of, progress
 
 EXIT_BAD_LINES = 1
 EXIT_UNREADABLE = 2
@@ -43,7 +41,7 @@ none. Exit code: 0 all lines are in, {EXIT_BAD_LINES} some were bad, {EXIT_UNREA
 
     def handle(self, *, file: str, format: str | None, dry_run: bool, atomic: bool, **_options: Any) -> None:
         # One correlation id for the whole import, so that its events can be found by it.
-        with correlation.use(correlation.UserContext()) as context:
+        with user_context.use(user_context.UserContext()) as context:
             try:
                 tally = _import(file, format or _format_of(file), write=not dry_run, atomic=atomic)
             except (OSError, UnreadableFileError) as error:

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from event_stream import correlation
+from event_stream import user_context
 from organizations import sample_data
 from organizations.models import Organization
 from organizations.querysets import CHUNK
@@ -24,7 +24,7 @@ class Command(BaseCommand):
 
     def handle(self, *, generate: int, seed: int, **_options: Any) -> None:
         samples = itertools.chain(sample_data.real(), sample_data.generated(generate, seed=seed))
-        with correlation.use(correlation.UserContext()):
+        with user_context.use(user_context.UserContext()):
             created = sum(map(_create_missing, _chunks(samples)))
         self.stdout.write(f"{created} sample organizations created.")
 

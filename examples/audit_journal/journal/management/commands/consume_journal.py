@@ -6,10 +6,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from event_stream import ConfigurationError, Sink
 from event_stream.conf import configuration
+from event_stream.consumer.signals import stop_on_signals
+from event_stream.consumer.worker import StopCondition, Worker
 from event_stream.errors import TooManyDeadLettersError
 from event_stream.inbox.idempotent import Idempotent
-from event_stream.stopping import stop_on_signals
-from event_stream.worker import Until, Worker
 from journal.handlers import write_down
 
 BINDING = "journalOrgChanges"
@@ -26,12 +26,12 @@ class Command(BaseCommand):
             "--until-caught-up",
             dest="until",
             action="store_const",
-            const=Until.CAUGHT_UP,
-            default=Until.STOPPED,
+            const=StopCondition.CAUGHT_UP,
+            default=StopCondition.STOPPED,
             help="end when all is written that was there at the start",
         )
 
-    def handle(self, *args: Any, until: Until, **options: Any) -> None:
+    def handle(self, *args: Any, until: StopCondition, **options: Any) -> None:
         stop = stop_on_signals()
         try:
             binding = configuration().binding(BINDING)

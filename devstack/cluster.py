@@ -1,0 +1,218 @@
+"""Both services and their workers as processes on given servers, for `./manage_scripts/run` and the tests alike."""
+
+import dataclasses
+import secrets
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from http import HTTPStatus
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from devstack import json_log
+from devstack.django_commands import LICENSING, ORGANIZATION, Project, manage
+from devstack.environment import ROOT, service_environment
+from devstack.issuer import LIFETIME_S, Issuer, TokenFile
+from devstack.ports import free_port
+from devstack.process import SupervisedProcess, start_in_parallel, stop_in_parallel
+from devstack.servers import Servers
+from devstack.topics import read_topics
+
+DEFAULT_TOPIC = "orgChangeTopic"
+
+
+class ServiceCluster:
+    """One organization service, `licensing` licensing services and `workers` workers, on 127.0.0.1.
+
+    Several of them share `servers` without meeting if each has its own `databases` (of the two services, made when
+    missing), Redis database (in `redis_url`) and `topic`. `settings` go into every process's environment,
+    `own_settings` into one service's alone; `asked_at` is where licensing asks for organizations, if not at the service
+    itself: a gateway. The services believe the tokens of `issuer`; without one, whoever reaches them may do everything.
+    Logs go to `folder`, a file a process.
+    """
+
+    def __init__(
+        self,
+        servers: Servers,
+        folder: Path,
+        *,
+        licensing: int = 1,
+        workers: int = 1,
+        org_port: int | None = None,
+        licensing_ports: Sequence[int] = (),
+        topic: str = DEFAULT_TOPIC,
+        databases: tuple[str, str] = (ORGANIZATION.database, LICENSING.database),
+        redis_url: str | None = None,
+        secret_key: str | None = None,
+        settings: Mapping[str, str] | None = None,
+        own_settings: Mapping[Project, Mapping[str, str]] | None = None,
+        asked_at: str | None = None,
+        issuer: Issuer | None = None,
+    ) -> None:
+        self.servers = servers
+        self.topic = topic
+        org_port = org_port or free_port()
+        ports = [*licensing_ports, *(free_port() for _ in range(licensing - len(licensing_ports)))]
+        self.organization_url = f"http://127.0.0.1:{org_port}"
+        self.licensing_urls = [f"http://127.0.0.1:{port}" for port in ports]
+        definitions = read_topics()
+        definition = next(each for each in definitions if each.name == DEFAULT_TOPIC)
+        # Those of another name have its dead letters beside them, too.
+        self._topics = [
+            dataclasses.replace(each, name=each.name.replace(DEFAULT_TOPIC, topic, 1)) for each in definitions
+        ]
+        shared = {
+            "REDIS_URL": redis_url or servers.redis_url,
+            **servers.broker.environment,
+            "SECRET_KEY": secret_key or secrets.token_urlsafe(50),
+            "DEBUG": "false",
+            "ALLOWED_HOSTS": "127.0.0.1,localhost",
+            # Nothing ends TLS on one machine.
+            "PUBLIC_SCHEME": "http",
+            "ORG_CHANGE_TOPIC": topic,
+            "ORG_CHANGE_PARTITIONS": str(definition.partitions),
+            "LOG_FORMAT": "json",
+            **(issuer.environment() if issuer else {"AUTH_REQUIRED": "false"}),
+            **(settings or {}),
+        }
+        self._databases = databases
+        self._issuer = issuer
+        self._own_token = TokenFile(folder / "licensing.token", issuer, "licensing") if issuer else None
+        own = own_settings or {}
+        self.organization_settings = {
+            **shared,
+            "DATABASE_URL": servers.database_url(databases[0]),
+            **own.get(ORGANIZATION, {}),
+        }
+        self.licensing_settings = {
+            **shared,
+            "DATABASE_URL": servers.database_url(databases[1]),
+            "ORGANIZATION_SERVICE_URL": asked_at or self.organization_url,
+            **({"ORGANIZATION_TOKEN_FILE": str(self._own_token.path)} if self._own_token else {}),
+            **own.get(LICENSING, {}),
+        }
+        self.organization = web(ORGANIZATION, "organization", self.organization_settings, port=org_port, folder=folder)
+        self.licensing = [
+            web(LICENSING, _numbered("licensing", number), self.licensing_settings, port=port, folder=folder)
+            for number, port in enumerate(ports, 1)
+        ]
+        self.workers = [
+            worker(_numbered("worker", number), self.licensing_settings, folder=folder)
+            for number in range(1, workers + 1)
+        ]
+
+    @property
+    def processes(self) -> list[SupervisedProcess]:
+        """In the order of starting."""
+        return [self.organization, *self.licensing, *self.workers]
+
+    def authorization(self, *roles: str, **claims: Any) -> dict[str, str]:
+        """The header of somebody with these roles, good for an hour; none where no token is asked for."""
+        if self._issuer is None:
+            return {}
+        return {"Authorization": f"Bearer {self._issuer.token(*roles, lifetime_s=LIFETIME_S, **claims)}"}
+
+    def keep_tokens_fresh(self) -> None:
+        """Licensing's own token expires: to be called now and then by who keeps a platform up for long."""
+        if self._own_token is not None:
+            self._own_token.keep_fresh()
+
+    def prepare(self, *, sample_data: bool = False, admin: Mapping[str, str] | None = None) -> None:
+        """Databases, tables and topic; sample data and an admin (DJANGO_SUPERUSER_* variables) on request."""
+        for database in self._databases:
+            self.servers.create_database(database)
+
+        def prepare(project: Project, settings: Mapping[str, str]) -> None:
+            commands = [["migrate", "--noinput"]]
+            if sample_data:
+                commands.append(["load_sample_data"])
+            if admin is not None:
+                commands.append(["createsuperuser", "--noinput"])
+            manage(project, {**settings, **(admin or {})}, *commands)
+
+        with ThreadPoolExecutor(3) as pool:
+            steps: list[Future[None] | Future[list[str]]] = [
+                pool.submit(prepare, ORGANIZATION, self.organization_settings),
+                pool.submit(prepare, LICENSING, self.licensing_settings),
+                pool.submit(self.servers.broker.create_topics, self._topics),
+            ]
+            for step in steps:
+                step.result()
+
+    def start(self) -> Self:
+        """All processes at once; returns when every one is ready. If one isn't, all are stopped."""
+        self.keep_tokens_fresh()
+        start_in_parallel(self.processes)
+        return self
+
+    def stop(self) -> None:
+        """First who takes requests, then who works them off."""
+        for group in ([*self.licensing, self.organization], self.workers):
+            stop_in_parallel(group)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def _numbered(name: str, number: int) -> str:
+    """`worker`, `worker-2`, …: the usual single one needs no number."""
+    return name if number == 1 else f"{name}-{number}"
+
+
+# The processes of the two services: gunicorn for the web, `manage.py` for worker and relay.
+
+
+def is_ready(url: str) -> bool:
+    """Whether `url`/health/ready is answered with 200."""
+    try:
+        with urllib.request.urlopen(f"{url}/health/ready", timeout=2) as answer:  # noqa: S310 - http, to 127.0.0.1
+            return bool(answer.status == HTTPStatus.OK)
+    except (OSError, urllib.error.HTTPError):
+        return False
+
+
+def web(project: Project, name: str, settings: Mapping[str, str], *, port: int, folder: Path) -> SupervisedProcess:
+    """A gunicorn on 127.0.0.1:`port`, ready when its health page says so."""
+    argv = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "deploy" / "gunicorn" / "gunicorn.conf.py")]
+    argv += ["--chdir", str(ROOT / project.name), f"{project.name}.wsgi:application"]
+    return SupervisedProcess(
+        name,
+        argv,
+        log=folder / f"{name}.log",
+        ready=lambda: is_ready(f"http://127.0.0.1:{port}"),
+        env=service_environment({**settings, "BIND": f"127.0.0.1:{port}", "SERVICE_NAME": project.database}),
+        cwd=ROOT,
+    )
+
+
+class LoggedProcess(SupervisedProcess):
+    """A `manage.py` command that runs until it is stopped, ready when it logs that it is."""
+
+    def __init__(
+        self, project: Project, command: str, name: str, settings: Mapping[str, str], *, ready_event: str, folder: Path
+    ) -> None:
+        super().__init__(
+            name,
+            project.command(command),
+            log=folder / f"{name}.log",
+            ready=lambda: json_log.has_event(self.log, ready_event, self.log_start),
+            env=service_environment(settings),
+            cwd=ROOT,
+        )
+
+
+def worker(name: str, settings: Mapping[str, str], *, folder: Path) -> SupervisedProcess:
+    return LoggedProcess(LICENSING, "consume_org_changes", name, settings, ready_event="worker.ready", folder=folder)
+
+
+def relay(name: str, settings: Mapping[str, str], *, folder: Path) -> SupervisedProcess:
+    """The relay as a process of its own; by default it runs inside the organization service."""
+    return LoggedProcess(ORGANIZATION, "relay_outbox", name, settings, ready_event="outbox.ready", folder=folder)

@@ -1,0 +1,135 @@
+"""Everything that can be said about the code without running it, one line a check: ./manage_scripts/check"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from devstack import advisories
+from devstack.django_commands import JOURNAL, LICENSING, ORGANIZATION, Project
+from devstack.environment import ROOT
+
+# Enough for the settings to load; no check talks to a server.
+_SETTINGS = {
+    "AUTH_REQUIRED": "false",
+    "SECRET_KEY": "for-checks-only-" + "x" * 50,
+    "REDIS_URL": "redis://127.0.0.1:1/0",
+    "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
+    "ORGANIZATION_SERVICE_URL": "http://127.0.0.1:1",
+    "DATABASE_URL": "postgresql://127.0.0.1:1/none",
+}
+_SERVICES = (ORGANIZATION, LICENSING)
+_PROJECTS = (*_SERVICES, JOURNAL)
+_PYTHON_PATH = os.pathsep.join(str(folder) for folder in (ROOT, *(project.folder for project in _PROJECTS)))
+_TOOLS = Path(sys.executable).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A command that must end with exit code 0."""
+
+    name: str
+    argv: list[str]
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def complaint(self) -> str | None:
+        """What it says, or None if all is well."""
+        done = subprocess.run(
+            self.argv,
+            cwd=ROOT,
+            env=os.environ | _SETTINGS | self.environment,
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        return None if done.returncode == 0 else done.stdout.strip() or f"exit code {done.returncode}"
+
+
+def checks() -> list[Check]:
+    common = [
+        path
+        for path in ("event_stream", "pytest_event_stream", "service_kit", "devstack", "manage_scripts", "benchmarks")
+        if any((ROOT / path).rglob("*.py"))
+    ]
+    yours = {project.name for project in _PROJECTS}
+    tests = [f"tests/{path.name}" for path in sorted((ROOT / "tests").iterdir()) if path.name not in yours]
+    return [
+        Check(
+            "mypy: event_stream, service_kit, devstack, tests",
+            [*_mypy("event_stream/mypy.ini"), *common, *_typed(tests)],
+        ),
+        *(check for project in _PROJECTS for check in _of_project(project)),
+        Check("ruff check", [str(_TOOLS / "ruff"), "check", "--quiet", "."]),
+        Check("ruff format", [str(_TOOLS / "ruff"), "format", "--quiet", "--check", "."]),
+        Check("import directions", [str(_TOOLS / "lint-imports")], {"PYTHONPATH": _PYTHON_PATH}),
+        Check("no secret in the repository", [sys.executable, "-m", "devstack.secret_scan"]),
+    ]
+
+
+def _of_project(project: Project) -> Iterator[Check]:
+    python_path = {"MYPYPATH": str(project.folder), "PYTHONPATH": str(project.folder)}
+    folder = str(project.folder.relative_to(ROOT))
+    folders = _typed([folder, f"tests/{project.name}"])
+    yield Check(f"mypy: {project.name}", [*_mypy(f"{folder}/mypy.ini"), *folders], python_path)
+    # The services as in production: what the environment leaves out is as safe as it can be.
+    deploy = ["--deploy"] if project in _SERVICES else []
+    yield Check(f"{project.name}: system checks", project.command("check", *deploy, "--fail-level", "WARNING"))
+    yield Check(f"{project.name}: migrations", project.command("makemigrations", "--check", "--dry-run"))
+    if project not in _SERVICES:
+        return
+    spectacular = ("spectacular", "--validate", "--fail-on-warn", "--file", os.devnull)
+    yield Check(f"{project.name}: OpenAPI", project.command(*spectacular))
+
+
+def _mypy(configuration: str) -> list[str]:
+    # A cache for each, or the runs would throw away each other's.
+    cache = ROOT / ".mypy_cache" / configuration.replace("/", "-")
+    return [str(_TOOLS / "mypy"), "--config-file", configuration, "--cache-dir", str(cache), "--no-error-summary"]
+
+
+def _typed(paths: list[str]) -> list[str]:
+    """Those that hold Python at all."""
+    return [path for path in paths if path.endswith(".py") or any((ROOT / path).rglob("*.py"))]
+
+
+def main() -> int:
+    argparse.ArgumentParser(prog="check", description=__doc__).parse_args()
+    failed = 0
+
+    def run(check: Check) -> tuple[Check, str | None, float]:
+        started = time.monotonic()
+        return check, check.complaint(), time.monotonic() - started
+
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        for check, complaint, took_s in pool.map(run, checks()):
+            failed += _report(check.name, complaint, took_s)
+    failed += report_advisories(advisories.ask())
+    print(f"{failed} checks failed" if failed else "All checks passed")
+    return 1 if failed else 0
+
+
+def _report(name: str, complaint: str | None, took_s: float) -> bool:
+    print(f"{'ok    ' if complaint is None else 'FAILED'}  {name}  ({took_s:.1f} s)", flush=True)
+    if complaint is not None:
+        print("\n".join(f"        {line}" for line in complaint.splitlines()), flush=True)
+    return complaint is not None
+
+
+def report_advisories(answer: advisories.Advisories) -> bool:
+    """Whether something was found. That nobody could be asked is told, and is no failure."""
+    complaint = "\n".join(answer.found) or None
+    if complaint is not None or answer.asked:
+        _report(f"nothing known against {answer.asked} libraries", complaint, 0.0)
+    if answer.unasked:
+        print(f"UNKNOWN what is known against libraries: nobody could be asked about {answer.unasked}", flush=True)
+    return complaint is not None
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,39 @@
+"""Allow the users of deploy/kafka/acls.yaml what it says they may: ./manage_scripts/create_acls
+
+KAFKA_SECURITY_PROTOCOL, KAFKA_SASL_* and KAFKA_SSL_* say how to log in, as they do for the services; here as somebody
+who may change rights. Nothing is taken from anybody: what a user has beyond the file is shown.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+
+from devstack.acls import DEFINITIONS, create_acls, read_acls
+from devstack.errors import StackError
+from service_kit.settings.event_binders import kafka_security
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="create_acls", description=__doc__)
+    parser.add_argument(
+        "--bootstrap-servers",
+        default=os.environ.get("KAFKA_BOOTSTRAP_SERVERS"),
+        help="host:port of Kafka's brokers, between commas (default: KAFKA_BOOTSTRAP_SERVERS)",
+    )
+    parser.add_argument("--file", type=Path, default=DEFINITIONS, help="the rights (default: deploy/kafka/acls.yaml)")
+    options = parser.parse_args()
+    if not options.bootstrap_servers:
+        parser.error("say where Kafka is with --bootstrap-servers or KAFKA_BOOTSTRAP_SERVERS")
+    try:
+        print("\n".join(create_acls(options.bootstrap_servers, read_acls(options.file), kafka_security())))
+    except (StackError, ImproperlyConfigured) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

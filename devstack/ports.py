@@ -1,0 +1,74 @@
+"""Ports on 127.0.0.1: free ones for the backing servers, and a clear word where a wanted one is taken."""
+
+import json
+import random
+import socket
+from contextlib import closing
+from pathlib import Path
+
+from devstack.errors import PortTakenError, StackError
+
+# Below the range from which Linux (32768) and macOS (49152) take the ports of outgoing connections: a port picked
+# here can't be handed to somebody's client between the moment it is picked and the moment the server binds it.
+_LOWEST, _HIGHEST = 20_000, 32_000
+_TRIES = 200
+
+_handed_out: set[int] = set()
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on 127.0.0.1:`port` now."""
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+            probe.listen(1)
+        except OSError:
+            return False
+    return True
+
+
+def accepts(port: int, host: str = "127.0.0.1", timeout_s: float = 1.0) -> bool:
+    """Whether somebody accepts connections on `host`:`port`."""
+    try:
+        with socket.create_connection((host, port), timeout=timeout_s):
+            return True
+    except OSError:
+        return False
+
+
+def free_port() -> int:
+    """A free port that this process has not handed out before."""
+    for _ in range(_TRIES):
+        port = random.randint(_LOWEST, _HIGHEST)  # noqa: S311 - not a secret
+        if port not in _handed_out and is_free(port):
+            _handed_out.add(port)
+            return port
+    raise StackError(f"No free port was found between {_LOWEST} and {_HIGHEST} in {_TRIES} tries.")
+
+
+def require_free(port: int, *, purpose: str, choose_with: str) -> int:
+    """`port` itself, or `PortTakenError` that says how to choose another one."""
+    if not is_free(port):
+        raise PortTakenError(
+            f"Port {port}, wanted for {purpose}, is already in use: choose another one with {choose_with}."
+        )
+    _handed_out.add(port)
+    return port
+
+
+class RememberedPorts:
+    """Free ports that stay the same from one run to the next for as long as nobody else takes them."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._ports: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
+
+    def __getitem__(self, name: str) -> int:
+        port = self._ports.get(name)
+        if port is None or port in _handed_out or not is_free(port):
+            port = free_port()
+        _handed_out.add(port)
+        self._ports[name] = port
+        self._file.write_text(json.dumps(self._ports, indent=2) + "\n")
+        return port

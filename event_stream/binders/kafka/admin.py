@@ -1,0 +1,106 @@
+"""What Kafka tells of a topic and of a group that reads it."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, OffsetSpec
+from kafka.errors import (
+    ClusterAuthorizationFailedError,
+    GroupIdNotFoundError,
+    KafkaError,
+    RetriableError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+)
+from kafka.structs import TopicPartition
+
+from event_stream.binders.kafka.connection import Connection, denied
+from event_stream.conf import Binding
+from event_stream.errors import UnavailableError
+from event_stream.messaging.binder import Description, Group, TopicDescription
+
+_CONNECT_S = 4.0
+_ASK_MS = 4_000
+_AGAIN_S = 0.1
+
+
+def describe(properties: Mapping[str, Any], binding: Binding) -> Description:
+    """`properties` are those that all clients of the cluster share. Raises UnavailableError."""
+    own = {name: value for name, value in properties.items() if name in KafkaAdminClient.DEFAULT_CONFIG}
+    own |= {"request_timeout_ms": _ASK_MS, "bootstrap_timeout_ms": _ASK_MS}
+    connection = Connection(lambda **how: KafkaAdminClient(**own, **how), _close, own)
+    try:
+        return _patiently(connection.get(_CONNECT_S), binding)
+    except KafkaError as error:
+        raise UnavailableError(f"Kafka does not answer: {denied(error)}") from error
+    finally:
+        connection.forget()
+
+
+def _patiently(client: Any, binding: Binding) -> Description:
+    """A broker that has just started, or a topic that has just been made, is not ready for every question at once."""
+    deadline = time.monotonic() + _ASK_MS / 1000
+    while True:
+        try:
+            return _description(client, binding)
+        except RetriableError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_AGAIN_S)
+
+
+def _description(client: Any, binding: Binding) -> Description:
+    servers = len(client.describe_cluster()["brokers"])
+    [topic] = client.describe_topics([binding.destination])
+    if topic["error_code"] == UnknownTopicOrPartitionError.errno:
+        return Description(servers)
+    settings = _settings(client, binding.destination)
+    partitions = topic["partitions"]
+    destination = TopicDescription(
+        partitions=len(partitions),
+        copies=min(len(each["replica_nodes"]) for each in partitions),
+        copies_in_sync=min(len(each["isr_nodes"]) for each in partitions),
+        in_sync_needed=settings.get("min.insync.replicas"),
+        largest_message=settings.get("max.message.bytes"),
+    )
+    numbers = [each["partition_index"] for each in partitions]
+    group = None if binding.group is None else _group(client, binding.destination, binding.group, numbers)
+    return Description(servers, destination, group)
+
+
+def _settings(client: Any, topic: str) -> dict[str, int]:
+    """Of the topic, those that are numbers; none where we may not know them."""
+    resource = ConfigResource(ConfigResourceType.TOPIC, topic)
+    try:
+        found = client.describe_configs([resource], config_filter="all")
+    except (TopicAuthorizationFailedError, ClusterAuthorizationFailedError):
+        return {}
+    [by_name] = [settings for by_topic in found.values() for settings in by_topic.values()]
+    return {name: int(each["value"]) for name, each in by_name.items() if str(each["value"]).isdigit()}
+
+
+def _group(client: Any, topic: str, group: str, partitions: list[int]) -> Group:
+    at = [TopicPartition(topic, number) for number in partitions]
+    starts = client.list_partition_offsets(dict.fromkeys(at, OffsetSpec.EARLIEST))
+    ends = client.list_partition_offsets(dict.fromkeys(at, OffsetSpec.LATEST))
+    committed = client.list_group_offsets({group: at})[group]
+    waiting = deleted = 0
+    for each in at:
+        # -1 where nothing has been committed: such a group begins at the start.
+        given = committed[each].offset if each in committed else -1
+        offset = given if given >= 0 else starts[each].offset
+        waiting += max(0, ends[each].offset - offset)
+        deleted += max(0, starts[each].offset - offset)
+    return Group(_members(client, group), waiting, deleted)
+
+
+def _members(client: Any, group: str) -> int:
+    try:
+        return len(client.describe_groups([group])[group]["members"])
+    except GroupIdNotFoundError:
+        return 0
+
+
+def _close(client: Any) -> None:
+    client.close()

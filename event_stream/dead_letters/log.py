@@ -1,0 +1,136 @@
+"""What a dead-letter destination holds: a journal of letters parked and letters settled, read from its start.
+
+A letter is open until a mark settles every copy of it. One that was replayed and failed again lies after its mark, and
+is open again. Nothing else is kept anywhere: the journal is as durable as the letters themselves.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from event_stream.dead_letters.record import DeadLetterRecord, Origin, Resolution, read
+from event_stream.errors import ConversionError
+from event_stream.messaging.message import ConsumerRecord
+
+
+@dataclass(frozen=True, slots=True)
+class OpenLetter:
+    """`partition` and `offset` are those of its newest copy in the dead-letter destination."""
+
+    letter: DeadLetterRecord
+    partition: int
+    offset: int
+
+
+@dataclass(slots=True)
+class DeadLetterLog:
+    """`foreign` counts the records that are neither letter nor mark: somebody else's."""
+
+    letters: list[OpenLetter] = field(default_factory=list)
+    awaited: list[OpenLetter] = field(default_factory=list)
+    """Those whose order matters and that were replayed, but not handled yet; `settled` has them, too."""
+    settled: list[OpenLetter] = field(default_factory=list)
+    """Those that are open no longer, for as long as the destination keeps them."""
+    foreign: int = 0
+
+
+def dead_letter_log(records: Iterable[ConsumerRecord]) -> DeadLetterLog:
+    """The open letters, those of one partition in the order of their origins, which is the order of each key."""
+    result = DeadLetterLog()
+    newest: dict[Origin, OpenLetter] = {}
+    settled_to: dict[Origin, int] = {}
+    handled_to: dict[Origin, int] = {}
+    for record in records:
+        try:
+            found = read(record)
+        except ConversionError:
+            result.foreign += 1
+            continue
+        if isinstance(found, Resolution):
+            settled_to[found.origin] = max(found.settles, settled_to.get(found.origin, -1))
+            if found.kind != "replayed":
+                handled_to[found.origin] = max(found.settles, handled_to.get(found.origin, -1))
+        else:
+            newest[found.origin] = OpenLetter(found, record.partition, record.offset)
+    for origin in sorted(newest):
+        if newest[origin].offset > settled_to.get(origin, -1):
+            result.letters.append(newest[origin])
+        else:
+            result.settled.append(newest[origin])
+            if newest[origin].letter.ordered and newest[origin].offset > handled_to.get(origin, -1):
+                result.awaited.append(newest[origin])
+    return result
+
+
+# Which letters a command is about.
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """All that is given has to hold; nothing given selects every letter. Times are ms since the epoch."""
+
+    ids: frozenset[str] = frozenset()
+    error: str | None = None
+    """A part of the error's class or text, in whatever case."""
+    key: str | None = None
+    since_ms: int | None = None
+    until_ms: int | None = None
+    partition: int | None = None
+    offsets: tuple[int, int] | None = None
+    """First and last, in the partition where the message failed first."""
+
+    def of(self, letters: Sequence[OpenLetter]) -> list[OpenLetter]:
+        return [each for each in letters if self._takes(each)]
+
+    @property
+    def is_everything(self) -> bool:
+        return self == Selection()
+
+    def _takes(self, each: OpenLetter) -> bool:
+        letter = each.letter
+        return (
+            (not self.ids or str(letter.origin) in self.ids)
+            and (self.error is None or self.error.lower() in f"{letter.error}: {letter.reason}".lower())
+            and (self.key is None or shown_key(letter.key) == self.key)
+            and (self.since_ms is None or letter.parked_at_ms >= self.since_ms)
+            and (self.until_ms is None or letter.parked_at_ms < self.until_ms)
+            and (self.partition is None or letter.origin.partition == self.partition)
+            and (self.offsets is None or self.offsets[0] <= letter.origin.offset <= self.offsets[1])
+        )
+
+
+def shown_key(key: bytes | None) -> str:
+    """As a person writes it on the command line; "-" for a message without a key."""
+    return "-" if key is None else key.decode(errors="backslashreplace")
+
+
+# What a person is shown of a dead letter.
+
+
+def as_dict(each: OpenLetter) -> dict[str, Any]:
+    """By name, in the order of interest: texts, numbers, None, and the headers as a dict of texts."""
+    letter = each.letter
+    body = None if letter.value is None else letter.value.decode(errors="backslashreplace")
+    return {
+        "id": str(letter.origin),
+        "key": None if letter.key is None else shown_key(letter.key),
+        "from": f"{letter.destination}[{letter.origin.partition}] at offset {letter.origin.offset}",
+        "group": letter.group,
+        "sent_at": shown_time(letter.origin.timestamp_ms),
+        "parked_at": shown_time(letter.parked_at_ms),
+        "attempts": letter.attempts,
+        "error": letter.error,
+        "reason": letter.reason,
+        "headers": {name: value.decode(errors="backslashreplace") for name, value in letter.headers},
+        "body": "(too large to be parked)" if letter.omitted else body,
+        "traceback": letter.traceback,
+    }
+
+
+def shown_time(at_ms: int) -> str:
+    """In ISO 8601, of milliseconds since the epoch, which a foreign producer may have made up."""
+    try:
+        return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds")
+    except (ValueError, OverflowError, OSError):
+        return f"{at_ms} ms"

@@ -1,0 +1,87 @@
+"""Replays and discards letters. Whatever is settled is marked in the journal, and never settled again."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from event_stream.dead_letters.log import OpenLetter
+from event_stream.dead_letters.record import Origin, Resolution, ResolutionKind, as_replay, mark_record
+from event_stream.errors import PublishError, UnavailableError, UnsendableError
+from event_stream.messaging.channel import Channel
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayResult:
+    """What became of a letter; `problem` says why it is still open."""
+
+    each: OpenLetter
+    problem: str | None = None
+
+
+class ReplayService:
+    """`source` leads to where the letters came from, `parked` to the dead-letter destination."""
+
+    def __init__(self, source: Channel, parked: Channel) -> None:
+        self._source = source
+        self._parked = parked
+
+    def replay(self, letters: Sequence[OpenLetter], among: Sequence[OpenLetter] = ()) -> Iterator[ReplayResult]:
+        """Send each message back, one after another, each acknowledged and marked before the next.
+
+        For a key whose message could not be sent, none that comes after it is. Where the order of a key matters, one
+        that comes after an open letter `among` all of them waits for that to be replayed or discarded. Killed between
+        the two, it sends that one message again the next time. Raises UnavailableError where the platform doesn't
+        answer.
+        """
+        partitions = self._source.partition_count()
+        stuck: set[bytes] = set()
+        chosen = {each.letter.origin for each in letters}
+        first_left: dict[bytes | None, Origin] = {}
+        for each in among:
+            if each.letter.origin not in chosen:
+                first_left.setdefault(each.letter.key, each.letter.origin)
+        for each in letters:
+            key = each.letter.key
+            if key is not None and key in stuck:
+                yield ReplayResult(each, "an earlier message of its key could not be replayed")
+                continue
+            left = first_left.get(key) if key is not None and each.letter.ordered else None
+            if left is not None and left < each.letter.origin:
+                yield ReplayResult(each, f"{left} of the same key came before it and is still parked")
+                continue
+            problem = self._send_back(each, partitions)
+            if problem is None:
+                self._mark("replayed", each)
+            elif key is not None:
+                stuck.add(key)
+            yield ReplayResult(each, problem)
+
+    def discard(self, letters: Sequence[OpenLetter]) -> Iterator[ReplayResult]:
+        """Mark each as dealt with. Raises UnavailableError."""
+        for each in letters:
+            self._mark("discarded", each)
+            yield ReplayResult(each)
+
+    def _send_back(self, each: OpenLetter, partitions: int) -> str | None:
+        letter = each.letter
+        if letter.omitted:
+            return f"its body was too large to be parked; it may still be in {letter.destination} at {letter.origin}"
+        if letter.key is None and letter.value is None:
+            return "it has neither key nor body, which no producer sends"
+        record = as_replay(letter)
+        if letter.origin.partition >= partitions:
+            record = dataclasses.replace(record, partition=None)
+        try:
+            self._source.publish(record).result()
+        except UnsendableError as error:
+            return str(error)
+        except PublishError as error:
+            raise UnavailableError(str(error)) from error
+        return None
+
+    def _mark(self, kind: ResolutionKind, each: OpenLetter) -> None:
+        mark = Resolution(kind, each.letter.origin, each.offset)
+        try:
+            self._parked.publish(mark_record(mark, self._parked.binding.destination, each.partition)).result()
+        except PublishError as error:
+            raise UnavailableError(f"{each.letter.origin} could not be marked as {kind}: {error}") from error

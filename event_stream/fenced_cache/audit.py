@@ -1,0 +1,270 @@
+"""Is the cache as consistent as it promises? Measured on the running system, from outside of the protocol.
+
+`ChangeAudit` follows the log and reads each changed id again, a while after; `sweep` asks the origin about every entry.
+"""
+
+import enum
+import heapq
+import itertools
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from math import exp, lgamma, log, log1p
+
+from event_stream.consumer.handler import Batch, Handled
+from event_stream.errors import ConversionError, UnavailableError
+from event_stream.fenced_cache.cache import Eviction, FencedCache, Reading, State
+from event_stream.fenced_cache.entry import Change
+from event_stream.fenced_cache.invalidators import Decode
+from event_stream.fenced_cache.read_through import Deadline, Fetch, Fetched, FetchFailed
+from event_stream.messaging.binder import OffsetRange
+
+# Asks the origin about every entry of the cache.
+
+AT_ONCE = 8
+BUDGET_S = 5.0
+
+
+class Verdict(enum.Enum):
+    """What an entry is worth."""
+
+    CURRENT = "current"
+    UNVOUCHED = "behind, but not vouched for: the next lookup asks anew"
+    CATCHING_UP = "behind, and changed within the bound"
+    STALE = "behind, and still served after the bound"
+    AHEAD = "newer than the origin: it was set back, from a backup perhaps"
+    UNKNOWN = "the origin gave no answer"
+
+
+BROKEN = frozenset({Verdict.STALE, Verdict.AHEAD})
+"""What should never be, and what a repair evicts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    id: str
+    verdict: Verdict
+    cached_version: int
+    origin_version: int | None
+
+
+def sweep(
+    cache: FencedCache, fetch: Fetch, ids: Iterable[str], *, wait: Callable[[float], object], repair: bool = False
+) -> Iterator[Finding]:
+    """One finding for each id that has a value or a known absence. `wait` sleeps for so many seconds.
+
+    An entry that is behind is looked at again after the bound: a change may be on its way just now. Raises
+    UnavailableError. With `repair`, what is broken is evicted.
+    """
+    behind: list[Finding] = []
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for finding in pool.map(lambda id: _look(cache, fetch, id), ids):
+            if finding is None:
+                continue
+            if finding.verdict is Verdict.CATCHING_UP:
+                behind.append(finding)
+            else:
+                yield _repaired(cache, finding, repair=repair)
+    if behind:
+        wait(cache.settings.bound_s)
+    for finding in behind:
+        again = _look(cache, fetch, finding.id)
+        if again is not None and again.verdict is Verdict.CATCHING_UP:
+            same = again.cached_version == finding.cached_version
+            again = replace(again, verdict=Verdict.STALE if same else Verdict.CATCHING_UP)
+        yield _repaired(cache, again or finding, repair=repair)
+
+
+def _look(cache: FencedCache, fetch: Fetch, id: str) -> Finding | None:
+    reading = cache.read(id)
+    if reading.state is State.MISS:
+        return None
+    try:
+        fetched = fetch(id, Deadline(cache.clock, BUDGET_S))
+    except FetchFailed:
+        return Finding(id, Verdict.UNKNOWN, reading.version, None)
+    return Finding(id, _verdict(reading, fetched), reading.version, fetched.version)
+
+
+def _verdict(reading: Reading, fetched: Fetched) -> Verdict:
+    if reading.value == fetched.value:
+        return Verdict.CURRENT
+    if reading.version > fetched.version and fetched.value is not None and reading.value is not None:
+        return Verdict.AHEAD
+    return Verdict.CATCHING_UP if reading.state is State.HIT else Verdict.UNVOUCHED
+
+
+def _repaired(cache: FencedCache, finding: Finding, *, repair: bool) -> Finding:
+    if repair and finding.verdict in BROKEN:
+        cache.evict([Eviction(finding.id)])
+    return finding
+
+
+# How many of a sample were consistent, and what the sample allows to say about all.
+
+CONFIDENCE = 0.95
+
+
+@dataclass(slots=True)
+class Tally:
+    """The checks that were made so long after the change."""
+
+    after_s: float
+    checked: int = 0
+    stale: int = 0
+    greatest_staleness_s: float = 0.0
+    """The longest time for which something stale is known to have been served."""
+
+    def add(self, *, stale_for_s: float | None) -> None:
+        """One check; None where it was consistent."""
+        self.checked += 1
+        if stale_for_s is not None:
+            self.stale += 1
+            self.greatest_staleness_s = max(self.greatest_staleness_s, stale_for_s)
+
+    @property
+    def consistent_share(self) -> float | None:
+        """From 0 to 1; None without a check."""
+        return None if self.checked == 0 else 1 - self.stale / self.checked
+
+    @property
+    def stale_at_most(self) -> float:
+        """The share of stale ones that 95 % of such samples would not exceed (Clopper and Pearson, one-sided).
+
+        With none stale among n it is about 3/n; without a check it is 1: nothing is known.
+        """
+        if self.stale == self.checked:
+            return 1.0
+        return _bisect(lambda share: _at_most(self.stale, self.checked, share) - (1 - CONFIDENCE))
+
+
+def _at_most(successes: int, trials: int, share: float) -> float:
+    """The probability of at most so many successes, each with this probability."""
+    logs = (
+        lgamma(trials + 1) - lgamma(k + 1) - lgamma(trials - k + 1) + k * log(share) + (trials - k) * log1p(-share)
+        for k in range(successes + 1)
+    )
+    return sum(map(exp, logs))
+
+
+def _bisect(falling: Callable[[float], float]) -> float:
+    """Where a falling function of 0 to 1 crosses 0."""
+    low, high = 0.0, 1.0
+    # 60 halvings are as fine as a float between 0 and 1 can be.
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if falling(middle) > 0 else (low, middle)
+    return high
+
+
+# Follows the log, and after each change reads the entry as a lookup does: 1, 5, 30 and 60 s later.
+
+logger = logging.getLogger("event_stream.fenced_cache.audit")
+
+AFTER_S = (1.0, 5.0, 30.0, 60.0)
+MOST_WAITING = 200_000
+"""Checks kept in memory; beyond that the log has to wait for them."""
+_TARDINESS_MS = 500
+
+
+class ChangeAudit:
+    """A BatchHandler of a group of its own. `check_due` makes the checks whose time has come; call it from a thread.
+
+    Stale is a hit with a version below the change's: what a lookup would have answered, and should not have. A change
+    that was read too late for its early checks has only those that are still to come; a very old one has the last.
+    A change without a version can't be checked, and is counted.
+    """
+
+    def __init__(self, cache: FencedCache, decode: Decode, after_s: Sequence[float] = AFTER_S) -> None:
+        self._cache = cache
+        self._decode = decode
+        self._lock = threading.Lock()
+        self._order = itertools.count()
+        self._waiting: list[tuple[int, int, Tally, str, int, int]] = []
+        self.tallies = [Tally(each) for each in after_s]
+        self.changes = 0
+        self.unversioned = 0
+        self.unreadable = 0
+
+    @property
+    def waiting(self) -> int:
+        """Checks whose time has not come."""
+        return len(self._waiting)
+
+    def start(self, partition: int, log: OffsetRange, committed: int | None) -> int | None:
+        """Where the group stopped; the first time, at the log's start."""
+        return None
+
+    def handle(self, batch: Batch) -> Handled:
+        if self.waiting > MOST_WAITING:
+            raise UnavailableError(f"{self.waiting} checks are waiting for their time")
+        for record in batch.records:
+            try:
+                told = self._decode(record)
+            except ConversionError:
+                # What the worker does with it is its own matter; it is said here that nothing is known of it.
+                self.unreadable += 1
+                continue
+            if isinstance(told, Change):
+                self._plan(told, told.occurred_at_ms or record.timestamp_ms)
+        return Handled(routine=True)
+
+    def idle(self, partition: int, position: int, log: OffsetRange) -> int | None:
+        return None
+
+    def stop(self, partition: int) -> None:
+        """What has been planned is checked all the same."""
+
+    def check_due(self) -> int:
+        """Make the checks whose time has come; returns how many. Raises UnavailableError, and loses none."""
+        made = 0
+        while (due := self._next()) is not None:
+            _, _, tally, id, version, occurred_at_ms = due
+            try:
+                reading = self._cache.read(id)
+            except UnavailableError:
+                with self._lock:
+                    heapq.heappush(self._waiting, due)
+                raise
+            stale_for_s = None
+            if reading.state is State.HIT and reading.version < version:
+                stale_for_s = (self._cache.clock.now_ms() - occurred_at_ms) / 1000
+                logger.warning(
+                    "audit.stale",
+                    extra={"id": id, "version": reading.version, "newer": version, "stale_for_s": stale_for_s},
+                )
+            tally.add(stale_for_s=stale_for_s)
+            made += 1
+        return made
+
+    def _plan(self, change: Change, occurred_at_ms: int) -> None:
+        self.changes += 1
+        if change.version is None:
+            self.unversioned += 1
+            return
+        now_ms = self._cache.clock.now_ms()
+        plan = [(occurred_at_ms + int(tally.after_s * 1000), tally) for tally in self.tallies]
+        in_time = [(at_ms, tally) for at_ms, tally in plan if at_ms + _TARDINESS_MS >= now_ms] or plan[-1:]
+        with self._lock:
+            for at_ms, tally in in_time:
+                check = (at_ms, next(self._order), tally, change.id, change.version, occurred_at_ms)
+                heapq.heappush(self._waiting, check)
+
+    def _next(self) -> tuple[int, int, Tally, str, int, int] | None:
+        with self._lock:
+            if self._waiting and self._waiting[0][0] <= self._cache.clock.now_ms():
+                return heapq.heappop(self._waiting)
+            return None
+
+
+def check_until(audit: ChangeAudit, stop: Callable[[], bool], pause: Callable[[float], object]) -> None:
+    """Make checks as they fall due, for as long as `stop` answers False; Redis may be away meanwhile."""
+    while not stop():
+        try:
+            audit.check_due()
+        except UnavailableError as error:
+            logger.warning("audit.unavailable", extra={"reason": str(error)})
+            pause(1.0)
+        pause(0.05)

@@ -1,0 +1,106 @@
+"""One entry of the cache, explained in words to the person who wonders about it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import cast
+
+from redis import RedisError
+
+from event_stream.fenced_cache.cache import FencedCache, unavailable
+from event_stream.fenced_cache.entry import Tombstone, Value, Watermark, parse_entry, parse_watermark
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Everything that Redis holds about an id, read at one moment. Times to live are None where there is nothing."""
+
+    id: str
+    key: str
+    partition: int
+    entry: Value | Tombstone | None
+    entry_ttl_ms: int | None
+    lease: str | None
+    lease_ttl_ms: int | None
+    watermark: Watermark | None
+    now_ms: int
+    bound_ms: int
+
+    def lines(self) -> Iterator[str]:
+        """Sentences, from what there is to what follows from it."""
+        yield f"{self.id} belongs to partition {self.partition}; its entry's key is {self.key}"
+        if isinstance(self.entry, Value):
+            yield from self._value_lines(self.entry)
+        elif isinstance(self.entry, Tombstone):
+            yield f"evicted by version {self.entry.version}: nothing older may be filled in{_for(self.entry_ttl_ms)}"
+        else:
+            yield "no entry: never asked for, or forgotten"
+        yield self._watermark_line()
+        if self.lease is None:
+            yield "no lease: nobody is asking the origin"
+        else:
+            yield f"lease: {self.lease} is asking the origin{_for(self.lease_ttl_ms)}"
+
+    def _watermark_line(self) -> str:
+        if self.watermark is None:
+            return "no watermark: the worker has not come to this partition, or Redis lost it; nothing is vouched for"
+        as_of_ms = self.watermark.as_of_ms
+        until = f"every change before {_instant(as_of_ms)} is in" if as_of_ms else "no heartbeat yet"
+        return (
+            f"watermark: applied up to offset {self.watermark.offset}, {until}, epoch {self.watermark.epoch.decode()}"
+        )
+
+    def _value_lines(self, value: Value) -> Iterator[str]:
+        what = "known to be absent" if value.payload is None else f"a value of {len(value.payload)} bytes"
+        yield f"{what}, version {value.version}, asked for at {_instant(value.as_of_ms)}; kept{_for(self.entry_ttl_ms)}"
+        if self.watermark is not None and value.epoch == self.watermark.epoch:
+            yield f"epoch {value.epoch.decode()}, as the watermark's: the watermark vouches for it"
+        else:
+            yield f"epoch {value.epoch.decode() or '(none)'}, not the watermark's: only its own age counts"
+        fresh_at_ms = value.fresh_at_ms(self.watermark)
+        age_ms = self.now_ms - fresh_at_ms
+        verdict = "a hit" if abs(age_ms) <= self.bound_ms else "stale, to be asked for anew"
+        yield (
+            f"proven current at {_instant(fresh_at_ms)}, {age_ms / 1000:.3f} s ago: {verdict} "
+            f"(the bound is {self.bound_ms / 1000:g} s)"
+        )
+
+
+def explain(cache: FencedCache, id: str) -> Explanation:
+    """Raises UnavailableError."""
+    home = cache.keys.home(id)
+    entry_key, lease_key = cache.keys.entry(id, home), cache.keys.lease(id, home)
+    try:
+        with cache.scripts.redis.pipeline() as pipeline:
+            for key in (entry_key, lease_key):
+                pipeline.get(key)
+                pipeline.pttl(key)
+            pipeline.get(cache.keys.watermark(home))
+            entry, entry_ttl_ms, lease, lease_ttl_ms, watermark = cast("list[bytes | int | None]", pipeline.execute())
+    except RedisError as error:
+        raise unavailable(error) from error
+    return Explanation(
+        id=id,
+        key=entry_key,
+        partition=home,
+        entry=parse_entry(cast("bytes | None", entry)),
+        entry_ttl_ms=_ttl(entry_ttl_ms),
+        lease=lease.decode() if isinstance(lease, bytes) else None,
+        lease_ttl_ms=_ttl(lease_ttl_ms),
+        watermark=parse_watermark(cast("bytes | None", watermark)),
+        now_ms=cache.clock.now_ms(),
+        bound_ms=int(cache.settings.bound_s * 1000),
+    )
+
+
+def _ttl(answer: object) -> int | None:
+    # Redis answers -1 for a key without an end, -2 for no key.
+    return answer if isinstance(answer, int) and answer >= 0 else None
+
+
+def _for(ttl_ms: int | None) -> str:
+    return "" if ttl_ms is None else f" for another {ttl_ms / 1000:g} s"
+
+
+def _instant(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,146 @@
+"""A channel: where a binding leads. Sources and workers meet the platform here and nowhere else."""
+
+import os
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from typing import cast
+
+from django.core.signals import setting_changed
+from django.utils.module_loading import import_string
+
+from event_stream import conf
+from event_stream.conf import Binding
+from event_stream.errors import ConfigurationError
+from event_stream.messaging.binder import Binder, Capabilities, Consumer, Producer, RebalanceListener
+from event_stream.messaging.message import ConsumerRecord, ProducerRecord, RecordMetadata
+
+
+class Channel:
+    """One binding on its binder. Sending is safe from several threads; they share one producer."""
+
+    def __init__(self, binding: Binding, binder: Binder) -> None:
+        self.binding = binding
+        self._binder = binder
+        self._producer: Producer | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._binder.capabilities
+
+    def publish(self, record: ProducerRecord) -> "Future[RecordMetadata]":
+        """Hand the record over; the future ends with the platform's receipt or a PublishError."""
+        return self._connected().send(record)
+
+    def partition_count(self) -> int:
+        """How many partitions the destination has. Raises UnavailableError when the platform can't be asked."""
+        return self._connected().partition_count(self.binding.destination)
+
+    def read(self) -> Iterator[ConsumerRecord]:
+        """All that the destination holds by now. Raises UnavailableError where it is not there."""
+        return self._binder.read(self.binding)
+
+    def subscribe(self, listener: RebalanceListener) -> Consumer:
+        """A consumer of its own for the binding's group."""
+        if self.binding.group is None:
+            path = f"EVENT_STREAM['bindings'][{self.binding.name!r}]['group']"
+            raise ConfigurationError(f"{path} is missing; a binding that consumes should name its group")
+        return self._binder.consumer(self.binding, listener)
+
+    def close(self, timeout_s: float) -> None:
+        """Wait for what is under way, then disconnect. Consumers are closed by those who asked for them."""
+        with self._lock:
+            producer, self._producer = self._producer, None
+        if producer is not None:
+            producer.close(timeout_s)
+
+    def _connected(self) -> Producer:
+        with self._lock:
+            if self._producer is None:
+                self._producer = self._binder.producer(self.binding)
+            return self._producer
+
+
+# The binders and channels of this process, made from the setting when they are first asked for.
+
+TYPES = {
+    "kafka": "event_stream.binders.kafka.binder.KafkaBinder",
+    "memory": "event_stream.binders.memory.MemoryBinder",
+    "rabbitmq": "event_stream.binders.rabbitmq.binder.RabbitBinder",
+    "redis": "event_stream.binders.redis.binder.RedisBinder",
+}
+CLOSE_TIMEOUT_S = 2.0
+
+
+def make_binder(settings: conf.BinderSettings) -> Binder:
+    """A binder of its own. Raises ConfigurationError with the path of what is wrong."""
+    path = f"{conf.SETTING}['binders'][{settings.name!r}]"
+    dotted = TYPES.get(settings.type, settings.type)
+    try:
+        made = import_string(dotted)(settings.name, settings.properties)
+    except ImportError as error:
+        known = ", ".join(map(repr, TYPES))
+        should_be = f"it should be one of {known} or the dotted path of a Binder"
+        raise ConfigurationError(f"{path}['type'] is {settings.type!r}; {should_be} ({error})") from error
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{path}{error}") from error
+    return cast(Binder, made)
+
+
+class Registry:
+    """One for each process: a connection does not survive a fork."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._binders: dict[str, Binder] = {}
+        self._channels: dict[str, Channel] = {}
+
+    def binder(self, name: str) -> Binder:
+        with self._lock:
+            if name not in self._binders:
+                binders = conf.configuration().binders
+                if name not in binders:
+                    known = ", ".join(map(repr, sorted(binders)))
+                    raise ConfigurationError(f"{conf.SETTING}['binders'] has no {name!r}; it has {known}")
+                self._binders[name] = make_binder(binders[name])
+            return self._binders[name]
+
+    def channel(self, binding_name: str) -> Channel:
+        """The channel of a binding. Raises ConfigurationError when there is no such binding."""
+        with self._lock:
+            if binding_name not in self._channels:
+                binding = conf.configuration().binding(binding_name)
+                self._channels[binding_name] = Channel(binding, self.binder(binding.binder))
+            return self._channels[binding_name]
+
+    def close(self) -> None:
+        """Send what is under way and disconnect; all is made anew when it is asked for again."""
+        with self._lock:
+            channels = list(self._channels.values())
+            self._channels.clear()
+            self._binders.clear()
+        for channel in channels:
+            channel.close(CLOSE_TIMEOUT_S)
+
+
+_registry = Registry()
+
+
+def registry() -> Registry:
+    """This process' own."""
+    return _registry
+
+
+def _begin_anew() -> None:
+    global _registry  # noqa: PLW0603 - the one of the parent process is left as it is, with the parent's sockets
+    _registry = Registry()
+
+
+def _forget(*, setting: str, **_: object) -> None:
+    if setting == conf.SETTING:
+        _registry.close()
+
+
+os.register_at_fork(after_in_child=_begin_anew)
+setting_changed.connect(_forget, dispatch_uid="event_stream.messaging.channel")

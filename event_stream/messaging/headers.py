@@ -1,0 +1,72 @@
+"""Message headers as bytes. A binding's `header_format` says how they are written; whatever is read, any is taken.
+
+spring        as Spring Cloud Stream's Kafka binder writes and reads them: each value is a JSON string in quotes, and a
+              further header, `spring_json_header_types`, names the Java type of each. Spring reads a quoted value only
+              where that header names it, so both go together.
+plain         each value as it is
+cloudevents   the same, with the content type under the name that CloudEvents has for it, and attributes that make an
+              event; in structured mode they are in the body alone, since some take them for a sign of the binary mode
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+
+from event_stream.conf import HeaderFormat
+from event_stream.errors import ConversionError
+from event_stream.messaging.cloudevents import PREFIX, STRUCTURED, attributes_in
+
+CONTENT_TYPE = "contentType"
+SPRING_TYPES = "spring_json_header_types"
+CLOUDEVENTS_CONTENT_TYPE = "content-type"
+
+
+def encode(headers: Mapping[str, str], header_format: HeaderFormat) -> tuple[tuple[str, bytes], ...]:
+    """As they go on the platform. Raises ConversionError for text that UTF-8 has no bytes for (a lone surrogate), and
+    for what should be an event and isn't.
+    """
+    try:
+        return _encode(headers, header_format)
+    except UnicodeEncodeError as error:
+        raise ConversionError(f"a header can't be written as UTF-8: {error}") from error
+
+
+def _encode(headers: Mapping[str, str], header_format: HeaderFormat) -> tuple[tuple[str, bytes], ...]:
+    if header_format == "cloudevents":
+        headers = _cloudevents(headers)
+    if header_format != "spring":
+        return tuple((name, value.encode()) for name, value in headers.items())
+    quoted = [(name, json.dumps(value, ensure_ascii=False).encode()) for name, value in headers.items()]
+    types = json.dumps(dict.fromkeys(headers, "java.lang.String"), ensure_ascii=False, separators=(",", ":"))
+    return (*quoted, (SPRING_TYPES, types.encode()))
+
+
+def decode(headers: Iterable[tuple[str, bytes]]) -> dict[str, str]:
+    """By name, the last of a name counting; the content type under our name for it, whoever wrote it.
+
+    Bytes that are no UTF-8 are shown escaped rather than refused.
+    """
+    found = {name: _text(value) for name, value in headers if name != SPRING_TYPES}
+    if CLOUDEVENTS_CONTENT_TYPE in found:
+        found.setdefault(CONTENT_TYPE, found.pop(CLOUDEVENTS_CONTENT_TYPE))
+    return found
+
+
+def _cloudevents(headers: Mapping[str, str]) -> dict[str, str]:
+    attributes_in(headers)
+    structured = headers[CONTENT_TYPE].startswith(STRUCTURED)
+    return {
+        CLOUDEVENTS_CONTENT_TYPE if name == CONTENT_TYPE else name: value
+        for name, value in headers.items()
+        if not (structured and name.startswith(PREFIX))
+    }
+
+
+def _text(value: bytes) -> str:
+    plain = value.decode(errors="backslashreplace")
+    if not (plain.startswith('"') and plain.endswith('"')):
+        return plain
+    try:
+        quoted = json.loads(plain)
+    except ValueError:
+        return plain
+    return quoted if isinstance(quoted, str) else plain

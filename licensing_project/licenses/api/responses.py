@@ -1,0 +1,140 @@
+"""Answers that hold an organization: the bytes of the hot one, and the headers of all."""
+
+import json
+import re
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.urls import reverse
+from rest_framework.request import Request
+
+from event_stream.fenced_cache import CacheStatus, Found
+from licenses.selectors import LicenseRow
+from organization_lookup import organization
+from service_kit.conditional_requests import check_if_match, etag
+
+_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def render_fast(row: LicenseRow, spliceable: bytes | None) -> bytes:
+    """The JSON of a license, with its organization's members as they lay in the cache: not decoded, not encoded."""
+    own = _COMPACT(
+        {
+            "licenseId": str(row.license_id),
+            "organizationId": str(row.organization_id),
+            "description": row.description,
+            "productName": row.product_name,
+            "licenseType": row.license_type,
+            "comment": row.comment,
+        }
+    )
+    return b"%b,%b}" % (own[:-1].encode(), spliceable or organization.NULL_FIELDS)
+
+
+def json_answer(body: bytes) -> HttpResponse:
+    return HttpResponse(body, content_type="application/json")
+
+
+def set_freshness_headers(response: HttpResponseBase, request: Request, found: Found | None) -> None:
+    """How the organization was found and how fresh it is proven to be; None: it could not be asked for."""
+    headers = response.headers
+    headers["Vary"] = "Accept, Accept-Language, Authorization, Cookie"
+    if found is None:
+        headers["Organization-Cache"] = "unavailable"
+        headers["Cache-Control"] = "no-store"
+        return
+    fresh_at_s = found.fresh_at_ms / 1000
+    headers["Organization-Cache"] = found.source.value
+    headers["Organization-Version"] = str(found.version)
+    headers["Organization-Fresh-At"] = (
+        datetime.fromtimestamp(fresh_at_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    )
+    headers["Age"] = str(max(0, int(time.time() - fresh_at_s)))
+    if request.accepted_renderer.format == "api":
+        # A page is for a person, who may have changed the organization in the next tab.
+        headers["Cache-Control"] = "private, no-cache"
+    else:
+        headers["Cache-Control"] = f"private, max-age={int(settings.ORGANIZATION_LOOKUP.bound_s)}, must-revalidate"
+    if found.value is None:
+        headers["Organization-Absent"] = "?1"
+    if found.source is CacheStatus.STALE:
+        headers["Warning"] = '110 - "Response is Stale"'
+
+
+def set_etag(response: HttpResponseBase, request: Request, license_version: int, found: Found | None) -> None:
+    """The entity tag of one license's answer."""
+    version = found.version if found else None
+    response.headers["ETag"] = etag(license_tag(license_version, version, request.accepted_renderer.format))
+
+
+# Entity tags of licenses: `"<license version>-<organization version>"`, as an answer changes with either.
+#
+# A write changes the license alone, so the If-Match of a write is held against the first of the two: an organization
+# that got a new contact meanwhile is no lost update.
+
+_TAG_OF_BOTH = re.compile(r'"(\d+)-[^"]*"')
+
+
+def license_tag(license_version: int, organization_version: int | None, media: str) -> str:
+    """What conditional.etag puts in quotes. Another media type is another representation, so another tag."""
+    tag = f"{license_version}-{organization_version if organization_version is not None else ''}"
+    return tag if media == "json" else f"{tag}-{media}"
+
+
+def if_match(request: Request) -> Callable[[int], None]:
+    """A check of a license's version against the request's If-Match: 412 or 400 problems."""
+    held = HttpRequest()
+    if header := request.META.get("HTTP_IF_MATCH"):
+        held.META["HTTP_IF_MATCH"] = _TAG_OF_BOTH.sub(r'"\1"', header)
+
+    def check(version: int) -> None:
+        check_if_match(held, version)
+
+    return check
+
+
+# The URLs of licenses, absolute as the caller sees them: behind the gateway with its host and prefix.
+
+Link = dict[str, str]
+
+
+def license_url(request: Request, organization_id: Any, license_id: Any) -> str:
+    path = reverse("license", kwargs={"organization_id": organization_id, "license_id": license_id})
+    return request.build_absolute_uri(path)
+
+
+def collection_url(request: Request, organization_id: Any) -> str:
+    return request.build_absolute_uri(reverse("licenses", kwargs={"organization_id": organization_id}))
+
+
+def of_license(request: Request, organization_id: Any, license_id: Any) -> dict[str, Link]:
+    """The `_links` of one license, under the source's names for them."""
+    itself = {"href": license_url(request, organization_id, license_id)}
+    collection = {"href": collection_url(request, organization_id)}
+    return {
+        "self": itself,
+        "createLicense": collection,
+        "updateLicense": itself,
+        "deleteLicense": itself,
+        "collection": collection,
+    }
+
+
+def of_page(request: Request, organization_id: Any, *, next: str | None, previous: str | None) -> dict[str, Link]:
+    """The `_links` of a page of the list."""
+    collection = {"href": collection_url(request, organization_id)}
+    links = {
+        "self": {"href": request.build_absolute_uri()},
+        "collection": collection,
+        "createLicense": collection,
+    }
+    if next:
+        links["next"] = {"href": next}
+    if previous:
+        links["prev"] = {"href": previous}
+    return links

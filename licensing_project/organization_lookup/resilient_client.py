@@ -1,0 +1,153 @@
+"""A circuit breaker: a peer that is down costs a lookup nothing, where it would cost its timeout."""
+
+import logging
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from pybreaker import (
+    STATE_CLOSED,
+    STATE_OPEN,
+    CircuitBreaker,
+    CircuitBreakerError,
+    CircuitBreakerListener,
+    CircuitBreakerState,
+    CircuitMemoryStorage,
+)
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random
+
+from event_stream.fenced_cache import Deadline, Fetched
+from organization_lookup.client import (
+    BulkheadFull,
+    CircuitOpen,
+    TransientUpstreamError,
+    UpstreamAuthError,
+    UpstreamError,
+)
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class Circuit:
+    """pybreaker keeps the state; the calls run outside of it.
+
+    `CircuitBreaker.call` holds its lock for as long as the call takes, which would make it one lookup at a time. So
+    each call is made first and its outcome is told to the breaker afterwards; and while the circuit is half open, one
+    caller at a time finds out, and the others are turned away instead of waiting for him.
+    """
+
+    def __init__(self, *, failures: int, reset_s: float) -> None:
+        self._reset_s = reset_s
+        self._storage = CircuitMemoryStorage(STATE_CLOSED)
+        self._breaker = CircuitBreaker(
+            fail_max=failures,
+            reset_timeout=reset_s,
+            state_storage=self._storage,
+            listeners=[_Log()],
+            throw_new_error_on_trip=False,
+        )
+        self._probing = threading.Lock()
+
+    def retry_after_s(self) -> float:
+        """Seconds until an open circuit lets one call through; 0 if it does now."""
+        opened_at = self._storage.opened_at
+        if self._storage.state == STATE_CLOSED or opened_at is None:
+            return 0.0
+        return max(0.0, self._reset_s - (datetime.now(UTC) - opened_at).total_seconds())
+
+    def run(self, call: Callable[[], T]) -> T:
+        """The call's result. A UpstreamError counts as a failure, any other outcome as a success.
+
+        Raises CircuitOpen without calling while the circuit is open.
+        """
+        if self._storage.state == STATE_CLOSED:
+            return self._counted(call)
+        if self.retry_after_s() > 0 or not self._probing.acquire(blocking=False):
+            raise CircuitOpen("it has failed too often lately")
+        try:
+            return self._counted(call)
+        finally:
+            self._probing.release()
+
+    def _counted(self, call: Callable[[], T]) -> T:
+        try:
+            result = call()
+        except UpstreamError as fault:
+            self._tell(fault)
+            raise
+        except UpstreamAuthError:
+            # It has answered, if not to this caller's liking.
+            self._tell(None)
+            raise
+        self._tell(None)
+        return result
+
+    def _tell(self, fault: UpstreamError | None) -> None:
+        def outcome() -> None:
+            if fault is not None:
+                raise fault
+
+        # CircuitBreakerError: opened by another call meanwhile, and this outcome comes too late to count.
+        with suppress(UpstreamError, CircuitBreakerError):
+            self._breaker.call(outcome)
+
+
+class _Log(CircuitBreakerListener):
+    """One line per change of state, so one per outage."""
+
+    def state_change(self, cb: CircuitBreaker, old: CircuitBreakerState | None, new: CircuitBreakerState) -> None:
+        level = logging.WARNING if new.name == STATE_OPEN else logging.INFO
+        logger.log(level, "organization_service.circuit", extra={"state": new.name, "failures": cb.fail_counter})
+
+
+# Asking the organization service within bounds: a time budget, so many calls at once, a circuit, a second try.
+
+# Where less than this is left of the budget, another attempt could only fail.
+_LEAST_USEFUL_S = 0.05
+
+
+@dataclass(slots=True)
+class ResilientClient:
+    """Fetches an organization: `event_stream.fenced_cache.Fetch`.
+
+    `max_calls` bounds the threads that a slow organization service can hold (a bulkhead). `attempts` counts the first
+    one too; only what may pass is tried again, and only a GET, which may be repeated.
+    """
+
+    call: Callable[[str, float], Fetched]
+    """(organization_id, budget_s): one call."""
+    circuit: Circuit
+    attempts: int
+    max_calls: int
+    _places: threading.BoundedSemaphore = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._places = threading.BoundedSemaphore(self.max_calls)
+
+    def __call__(self, organization_id: str, budget: Deadline, /) -> Fetched:
+        """Raises FetchFailed in one of its forms (see errors), or Refused; waiting for a place counts as well."""
+
+        def enough(state: RetryCallState) -> bool:
+            return state.attempt_number >= self.attempts or budget.remaining_s() < _LEAST_USEFUL_S
+
+        retrying = Retrying(
+            retry=retry_if_exception_type(TransientUpstreamError),
+            stop=enough,
+            wait=wait_random(0, 0.03),
+            reraise=True,
+        )
+        fetched: Fetched = retrying(self.circuit.run, lambda: self._in_a_place(organization_id, budget))
+        return fetched
+
+    def _in_a_place(self, organization_id: str, budget: Deadline) -> Fetched:
+        if not self._places.acquire(timeout=budget.remaining_s()):
+            raise BulkheadFull(f"{self.max_calls} calls are under way already")
+        try:
+            return self.call(organization_id, max(budget.remaining_s(), _LEAST_USEFUL_S))
+        finally:
+            self._places.release()

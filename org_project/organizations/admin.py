@@ -1,0 +1,231 @@
+"""The admin of organizations: every write in it emits, by the model or by the queryset."""
+
+import csv
+import uuid
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin import helpers
+from django.core.exceptions import ValidationError
+from django.db.models import F, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.http import urlencode
+from django.utils.safestring import SafeString
+from django.utils.timezone import localtime
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+
+from event_stream.outbox.models import OutboxEntry
+from organizations import events
+from organizations.models import Organization
+from organizations.querysets import OrganizationQuerySet
+from organizations.validators import EMAIL_LENGTH, NAME_LENGTH, PHONE_LENGTH, validate_one_line, validate_phone
+
+if TYPE_CHECKING:
+    ModelForm = forms.ModelForm[Organization]
+    ModelAdmin = admin.ModelAdmin[Organization]
+else:
+    ModelForm = forms.ModelForm
+    ModelAdmin = admin.ModelAdmin
+
+
+# What the admin does with several organizations at once.
+
+CSV_COLUMNS = {
+    "id": "id",
+    "name": "name",
+    "contactName": "contact_name",
+    "contactEmail": "contact_email",
+    "contactPhone": "contact_phone",
+}
+"""What `import_organizations` reads, so that an export can be changed and taken in again."""
+
+
+@admin.action(description=_("Set the contact of selected organizations"), permissions=["change"])
+def set_contact(
+    model_admin: "ModelAdmin", request: HttpRequest, queryset: QuerySet[Organization]
+) -> HttpResponse | None:
+    """Asks for the contact on a page of its own, then writes it to all of them in one transaction."""
+    form = ContactForm(request.POST if "apply" in request.POST else None)
+    if form.is_valid():
+        given = {field: value for field, value in form.cleaned_data.items() if value}
+        _report(model_admin, request, _selected(queryset).update(**given))
+        return None
+    context = {
+        **model_admin.admin_site.each_context(request),
+        "title": gettext("Set the contact"),
+        "opts": model_admin.model._meta,
+        "form": form,
+        "selected": request.POST.getlist(helpers.ACTION_CHECKBOX_NAME),
+        "select_across": request.POST.get("select_across", "0"),
+        "count": queryset.count(),
+        "checkbox_name": helpers.ACTION_CHECKBOX_NAME,
+        "action": set_contact.__name__,
+    }
+    return TemplateResponse(request, "admin/organizations/organization/set_contact.html", context)
+
+
+@admin.action(description=_("Publish selected organizations again"), permissions=["change"])
+def publish_again(model_admin: "ModelAdmin", request: HttpRequest, queryset: QuerySet[Organization]) -> None:
+    """A new version with the same content: whoever keeps a copy fetches it anew."""
+    _report(model_admin, request, _selected(queryset).update(name=F("name")))
+
+
+@admin.action(description=_("Export selected organizations as CSV"), permissions=["view"])
+def export_csv(_model_admin: "ModelAdmin", _request: HttpRequest, queryset: QuerySet[Organization]) -> HttpResponse:
+    response = HttpResponse(
+        content_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": 'attachment; filename="organizations.csv"'},
+    )
+    writer = csv.writer(response)
+    writer.writerow(CSV_COLUMNS)
+    writer.writerows(queryset.values_list(*CSV_COLUMNS.values()).iterator())
+    return response
+
+
+def _selected(queryset: QuerySet[Organization]) -> OrganizationQuerySet:
+    """The same rows without what the list needs to show them."""
+    return Organization.objects.filter(pk__in=queryset.order_by().values("pk"))
+
+
+def _report(model_admin: "ModelAdmin", request: HttpRequest, count: int) -> None:
+    text = ngettext("%(count)d organization was changed.", "%(count)d organizations were changed.", count)
+    model_admin.message_user(request, text % {"count": count}, messages.SUCCESS)
+
+
+# What has been told of an organization, so that one change can be followed from here to the topic.
+
+LATEST = 10
+
+
+def event_table(organization_id: uuid.UUID) -> SafeString:
+    """The latest events with where they lie; each correlation id links to everything of its transaction."""
+    entries = OutboxEntry.objects.filter(binding=events.BINDING, key=str(organization_id)).order_by("-id")[:LATEST]
+    rows = format_html_join(
+        "",
+        "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+        (
+            (
+                f"{localtime(entry.written_at):%Y-%m-%d %H:%M:%S}",
+                entry.payload.get("action", ""),
+                entry.version or "",
+                _state(entry),
+                _transaction(entry.correlation_id),
+            )
+            for entry in entries
+        ),
+    )
+    heads = format_html_join(
+        "", "<th>{}</th>", ((head,) for head in (_("written"), _("action"), _("version"), _("state"), _("correlation")))
+    )
+    return format_html("<table><thead><tr>{}</tr></thead><tbody>{}</tbody></table>", heads, rows)
+
+
+def _state(entry: OutboxEntry) -> str:
+    if entry.published_at:
+        return gettext("published: partition %(partition)s, offset %(offset)s") % {
+            "partition": entry.partition,
+            "offset": entry.offset,
+        }
+    return gettext("parked: %(error)s") % {"error": entry.error} if entry.parked_at else gettext("waiting")
+
+
+def _transaction(correlation_id: str) -> str:
+    changelist = reverse("admin:event_stream_outbox_outboxentry_changelist")
+    return format_html('<a href="{}?{}">{}</a>', changelist, urlencode({"q": correlation_id}), correlation_id)
+
+
+# Forms of the admin.
+
+# Generic for the type checker only: Django's own class takes no parameter.
+
+
+class OrganizationForm(ModelForm):
+    """Refuses to write over a change that was made since the form was opened, like If-Match in the API."""
+
+    seen_version = forms.IntegerField(widget=forms.HiddenInput, required=False)
+
+    class Meta:
+        model = Organization
+        fields = ("name", "contact_name", "contact_email", "contact_phone")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not self.instance._state.adding:
+            self.fields["seen_version"].initial = self.instance.version
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        if not self.instance._state.adding:
+            # The admin's view is one transaction: what is locked here stays as it is until it is saved.
+            rows = Organization.objects.select_for_update().filter(pk=self.instance.pk)
+            current = rows.values_list("version", flat=True).first()
+            if current != cleaned.get("seen_version"):
+                raise ValidationError(
+                    gettext("Somebody else has changed this organization since you opened it. Open it again."),
+                    code="changed_meanwhile",
+                )
+        return cleaned
+
+
+class ContactForm(forms.Form):
+    """A contact for several organizations; what is left empty stays as it is."""
+
+    contact_name = forms.CharField(
+        label=_("Contact name"), max_length=NAME_LENGTH, required=False, validators=[validate_one_line]
+    )
+    contact_email = forms.EmailField(
+        label=_("Contact e-mail"), max_length=EMAIL_LENGTH, required=False, validators=[validate_one_line]
+    )
+    contact_phone = forms.CharField(
+        label=_("Contact phone"), max_length=PHONE_LENGTH, required=False, validators=[validate_phone]
+    )
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        if not self.errors and not any(cleaned.values()):
+            raise ValidationError(gettext("Fill in at least one of them."), code="nothing_to_do")
+        return cleaned
+
+
+# Generic for the type checker only: Django's own class takes no parameter.
+
+admin.site.site_header = admin.site.site_title = _("Organization service")
+admin.site.index_title = _("Administration")
+
+
+@admin.register(Organization)
+class OrganizationAdmin(ModelAdmin):
+    form = OrganizationForm
+    list_display = ("name", "contact_name", "contact_email", "contact_phone", "id")
+    search_fields = ("name", "contact_name", "contact_email", "contact_phone", "id__startswith")
+    search_help_text = _("Words of the name or of the contact, or the beginning of the id")
+    list_filter = (
+        ("contact_name", admin.EmptyFieldListFilter),
+        ("contact_email", admin.EmptyFieldListFilter),
+        ("contact_phone", admin.EmptyFieldListFilter),
+    )
+    list_per_page = 50
+    readonly_fields = ("id", "version", "latest_events")
+    actions = (set_contact, publish_again, export_csv)
+    fieldsets: ClassVar = (
+        (None, {"fields": ("name", "seen_version")}),
+        (_("Contact"), {"fields": ("contact_name", "contact_email", "contact_phone")}),
+        (_("Publication"), {"fields": ("id", "version", "latest_events")}),
+    )
+
+    def get_fieldsets(self, request: HttpRequest, obj: Organization | None = None) -> Any:
+        """A new organization has nothing published yet."""
+        return self.fieldsets if obj else self.fieldsets[:2]
+
+    @admin.display(description=_("latest events"))
+    def latest_events(self, organization: Organization) -> SafeString:
+        return event_table(organization.pk)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Organization]) -> None:
+        """The queryset's own, which locks the rows and emits."""
+        queryset.order_by().delete()

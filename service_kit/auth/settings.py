@@ -1,0 +1,84 @@
+"""Whom to believe: the value of the setting AUTH, from the environment."""
+
+import logging
+from dataclasses import dataclass
+
+from django.core.exceptions import ImproperlyConfigured
+from environs import ValidationError
+
+from service_kit.settings.environment import base_url, env, flag, setting, text, texts
+
+logger = logging.getLogger("service_kit.auth")
+
+# Signatures that are made with a private key. With a shared secret (HS256) every service that checks tokens could make
+# some, and "none" is no signature: neither can be allowed.
+ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+DEFAULT_ALGORITHMS = ("RS256", "ES256")
+KEYCLOAK_ROLES = "realm_access.roles"
+_KEYCLOAK_KEYS = "/protocol/openid-connect/certs"
+
+
+@dataclass(frozen=True, slots=True)
+class AuthSettings:
+    """The issuer of tokens, and what a token of his has to be."""
+
+    issuer: str
+    """Equal to the claim `iss`, letter by letter."""
+    audience: str
+    """Has to be among the claim `aud`: a token made for another service is not good here."""
+    jwks_url: str
+    """Where the issuer publishes his keys: https, http, or file for keys that are mounted."""
+    algorithms: tuple[str, ...] = DEFAULT_ALGORITHMS
+    roles_claim: str = KEYCLOAK_ROLES
+    """A claim's name, or names between dots: the path to a list of texts."""
+
+
+def from_environment() -> AuthSettings | None:
+    """None only where AUTH_REQUIRED is false. Raises ImproperlyConfigured naming what is wrong, or what is lacking."""
+    should_be = "the issuer's URL as its tokens have it, such as https://id.example.org/realms/ours"
+    is_named = env.str("AUTH_ISSUER", default=None) is not None
+    if not flag("AUTH_REQUIRED", default=True):
+        if is_named:
+            raise ImproperlyConfigured("AUTH_REQUIRED should be true, or not set, where AUTH_ISSUER is set.")
+        return None
+    if not is_named:
+        # Nobody is to find out later that a variable which he forgot had left everything open.
+        raise ImproperlyConfigured(
+            f"AUTH_ISSUER should be {should_be}. It is not set, and only AUTH_REQUIRED=false, by name, opens the API "
+            "to whoever reaches it."
+        )
+    base_url("AUTH_ISSUER", should_be)
+    issuer = text("AUTH_ISSUER", should_be)
+    algorithms = texts(
+        "AUTH_ALGORITHMS", f"algorithms out of {', '.join(ALGORITHMS)}", default=list(DEFAULT_ALGORITHMS)
+    )
+    if not algorithms or not set(algorithms) <= set(ALGORITHMS):
+        raise ImproperlyConfigured(
+            f"AUTH_ALGORITHMS should be one or more of {', '.join(ALGORITHMS)}, not {', '.join(algorithms) or 'empty'}."
+        )
+    return AuthSettings(
+        issuer=issuer,
+        audience=text("AUTH_AUDIENCE", "what tokens for this service have in their claim aud"),
+        jwks_url=setting(
+            env.str,
+            "AUTH_JWKS_URL",
+            "the URL (https, http or file) of the issuer's key set",
+            default=issuer.rstrip("/") + _KEYCLOAK_KEYS,
+            validate=_is_key_set_url,
+        ),
+        algorithms=tuple(algorithms),
+        roles_claim=text("AUTH_ROLES_CLAIM", "names between dots, such as realm_access.roles", default=KEYCLOAK_ROLES),
+    )
+
+
+def log_who_gets_in(settings: AuthSettings | None) -> None:
+    """For the start of a web process, when logs are set up: settings are read before."""
+    if settings is None:
+        logger.warning("auth.off", extra={"reason": "AUTH_REQUIRED=false: whoever reaches the API may do everything"})
+    else:
+        logger.info("auth.on", extra={"issuer": settings.issuer, "audience": settings.audience})
+
+
+def _is_key_set_url(value: str) -> None:
+    if not value.startswith(("https://", "http://", "file:///")):
+        raise ValidationError("It is no URL of one of these.")

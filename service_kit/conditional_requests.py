@@ -1,0 +1,83 @@
+"""Conditional requests (RFC 9110, section 13) on a version: no lost update, no needless body.
+
+Every tag is strong and is the version in quotes, so that a client which knows the one knows the other.
+"""
+
+import re
+
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+from rest_framework.request import Request
+
+from service_kit.problem_details import Problem
+
+Version = int | str
+"""What changes whenever the representation does; a text may hold whatever an entity tag may."""
+
+_TAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
+_OPAQUE = re.compile(r"[\x21\x23-\x7e\x80-\xff]+")
+
+
+def etag(version: Version) -> str:
+    """The value of the ETag header. ValueError for a text that no entity tag can hold."""
+    text = str(version)
+    if not _OPAQUE.fullmatch(text):
+        raise ValueError(f"{text!r} can't be an entity tag: visible characters only, and no quotes")
+    return f'"{text}"'
+
+
+def check_if_match(request: HttpRequest | Request, version: Version | None, *, required: bool = False) -> None:
+    """Let an update pass only if its If-Match names the version that is there; None: nothing is there.
+
+    Problems: 412 when it names another (the answer's ETag is the current one), 400 when it can't be read (a guard that
+    is not understood must not be passed over), 428 when it is missing and `required`.
+    """
+    header = request.META.get("HTTP_IF_MATCH")
+    if header is None:
+        if required:
+            raise Problem(428, detail=_("Send If-Match with the entity tag of the version that you have read."))
+        return
+    tags = _parse(header)
+    if tags is None:
+        raise Problem(400, detail=_('If-Match should be a list of entity tags in quotes, "17" for example, or *.'))
+    if version is not None:
+        current = etag(version)
+        # The comparison is the strong one: W/"17" never matches.
+        if "*" in tags or current in tags:
+            return
+        raise Problem(
+            412, detail=_("It has been changed since you have read it: read it again."), headers={"ETag": current}
+        )
+    raise Problem(412, detail=_("There is nothing here that If-Match could match."))
+
+
+def not_modified(request: HttpRequest | Request, version: Version) -> bool:
+    """Whether the client's If-None-Match names this version, so that a 304 will do.
+
+    One that can't be read is passed over: the whole answer is right in any case.
+    """
+    header = request.META.get("HTTP_IF_NONE_MATCH")
+    if header is None:
+        return False
+    tags = _parse(header) or ()
+    # The comparison is the weak one: a proxy that compresses weakens our tags on their way.
+    return "*" in tags or etag(version) in {tag.removeprefix("W/") for tag in tags}
+
+
+def _parse(header: str) -> tuple[str, ...] | None:
+    """The tags of a list as they were sent, ("*",) for the star, None for what is neither."""
+    if header.strip() == "*":
+        return ("*",)
+    tags = []
+    # Empty members of a list are nothing (RFC 9110, section 5.6.1).
+    position = len(header) - len(header.lstrip(", \t"))
+    while position < len(header):
+        found = _TAG.match(header, position)
+        if not found:
+            return None
+        tags.append(found[0])
+        rest = header[found.end() :].lstrip(" \t")
+        if rest and not rest.startswith(","):
+            return None
+        position = len(header) - len(rest.lstrip(", \t"))
+    return tuple(tags) or None

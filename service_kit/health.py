@@ -1,0 +1,67 @@
+"""`/health/live`: the process answers. `/health/ready`: and it has what it needs to serve.
+
+    path("", include("service_kit.health"))
+
+What a service needs beyond its database it adds in an AppConfig.ready: `register("name", check)`. Nothing that a
+service can work without belongs there: with the broker or the cache away it still serves.
+"""
+
+import logging
+from collections.abc import Callable
+
+from django.db import connection
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.urls import path
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+logger = logging.getLogger("service_kit")
+
+Check = Callable[[], None]
+"""Returns when all is well, raises otherwise. Called for every probe, so it must be quick and bounded in time."""
+
+
+def _database() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+
+
+_checks: dict[str, Check] = {"database": _database}
+_failing: set[str] = set()
+
+
+def register(name: str, check: Check) -> None:
+    """Make readiness depend on a check; one of the same name is replaced."""
+    _checks[name] = check
+
+
+@never_cache
+@require_safe
+def live(request: HttpRequest) -> HttpResponse:
+    return JsonResponse({"status": "UP"})
+
+
+@never_cache
+@require_safe
+def ready(request: HttpRequest) -> HttpResponse:
+    """200 or 503, with each check's state by name; why one failed is in the log, once per outage."""
+    states = {name: _state(name, check) for name, check in _checks.items()}
+    up = all(state == "UP" for state in states.values())
+    return JsonResponse({"status": "UP" if up else "DOWN", "checks": states}, status=200 if up else 503)
+
+
+def _state(name: str, check: Check) -> str:
+    try:
+        check()
+    except Exception as error:  # noqa: BLE001 - whatever a check raises is what it has found
+        if name not in _failing:
+            _failing.add(name)
+            logger.error("health.down", extra={"check": name, "error": str(error)})  # noqa: TRY400 - a probe's finding
+        return "DOWN"
+    if name in _failing:
+        _failing.discard(name)
+        logger.info("health.up", extra={"check": name})
+    return "UP"
+
+
+urlpatterns = [path("health/live", live, name="health-live"), path("health/ready", ready, name="health-ready")]

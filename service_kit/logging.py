@@ -1,0 +1,199 @@
+"""Log lines that a machine can read, and that say in which transaction they were written.
+
+A log call names an event and gives its values apart: `logger.info("eviction.applied", extra={"partition": 3})`.
+Two formats: "json", one object a line (timestamp, level, logger, service, event, correlation_id, user_id, org_id, then
+the call's own values), and "plain" for a person's terminal.
+"""
+
+import logging
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from pythonjsonlogger.core import RESERVED_ATTRS
+from pythonjsonlogger.json import JsonFormatter
+
+from event_stream import user_context
+from event_stream.errors import ConfigurationError
+
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+FORMATS = ("json", "plain")
+
+# Django hands the request object itself to its log calls: what matters of it is said by the other fields.
+_NOT_LOGGED = frozenset(RESERVED_ATTRS) | {"request", "taskName"}
+# Everything that can end a line or steer a terminal: C0, DEL, C1, and Unicode's own line ends and direction marks.
+_CONTROLS = {
+    code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+    for code in (*range(0x20), 0x7F, *range(0x80, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+} | {ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"}
+
+
+def logging_config(level: str, fmt: str, service: str = "") -> dict[str, Any]:
+    """The value of LOGGING (and of gunicorn's log): one handler, on stderr, for everything.
+
+    `service` is written in every line. Raises ConfigurationError for an unknown level or format.
+    """
+    if level not in LEVELS:
+        raise ConfigurationError(f"LOG_LEVEL is {level!r}; it should be one of {', '.join(LEVELS)}")
+    if fmt not in FORMATS:
+        raise ConfigurationError(f"LOG_FORMAT is {fmt!r}; it should be one of {', '.join(FORMATS)}")
+    formatter = EventJsonFormatter if fmt == "json" else EventPlainFormatter
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"event": {"()": formatter, "service": service}},
+        "filters": {"crashes": {"()": CrashFilter}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "event"}},
+        "root": {"level": level, "handlers": ["stderr"]},
+        "loggers": {
+            # Django brings handlers of its own (a console, mail to the admins): one line an event is enough.
+            "django": {"handlers": [], "level": "NOTSET", "propagate": True},
+            "django.server": {"handlers": [], "level": "NOTSET", "propagate": True},
+            # A status alone is the access log's affair; what remains is a crash with its traceback.
+            "django.request": {"level": "ERROR", "filters": ["crashes"]},
+            # A caller's affair, answered with 400: a traceback for each would let anybody fill the log.
+            "django.security.DisallowedHost": {"level": "CRITICAL"},
+            # One line per call at INFO.
+            "httpx": {"level": "WARNING"},
+            # Several a second while a broker is away; the event layer says it once. At DEBUG a person wants to see.
+            "kafka": {"level": "DEBUG" if level == "DEBUG" else "CRITICAL"},
+            "pika": {"level": "DEBUG" if level == "DEBUG" else "CRITICAL"},
+        },
+    }
+
+
+class EventJsonFormatter(JsonFormatter):
+    """One JSON object a line, in ASCII: no value can end the line or break out of its string."""
+
+    def __init__(self, *, service: str = "") -> None:
+        super().__init__()
+        self._service = service
+
+    def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
+        log_data["timestamp"] = _timestamp(record)
+        log_data["level"] = record.levelname
+        log_data["logger"] = record.name
+        if self._service:
+            log_data["service"] = self._service
+        log_data["event"] = record.message
+        log_data.update(_context())
+        log_data.update(_extra(record))
+        log_data.update(message_dict)
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redacted(super().format(record))
+
+
+class EventPlainFormatter(logging.Formatter):
+    """`time level logger event name=value …`, control characters escaped, each line of a traceback behind a bar."""
+
+    def __init__(self, *, service: str = "") -> None:
+        super().__init__()
+        self._service = service
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = _context() | _extra(record)
+        parts = [_timestamp(record), f"{record.levelname:<7}", self._service, record.name, record.getMessage()]
+        parts += [f"{name}={value}" for name, value in fields.items() if value is not None]
+        line = " ".join(filter(None, parts)).translate(_CONTROLS)
+        trace = self.formatException(record.exc_info) if record.exc_info else record.exc_text
+        for block in filter(None, (trace, record.stack_info)):
+            # A message inside the traceback may hold anything; behind the bar it can't pass for a line of its own.
+            line += "".join(f"\n    | {part.translate(_CONTROLS)}" for part in block.split("\n"))
+        return redacted(line)
+
+
+class CrashFilter(logging.Filter):
+    """Lets through what has a traceback."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return bool(record.exc_info)
+
+
+def _timestamp(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{int(record.msecs):03d}Z"
+
+
+def _context() -> dict[str, Any]:
+    context = user_context.current()
+    if context is None:
+        return {"correlation_id": None}
+    fields = {"correlation_id": context.correlation_id}
+    if context.user_id:
+        fields["user_id"] = context.user_id
+    if context.organization_id:
+        fields["org_id"] = context.organization_id
+    return fields
+
+
+def _extra(record: logging.LogRecord) -> dict[str, Any]:
+    """What the call gave in `extra`; it may name another correlation id than the current one (a batch of many)."""
+    return {
+        name: REDACTED if name.lower().replace("-", "_") in SECRET_NAMES else value
+        for name, value in record.__dict__.items()
+        if name not in _NOT_LOGGED
+    }
+
+
+# What a log line must not tell: credentials, and how to reach the people whose data it is about.
+
+REDACTED = "[redacted]"
+
+SECRET_NAMES = frozenset(
+    {
+        *("authorization", "proxy_authorization", "cookie", "set_cookie", "password", "secret", "token"),
+        *("contact_name", "contact_email", "contact_phone", "contactname", "contactemail", "contactphone"),
+        *("email", "phone"),
+    }
+)
+"""Names of values, in lower case with underscores, of which nothing is shown."""
+
+# Inside of a JSON string: none of these may run on past its end.
+_TEXT = r'(?:[^"\\\n]|\\.)*'
+
+
+def _credentials(found: re.Match[str]) -> str:
+    return f"{found[1]} {REDACTED}" if found[1] else f"{found[2]}:{REDACTED}@"
+
+
+_PATTERNS: tuple[tuple[tuple[str, ...], re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
+    (
+        ("earer ", "EARER ", "asic ", "ASIC ", "://"),
+        re.compile(r"\b([Bb]earer|[Bb]asic|BEARER|BASIC) +[A-Za-z0-9._~+/=-]{8,}|(?<=://)([^\s:/@]*):[^\s/@]+@"),
+        _credentials,
+    ),
+    (
+        ("_session=", "_csrf="),
+        re.compile(r"\b(\w+_(?:session|csrf))=[^\s;,\"\\]+"),
+        lambda found: f"{found[1]}={REDACTED}",
+    ),
+    (
+        # PostgreSQL says what it refused, value by value.
+        ("Failing row", "Key ("),
+        re.compile(rf"(Failing row contains |Key \([\w, ]+\)=)\({_TEXT}\)"),
+        lambda found: f"{found[1]}({REDACTED})",
+    ),
+    (
+        ("ontact",),
+        # Up to the same quote, however often it is escaped, and in any case to the end of the string around it all.
+        re.compile(
+            r"""(contact_?(?:name|email|phone)(?:\\*["'])?\s*[:=]\s*(\\*["']))(?:(?!\2)(?:[^"\\\n]|\\.))*""",
+            re.IGNORECASE,
+        ),
+        lambda found: f"{found[1]}{REDACTED}",
+    ),
+    (("@",), re.compile(r"[\w.+%-]+@[\w-]+(?:\.[\w-]+)+"), lambda _found: REDACTED),
+    # With its plus: what has none may be any number.
+    (("+",), re.compile(r"\+\d[\d ()-]{5,}\d"), lambda _found: REDACTED),
+)
+"""Texts of which one is there if the pattern can be, the pattern, and what stands in its place."""
+
+
+def redacted(line: str) -> str:
+    """The line without them; a line that was JSON still is."""
+    for telltales, pattern, replacement in _PATTERNS:
+        # Looking for a pattern takes microseconds a line, for a text next to nothing.
+        if any(telltale in line for telltale in telltales):
+            line = pattern.sub(replacement, line)
+    return line

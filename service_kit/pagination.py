@@ -1,0 +1,46 @@
+"""Pages of a list: `?page=2&size=50`, counted from 1."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.db.models import QuerySet
+from django.utils.translation import gettext_lazy as _
+from rest_framework.pagination import PageNumberPagination
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from service_kit.problem_details import Problem
+
+
+class Pages(PageNumberPagination):
+    """DRF's shape, {count, next, previous, results}; a page beyond the last is a 404, as everywhere in DRF.
+
+    A number that is none is a 400 that names the parameter, and not the first page or the usual size.
+    """
+
+    page_query_param = "page"
+    page_size_query_param = "size"
+    page_size = 20
+    max_page_size = 200
+
+    def paginate_queryset(
+        self, queryset: QuerySet[Any] | Sequence[Any], request: Request, view: APIView | None = None
+    ) -> list[Any] | None:
+        if request.query_params.get(self.page_query_param) not in self.last_page_strings:
+            _check(request, self.page_query_param, None)
+        _check(request, self.page_size_query_param, self.max_page_size)
+        return super().paginate_queryset(queryset, request, view)
+
+
+def _check(request: Request, name: str, greatest: int | None) -> None:
+    given = request.query_params.get(name)
+    if given is None:
+        return
+    digits = given if given.isascii() and given.isdigit() and len(given) <= 18 else "0"
+    if int(digits) < 1 or (greatest is not None and int(digits) > greatest):
+        message = (
+            _("A whole number of 1 or more is wanted.")
+            if greatest is None
+            else _("A whole number from 1 to %(greatest)d is wanted.") % {"greatest": greatest}
+        )
+        raise Problem(400, detail=f"{name}: {message}", errors=[(name, str(message))], type="/problems/validation")

@@ -1,0 +1,119 @@
+"""What the settings of every service behind the gateway have in common. Use: `from ...service_settings import *`.
+
+A service adds its applications, middleware and databases, and the names of its cookies.
+"""
+
+from datetime import timedelta
+
+from service_kit.auth import from_environment
+from service_kit.settings import security
+from service_kit.settings.environment import count, flag, texts
+
+DEBUG = flag("DEBUG", default=False)
+SECRET_KEY = security.secret_key(debug=DEBUG)
+ALLOWED_HOSTS = security.allowed_hosts(debug=DEBUG)
+CSRF_TRUSTED_ORIGINS = texts("CSRF_TRUSTED_ORIGINS", "origins such as https://example.org between commas", default=[])
+
+# A redirect to the URL with a slash would lose a body: the API answers both forms itself.
+APPEND_SLASH = False
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+LANGUAGE_CODE = "en"
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+STATIC_URL = "/static/"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "service_kit.static_files.PrefixedStaticFilesStorage"},
+}
+# Straight from the packages: there is nothing to collect before the first start.
+WHITENOISE_USE_FINDERS = True
+# Their names do not change with their content.
+WHITENOISE_MAX_AGE = 600
+
+# Whose bearer tokens are believed; None, which is AUTH_REQUIRED=false: the API is open to whoever reaches it.
+AUTH = from_environment()
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+# No page has to read it: each has the token in a form, or in a script of its own.
+CSRF_COOKIE_HTTPONLY = True
+
+# What a caller says of its way here (X-Forwarded-For) is believed from these; scheme and prefix are gunicorn's affair,
+# by the same variable, so that SECURE_PROXY_SSL_HEADER, which would believe everybody, has no place here.
+GATEWAYS = security.gateways()
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = security.is_https(debug=DEBUG)
+SECURE_HSTS_SECONDS = 31_536_000 if SESSION_COOKIE_SECURE else 0
+SILENCED_SYSTEM_CHECKS = [
+    # Whether all other names of the domain are reached by https is not for a service to say.
+    "security.W005",
+    "security.W021",
+    # Who ends TLS redirects. Inside, the services are asked without it: by probes, by each other.
+    "security.W008",
+]
+
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AXES_FAILURE_LIMIT = count("LOGIN_FAILURE_LIMIT", 10, "wrong passwords from one address")
+AXES_COOLOFF_TIME = timedelta(minutes=count("LOGIN_COOLOFF_MIN", 15, "minutes"))
+AXES_LOCKOUT_PARAMETERS = ["ip_address"]
+AXES_CLIENT_IP_CALLABLE = "service_kit.logins.client_address"
+AXES_USERNAME_CALLABLE = "service_kit.logins.tried_name"
+AXES_LOCKOUT_CALLABLE = "service_kit.logins.locked_out"
+AXES_DISABLE_ACCESS_LOG = True
+AXES_VERBOSE = False
+
+REST_FRAMEWORK = {
+    "DEFAULT_RENDERER_CLASSES": [
+        "rest_framework.renderers.JSONRenderer",
+        "service_kit.rest_framework.BrowsableAPI",
+    ],
+    "DEFAULT_PARSER_CLASSES": [
+        "service_kit.rest_framework.JSONParser",
+        # What the forms of the browsable API send.
+        "rest_framework.parsers.FormParser",
+        "rest_framework.parsers.MultiPartParser",
+    ],
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "service_kit.auth.authentication.BearerAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["service_kit.auth.permissions.HasRequiredRole"],
+    "DEFAULT_METADATA_CLASS": "service_kit.rest_framework.Metadata",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_PAGINATION_CLASS": "service_kit.pagination.Pages",
+    "EXCEPTION_HANDLER": "service_kit.problem_details.exception_handler",
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+
+SPECTACULAR_SETTINGS = {
+    "VERSION": "1.0.0",
+    # Relative to the document, and so true behind a gateway that serves it under a prefix.
+    "SERVERS": [{"url": "."}],
+    "SERVE_INCLUDE_SCHEMA": False,
+    "PREPROCESSING_HOOKS": ["service_kit.urls.one_form_of_each_url"],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "CAMELIZE_NAMES": True,
+}
