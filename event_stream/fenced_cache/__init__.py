@@ -1,8 +1,8 @@
 """A cache in Redis that a log of changes keeps in step, with a bound on staleness that it can prove.
 
 `FencedCache` is the protocol on a server, `LogInvalidator` the worker's handler (`QueueInvalidator` where the platform
-can't seek), `ReadThrough` the read path. CACHES is where the connection is configured. What is worth setting there, because redis-py's own defaults let a server that
-hangs hold every lookup up for seconds:
+can't seek), `ReadThrough` the read path. CACHES configures the connection. redis-py's own defaults
+let a server that hangs delay every lookup for seconds, so set there:
 
     "OPTIONS": {
         "SOCKET_CONNECT_TIMEOUT": 0.2, "SOCKET_TIMEOUT": 0.25,     # seconds

@@ -36,9 +36,9 @@ def emit(
     """Have the message sent through the binding if, and only if, the current transaction commits.
 
     `payload` is what json.dumps takes (dates, decimals and UUIDs too). `version` is that of the row the message tells
-    of: the trigger `MissingEventTrigger` adds a message for every version without one. Correlation and user ids come from
-    the message's headers, else from the current user context. Raises TransactionManagementError outside of a transaction:
-    the change would be committed already.
+    of: the trigger `MissingEventTrigger` adds a message for every version without one. Correlation and user ids come
+    from the message's headers, else from the current user context. Raises TransactionManagementError outside of a
+    transaction: the change would be committed already.
     """
     return emit_many(binding, [Emission(message, version, event_id)], using=using)[0]
 

@@ -98,8 +98,8 @@ class OrganizationClient:
     def get(self, organization_id: str, budget_s: float) -> Fetched:
         """The organization's members with their version, or its absence. Takes no longer than `budget_s`.
 
-        Raises UpstreamError, ServiceTokenError, UpstreamAuthError for a 401 or 403; a ValueError, before it asks, for an
-        id that is none.
+        Raises UpstreamError, ServiceTokenError, UpstreamAuthError for a 401 or 403; a ValueError, before it asks, for
+        an id that is none.
         """
         if not _ID.fullmatch(organization_id):
             # One segment of the path, whoever calls: not `..`, not another host.
