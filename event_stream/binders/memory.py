@@ -1,7 +1,7 @@
-"""A platform in memory: partitions, groups, seeking and committing, for tests. {"type": "memory", "partitions": 6}.
+"""A binder for tests: partitions, groups, seeking and committing in memory. {"type": "memory", "partitions": 6}.
 
-A test finds what its code has sent with `sent(destination)` of the binder that `registry().binder(name)` returns. Each
-binder is a platform of its own, and what it holds ends with it.
+`registry().binder(name)` returns the binder; its method `sent(destination)` returns what was sent. Each binder is a
+platform of its own, and its records end with it.
 """
 
 import threading
@@ -20,7 +20,7 @@ from event_stream.messaging.partitioner import partition_for
 
 
 class MemoryBinder:
-    """Every destination is there, with `partitions` partitions (6 unless told otherwise)."""
+    """Every destination exists, with `partitions` partitions (6 by default)."""
 
     capabilities = Capabilities(seekable=True, retained=True, partitioned=True, ordered=True, batched=True)
 
@@ -38,8 +38,8 @@ class MemoryBinder:
         self._groups: dict[tuple[str, str], _Group] = defaultdict(_Group)
 
     def check(self, binding: Binding) -> None:
-        for side, own in (("producer", binding.producer.properties), ("consumer", binding.consumer.properties)):
-            for key in own:
+        for side, properties in (("producer", binding.producer.properties), ("consumer", binding.consumer.properties)):
+            for key in properties:
                 raise ConfigurationError(f"[{side!r}]['properties'][{key!r}] is not known; the memory binder has none")
 
     def producer(self, binding: Binding) -> Producer:
@@ -52,16 +52,16 @@ class MemoryBinder:
         return iter(self.sent(binding.destination))
 
     def sent(self, destination: str) -> list[ConsumerRecord]:
-        """Everything in a destination, by partition and in order."""
+        """Return all records of a destination, by partition and in order."""
         with self._changed:
             return [record for partition in self._log(destination) for record in partition]
 
     def append(self, record: ProducerRecord) -> RecordMetadata:
-        """Write a record as it is, whoever made it. Raises UnsendableError for a partition that is not there."""
+        """Append a record as it is. Raises UnsendableError for a partition that does not exist."""
         partition = record.partition
         if partition is None:
-            # Without a key, anywhere, but the same place for the same message, so that a test can rely on it.
-            partition = partition_for(record.key, self.partitions) if record.key else self._anywhere(record)
+            # The same message without a key always goes to the same partition, so that a test can rely on it.
+            partition = partition_for(record.key, self.partitions) if record.key else self._partition_by_value(record)
         if not 0 <= partition < self.partitions:
             raise UnsendableError(f"{record.destination} has no partition {partition}")
         with self._changed:
@@ -74,7 +74,7 @@ class MemoryBinder:
             self._changed.notify_all()
         return at
 
-    def _anywhere(self, record: ProducerRecord) -> int:
+    def _partition_by_value(self, record: ProducerRecord) -> int:
         return zlib.crc32(record.value or b"") % self.partitions
 
     def _log(self, destination: str) -> list[list[ConsumerRecord]]:
@@ -110,7 +110,7 @@ class _MemoryProducer:
 
 
 class _MemoryConsumer:
-    """Takes over a partition only once the member that had it has let it go, in its own poll or close."""
+    """Takes over a partition only once its previous member has released it, in a poll or in close."""
 
     def __init__(self, binder: MemoryBinder, destination: str, group: str, listener: RebalanceListener) -> None:
         self._binder = binder
@@ -127,10 +127,10 @@ class _MemoryConsumer:
         deadline = time.monotonic() + timeout_s
         with self._changed:
             while True:
-                moved = self._rebalance()
+                changed = self._rebalance()
                 records = self._take(max_records)
                 remaining = deadline - time.monotonic()
-                if records or moved or remaining <= 0:
+                if records or changed or remaining <= 0:
                     return records
                 self._changed.wait(remaining)
 
@@ -176,7 +176,7 @@ class _MemoryConsumer:
             raise ValueError(f"partition {partition} is not assigned to this consumer")
 
     def _rebalance(self) -> bool:
-        """Join, let go of what is no longer ours, take what is and is free. True if anything moved."""
+        """Join the group, release partitions and take free ones. Return whether anything changed."""
         joining = not self._joined
         if joining:
             self._group.members.append(self)

@@ -1,4 +1,4 @@
-"""The inbox: a message that comes again changes the database once. Django app "event_stream.inbox".
+"""The inbox: a message that is delivered again changes the database once. Django app "event_stream.inbox".
 
     sink = Sink(binding, Idempotent(binding, bill))
 

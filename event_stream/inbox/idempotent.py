@@ -1,4 +1,4 @@
-"""Handles each event once, however often it comes."""
+"""Handles each event once, however often it is delivered, and purges old entries of the inbox."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -23,19 +23,19 @@ EventId = Callable[[Message[Any]], str | None]
 
 
 def event_id_in_payload(message: Message[Any]) -> str | None:
-    """The payload's "eventId"; None for a payload without one, or with one that can't be an id."""
-    found = message.payload.get("eventId") if isinstance(message.payload, Mapping) else None
+    """Return the payload's "eventId", or None where it is missing or can't be an id."""
+    event_id = message.payload.get("eventId") if isinstance(message.payload, Mapping) else None
     # PostgreSQL's text holds no NUL, and UTF-8 has no bytes for a lone surrogate.
-    usable = isinstance(found, str) and found.isprintable() and 0 < len(found) <= _MAX_ID
-    return found if usable else None
+    usable = isinstance(event_id, str) and event_id.isprintable() and 0 < len(event_id) <= _MAX_ID
+    return event_id if usable else None
 
 
 class Idempotent:
-    """The function of a Sink around another one: in one transaction, the event is noted and the function runs.
+    """Wraps the function of a Sink: records the event and runs the function in one transaction.
 
-    Only what is written to the database `using` is protected, and only if it commits: a function that raises leaves no
-    note, and its message may come again. Two workers with the same event wait for each other. A message without an id
-    (a foreign producer's) is handled each time that it comes.
+    Only writes to the database `using` are protected. A function that raises leaves no record of the event, so its
+    message may be handled again. Two workers with the same event wait for each other. A message without an id (a
+    foreign producer's) is handled each time that it is delivered.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Idempotent:
                 logger.info("inbox.duplicate", extra={"group": self._group, "event_id": event_id})
 
     def _is_new(self, event_id: str) -> bool:
-        # One statement, which waits for another transaction that has just noted the same event.
+        # A single statement, which waits for another transaction that has just recorded the same event.
         connection = connections[self._using]
         quote = connection.ops.quote_name
         table, group, id = (quote(name) for name in (InboxEntry._meta.db_table, "group", "event_id"))
@@ -74,13 +74,10 @@ class Idempotent:
             return bool(cursor.rowcount)
 
 
-# Forgets what can't come again.
-
-
 def purge(older_than: timedelta, *, batch_size: int = 1_000, using: str = "default") -> int:
-    """Delete the entries that are older, a transaction for each batch; how many they were.
+    """Delete older entries, each batch in a transaction of its own; return how many there were.
 
-    Keep them for longer than the topic and its dead letters keep messages, or a replay is handled twice.
+    Keep entries for longer than the topic and its dead letters keep messages, or a replay is handled twice.
     """
     entries = InboxEntry.objects.using(using)
     old = Q(received_at__lt=Now() - older_than)

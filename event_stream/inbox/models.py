@@ -1,4 +1,4 @@
-"""What a group has handled."""
+"""The table of the inbox."""
 
 from django.db import models
 from django.db.models.functions import Now

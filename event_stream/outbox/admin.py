@@ -1,4 +1,4 @@
-"""The outbox in the admin: to be read, not edited."""
+"""The read-only admin of the outbox."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -39,11 +39,11 @@ class StateFilter(admin.SimpleListFilter):
 
 
 class TriggerFilter(admin.BooleanFieldListFilter):
-    """By whether a trigger had to add the entry."""
+    """Filters by whether a trigger had to add the entry."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # The page puts "By" before it.
+        # The page puts "By" in front of the title.
         self.title = "trigger"
 
 
@@ -51,18 +51,18 @@ class TriggerFilter(admin.BooleanFieldListFilter):
 class OutboxEntryAdmin(ModelAdmin):
     list_display = ["id", "key", "version", "written", "state", "partition", "offset"]
     list_filter = [StateFilter, ("by_trigger", TriggerFilter)]
-    # The form shows no field that is never edited unless it is told to.
+    # The form shows non-editable fields only if they are listed here.
     readonly_fields = ["written_at"]
-    # Whole values and exact, so that an index serves: the table may be large.
+    # Exact lookups use an index: the table may be large.
     search_fields = ["correlation_id__exact", "key__exact"]
-    search_help_text = "A correlation id or a key, whole"
+    search_help_text = "A whole correlation id or key"
     show_full_result_count = False
     ordering = ["-id"]
     actions = ["send_again"]
 
     @admin.action(description="Send selected parked entries again", permissions=["send"])
     def send_again(self, request: HttpRequest, queryset: QuerySet[OutboxEntry]) -> None:
-        """For when the cause is mended; the relay looks at the table once a second."""
+        """Unpark entries once the cause is fixed; the relay looks at the table once a second."""
         parked = OutboxEntry.objects.filter(STATES["parked"], pk__in=queryset.order_by().values("pk"))
         count = parked.update(parked_at=None, error="", partition=None, offset=None)
         text = f"{count} parked {'entry is' if count == 1 else 'entries are'} to be sent again; others are left alone."

@@ -1,4 +1,4 @@
-"""Writing to the outbox, in the caller's own transaction."""
+"""Functions that write to the outbox in the caller's transaction."""
 
 import uuid
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Emission:
-    """One of many: see `emit`."""
+    """One message of `emit_many`; see `emit` for the fields."""
 
     message: Message[Any]
     version: int | None = None
@@ -33,26 +33,26 @@ def emit(
     event_id: uuid.UUID | None = None,
     using: str = DEFAULT_DB_ALIAS,
 ) -> "OutboxEntry":
-    """Have the message sent through the binding if, and only if, the current transaction commits.
+    """Send the message through the binding if, and only if, the current transaction commits.
 
-    `payload` is what json.dumps takes (dates, decimals and UUIDs too). `version` is that of the row the message tells
-    of: the trigger `MissingEventTrigger` adds a message for every version without one. Correlation and user ids come
-    from the message's headers, else from the current user context. Raises TransactionManagementError outside of a
-    transaction: the change would be committed already.
+    The payload may hold what json.dumps accepts, and dates, decimals and UUIDs. `version` is the version of the changed
+    row: `MissingEventTrigger` adds a message for every version without one. Correlation and user ids come from the
+    message's headers, else from the current user context. Raises TransactionManagementError outside of a transaction:
+    the change would be committed already.
     """
     return emit_many(binding, [Emission(message, version, event_id)], using=using)[0]
 
 
 def emit_many(binding: str, emissions: Iterable[Emission], *, using: str = DEFAULT_DB_ALIAS) -> "list[OutboxEntry]":
-    """Like `emit`, in as few statements as the database allows; sent in the order given."""
+    """Like `emit` for several messages, in as few statements as possible. They are sent in the given order."""
     _require_transaction(using)
-    entry: type[OutboxEntry] = apps.get_model("event_stream_outbox", "OutboxEntry")
+    model: type[OutboxEntry] = apps.get_model("event_stream_outbox", "OutboxEntry")
     context = user_context.current_or_new()
     entries = []
     for emission in emissions:
         headers = {**context.message_headers(), **emission.message.headers}
         entries.append(
-            entry(
+            model(
                 event_id=emission.event_id or uuid.uuid4(),
                 binding=binding,
                 key=emission.message.key or "",
@@ -62,11 +62,11 @@ def emit_many(binding: str, emissions: Iterable[Emission], *, using: str = DEFAU
                 version=emission.version,
             )
         )
-    return entry._default_manager.using(using).bulk_create(entries, batch_size=1_000)
+    return model._default_manager.using(using).bulk_create(entries, batch_size=1_000)
 
 
 def share_correlation_id(*, using: str = DEFAULT_DB_ALIAS) -> None:
-    """Tell the triggers of the current transaction the current correlation id, for writes that go round `emit`."""
+    """Give the current correlation id to the current transaction's triggers, for writes that bypass `emit`."""
     _require_transaction(using)
     with connections[using].cursor() as cursor:
         cursor.execute(

@@ -11,7 +11,7 @@ class OutboxConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def import_models(self) -> None:
-        # Too early for a system check: without it, Django does not know of `Meta.triggers`.
+        # Without pgtrigger, Django rejects `Meta.triggers` before any system check can run.
         if "pgtrigger" not in apps.app_configs:
             raise ImproperlyConfigured("INSTALLED_APPS should have 'pgtrigger', which installs the outbox' triggers.")
         super().import_models()

@@ -11,19 +11,19 @@ from event_stream.outbox.settings import outbox_settings
 
 @register()
 def check_outbox(**kwargs: Any) -> list[CheckMessage]:
-    """The settings are right, and the database is PostgreSQL."""
+    """Check the settings, and that the database is PostgreSQL."""
     try:
         database = outbox_settings().database
     except ImproperlyConfigured as error:
         return [Error(str(error), id="event_stream_outbox.E001")]
-    found: list[CheckMessage] = []
+    errors: list[CheckMessage] = []
     vendor = connections[database].vendor
     if vendor != "postgresql":
-        found.append(
+        errors.append(
             Error(
                 f"The outbox needs PostgreSQL; the database {database!r} is {vendor}.",
                 hint="Its triggers, LISTEN/NOTIFY and advisory locks have no equal elsewhere.",
                 id="event_stream_outbox.E002",
             )
         )
-    return found
+    return errors

@@ -1,4 +1,4 @@
-"""What `manage.py doctor` looks at in a service that has an outbox."""
+"""The checks that `manage.py doctor` makes in a service with an outbox."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -44,16 +44,16 @@ def _relay() -> Finding:
 
 
 def _backlog() -> Iterator[Finding]:
-    now = status()
-    waits = timezone.now() - now.oldest_unsent_at if now.oldest_unsent_at else timedelta()
-    text = f"{now.unsent} unsent" + (f", the oldest for {waits.total_seconds():.1f} s" if now.unsent else "")
+    current = status()
+    waits = timezone.now() - current.oldest_unsent_at if current.oldest_unsent_at else timedelta()
+    text = f"{current.unsent} unsent" + (f", the oldest for {waits.total_seconds():.1f} s" if current.unsent else "")
     if waits > _WAITING_NOTED:
         yield warning("outbox", text, "look at the broker and the relay's log (outbox.unreachable); nothing is lost")
     else:
         yield ok("outbox", text)
-    if now.parked:
-        remedy = "manage.py outbox_status says why; mend the cause, and send them again in the admin (Outbox entries)"
-        yield warning("parked messages", f"{now.parked} can't be sent", remedy)
+    if current.parked:
+        remedy = "manage.py outbox_status says why; fix the cause, then send them again in the admin (Outbox entries)"
+        yield warning("parked messages", f"{current.parked} can't be sent", remedy)
     else:
         yield ok("parked messages", "none")
 
@@ -66,7 +66,7 @@ def _triggers() -> Iterator[Finding]:
         if state != UNALLOWED and (state != INSTALLED or not enabled):
             wrong.append(f"{trigger.name} of {model._meta.db_table} is {state.lower() if enabled else 'not enabled'}")
     if wrong:
-        text = f"{'; '.join(wrong)}: a write that goes round the ORM has no event"
+        text = f"{'; '.join(wrong)}: a write that bypasses the ORM has no event"
         yield failed("triggers", text, "manage.py migrate, then manage.py pgtrigger install and pgtrigger enable")
     else:
         yield ok("triggers", f"all {len(registered)} are installed and enabled")

@@ -1,4 +1,4 @@
-"""One relay at a time: who leads, and when it may sleep."""
+"""Elects the one relay that leads, and lets it sleep until a writer commits."""
 
 import time
 from collections.abc import Callable
@@ -10,40 +10,40 @@ _STOP_CHECK_S = 0.2
 
 
 class LeaderLock:
-    """A relay's connection as its claim to lead.
+    """An advisory lock on the relay's own connection.
 
-    The lock of the leader belongs to the connection, and so does everything the leader reads and marks: one that has
-    lost its connection can't mark anything, and the server gives the lock to the next.
+    The leader reads and marks entries through the same connection. A leader that has lost its connection can't mark
+    anything, and the server gives the lock to the next relay.
     """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self.asleep = False
-        """Writers see it, and notify."""
+        self.notify_requested = False
+        """Whether writers notify the relay when they commit."""
 
-    def take(self) -> bool:
-        """Whether this relay leads from now on. Not to be asked again once it does."""
+    def acquire(self) -> bool:
+        """Return whether this relay leads from now on. Don't call it again once it does."""
         if not self._lock("pg_try_advisory_lock", LEADER_LOCK):
             return False
         self._connection.execute(f"LISTEN {CHANNEL}")
         return True
 
-    def fall_asleep(self) -> bool:
-        """Have writers notify. False while a transaction is open that was told it need not; see `wake`.
+    def request_notify(self) -> bool:
+        """Have writers notify. False while a transaction is open that won't notify; see `NotifyTrigger`.
 
-        Whoever is asleep has to look at the table once more before `wait`.
+        Look at the table once more between this call and `wait`.
         """
-        if not self.asleep:
-            self.asleep = self._lock("pg_try_advisory_lock", AWAKE_LOCK)
-        return self.asleep
+        if not self.notify_requested:
+            self.notify_requested = self._lock("pg_try_advisory_lock", AWAKE_LOCK)
+        return self.notify_requested
 
-    def stay_awake(self) -> None:
-        """There is work at hand anyway: spare the writers the notifying."""
-        if self.asleep:
-            self.asleep = not self._lock("pg_advisory_unlock", AWAKE_LOCK)
+    def suppress_notify(self) -> None:
+        """Spare writers the NOTIFY while the relay is busy anyway."""
+        if self.notify_requested:
+            self.notify_requested = not self._lock("pg_advisory_unlock", AWAKE_LOCK)
 
     def wait(self, timeout_s: float, stop: Callable[[], bool]) -> None:
-        """Until a writer commits, or the time is up, or the relay is to stop."""
+        """Return when a writer commits, the time is up, or `stop` answers True."""
         deadline = time.monotonic() + timeout_s
         while (remaining_s := deadline - time.monotonic()) > 0 and not stop():
             if list(self._connection.notifies(timeout=min(remaining_s, _STOP_CHECK_S), stop_after=1)):

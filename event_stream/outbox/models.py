@@ -1,4 +1,4 @@
-"""The table of messages on their way out."""
+"""The table of the outbox."""
 
 import uuid
 
@@ -12,16 +12,16 @@ UNSENT = models.Q(published_at__isnull=True, parked_at__isnull=True)
 
 
 class ClockTimestamp(models.Func):
-    """The database's clock at this moment; `now()` stands still for the length of a transaction."""
+    """The database's clock at this moment; `now()` is the same for a whole transaction."""
 
     function = "clock_timestamp"
     output_field = models.DateTimeField()
 
 
 class OutboxEntry(models.Model):
-    """One message. Unsent, then either published (`partition` and `offset` say where it lies) or parked (`error`).
+    """One message. It is unsent, then either published or parked (with an `error`).
 
-    Of a parked one `partition` and `offset` say where that lies which was sent in its place.
+    `partition` and `offset` are those of the published message, or of the fallback message for a parked one.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -30,17 +30,17 @@ class OutboxEntry(models.Model):
     key = models.TextField(blank=True)
     payload = models.JSONField(encoder=DjangoJSONEncoder)
     headers = models.JSONField(default=dict, blank=True)
-    # Of the row the message tells of; None where nothing is versioned.
+    # The version of the changed row; None where rows have no versions.
     version = models.BigIntegerField(null=True, blank=True)
     correlation_id = models.TextField()
-    # When the row was written: never later than its transaction's commit. The heartbeat rests on it.
+    # Never later than the transaction's commit; the heartbeat relies on that.
     written_at = models.DateTimeField(db_default=ClockTimestamp(), editable=False)
     published_at = models.DateTimeField(null=True, blank=True)
     partition = models.IntegerField(null=True, blank=True)
     offset = models.BigIntegerField(null=True, blank=True)
     parked_at = models.DateTimeField(null=True, blank=True)
     error = models.TextField(db_default="", blank=True)
-    # The write went round `emit`, and the trigger had to add its message.
+    # The write bypassed `emit`, and the trigger added its message.
     by_trigger = models.BooleanField(db_default=False)
 
     class Meta:
@@ -49,9 +49,9 @@ class OutboxEntry(models.Model):
         verbose_name_plural = "outbox entries"
         ordering = ["-id"]
         indexes = [
-            # `+ 0` makes it the one index in the relay's order: see `store`.
+            # `+ 0` makes it the only index with the relay's order: see `Store.unsent`.
             models.Index(models.F("id") + models.Value(0), name="event_stream_outbox_unsent", condition=UNSENT),
-            # The heartbeat asks for the oldest of a binding.
+            # The heartbeat reads the oldest entry of a binding.
             models.Index(fields=["binding", "written_at"], name="event_stream_outbox_oldest", condition=UNSENT),
             models.Index(fields=["binding", "key", "version"], name="event_stream_outbox_key"),
             models.Index(fields=["correlation_id"], name="event_stream_outbox_trace"),

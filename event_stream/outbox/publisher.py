@@ -1,4 +1,4 @@
-"""Sends entries, waits for the acknowledgements, and marks what arrived."""
+"""Sends entries, waits for the acknowledgements and marks what arrived; sends fallback messages and heartbeats too."""
 
 import logging
 import math
@@ -26,67 +26,23 @@ from event_stream.messaging.partitioner import partition_for
 from event_stream.messaging.source import source
 from event_stream.outbox.store import Entry, Store
 
-# What is sent in the place of an entry that can't be, so that whoever keeps copies lets go of them.
-
 logger = logging.getLogger("event_stream.outbox")
 
+_STOP_CHECK_S = 0.1
+_KEYS_SHOWN = 10
+_FUNCTION_TAKES = {"heartbeat": "as_of_us", "stand_in": "a payload"}
+# A heartbeat belongs to no transaction; a generated correlation id would look like one.
+_HEARTBEAT_HEADERS = {user_context.CORRELATION_ID: ""}
 
-class FallbackMessages:
-    """For the bindings whose owner says in `producer.stand_in` what the least is that such a message has to tell."""
-
-    def __init__(self) -> None:
-        self._makers = functions("stand_in")
-
-    def send(self, entry: Entry) -> "Future[RecordMetadata] | None":
-        """Under the key of the entry, and so to its partition. None where nothing can stand in for it."""
-        make = self._makers.get(entry.binding)
-        if make is None:
-            return None
-        try:
-            # Of the headers the one that ties a transaction together: another may be what made the entry too large.
-            headers = {user_context.CORRELATION_ID: entry.correlation_id}
-            message = Message(make(entry.payload), key=entry.key or None, headers=headers)
-            with user_context.use(entry.context()):
-                return source(entry.binding).send(message)
-        except Exception:
-            # Whatever is wrong with one message, or with its owner's function, the relay goes on with the others.
-            logger.exception("outbox.no_stand_in", extra={"binding": entry.binding, "key": entry.key})
-            return None
-
-
-# Functions that the owner of a binding names in its producer settings, and the relay calls.
-
-_TAKES = {"heartbeat": "as_of_us", "stand_in": "a payload"}
-
-
-def functions(key: Literal["heartbeat", "stand_in"]) -> dict[str, Callable[[Any], Any]]:
-    """By the names of the bindings that name one. Raises ConfigurationError for a path that leads to none."""
-    paths = {name: getattr(binding.producer, key) for name, binding in configuration().bindings.items()}
-    return {name: _function(name, key, path) for name, path in paths.items() if path}
-
-
-def _function(binding: str, key: str, path: str) -> Callable[[Any], Any]:
-    setting = f"{SETTING}['bindings'][{binding!r}]['producer'][{key!r}]"
-    try:
-        made = import_string(path)
-    except ImportError as error:
-        raise ConfigurationError(f"{setting} is {path!r}; it should be the path of a function ({error})") from error
-    if not callable(made):
-        raise ConfigurationError(
-            f"{setting} is {path!r}, which can't be called; it should be a function of {_TAKES[key]}"
-        )
-    result: Callable[[Any], Any] = made
-    return result
-
-
-# An outage is told of once when it begins and once when it is over, however often it is met.
+PartitionKey = tuple[str, int | None]
+"""A binding and a partition of it; None stands for all of its partitions."""
 
 
 class Outage:
-    """Of one server.
+    """Logs an outage of one server once when it begins and once when it is over.
 
-    `begun_s` says (on the monotonic clock) when that was begun whose end is reported. What was under way already when
-    the outage began, or when it was over, may have ended as it would have before.
+    `begun_s` is the time (on the monotonic clock) at which the reported operation began. Reports of operations that
+    began before the state last changed are ignored: they may tell of the state before.
     """
 
     def __init__(self, server: str) -> None:
@@ -107,54 +63,125 @@ class Outage:
             logger.info("outbox.reachable", extra={"server": self._server, "down_s": down_s})
 
 
-_STOP_CHECK_S = 0.1
-_KEYS_SHOWN = 10
-Lane = tuple[str, int | None]
+def producer_functions(key: Literal["heartbeat", "stand_in"]) -> dict[str, Callable[[Any], Any]]:
+    """Return the functions that bindings name in their producer settings under `key`, by the name of the binding.
+
+    Raises ConfigurationError for a path that leads to none.
+    """
+    paths = {name: getattr(binding.producer, key) for name, binding in configuration().bindings.items()}
+    return {name: _function(name, key, path) for name, path in paths.items() if path}
+
+
+def _function(binding: str, key: str, path: str) -> Callable[[Any], Any]:
+    setting = f"{SETTING}['bindings'][{binding!r}]['producer'][{key!r}]"
+    try:
+        function = import_string(path)
+    except ImportError as error:
+        raise ConfigurationError(f"{setting} is {path!r}; it should be the path of a function ({error})") from error
+    if not callable(function):
+        raise ConfigurationError(
+            f"{setting} is {path!r}, which can't be called; it should be a function of {_FUNCTION_TAKES[key]}"
+        )
+    result: Callable[[Any], Any] = function
+    return result
+
+
+class FallbackMessages:
+    """Sends a small message in place of an entry that can't be sent, so that readers drop their copies.
+
+    The function that a binding names in `producer.stand_in` makes its payload from the payload of the entry.
+    """
+
+    def __init__(self) -> None:
+        self._makers = producer_functions("stand_in")
+
+    def send(self, entry: Entry) -> "Future[RecordMetadata] | None":
+        """Send under the key of the entry, and so to its partition. None where there is no fallback message."""
+        make = self._makers.get(entry.binding)
+        if make is None:
+            return None
+        try:
+            # Keep only the correlation id: another header may be what made the entry too large.
+            headers = {user_context.CORRELATION_ID: entry.correlation_id}
+            message = Message(make(entry.payload), key=entry.key or None, headers=headers)
+            with user_context.use(entry.context()):
+                return source(entry.binding).send(message)
+        except Exception:
+            # The relay goes on with the other messages, whatever is wrong with this one or with the function.
+            logger.exception("outbox.no_stand_in", extra={"binding": entry.binding, "key": entry.key})
+            return None
+
+
+class FailedPartitions:
+    """The partitions in which a send failed; the whole binding where the platform can't say how many it has."""
+
+    def __init__(self) -> None:
+        self._failed: set[PartitionKey] = set()
+        self._partition_counts: dict[str, int | None] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._failed)
+
+    def add(self, entry: Entry) -> None:
+        self._failed.add(self._partition_key(entry))
+
+    def has(self, entry: Entry) -> bool:
+        return bool(self._failed) and self._partition_key(entry) in self._failed
+
+    def _partition_key(self, entry: Entry) -> PartitionKey:
+        if entry.binding not in self._partition_counts:
+            try:
+                self._partition_counts[entry.binding] = source(entry.binding).partition_count()
+            except UnavailableError:
+                self._partition_counts[entry.binding] = None
+        count = self._partition_counts[entry.binding]
+        return entry.binding, partition_for(entry.key.encode(), count) if count and entry.key else None
 
 
 class Publisher:
-    """Order is kept within a partition: once a send has failed, what comes after it counts as failed too.
+    """Publishes entries in the order of each partition.
 
-    It may be in the log all the same, ahead of what failed. It is sent again then, after it: a key's last message in
-    the log is always its latest.
+    Once a send has failed, the later sends to its partition count as failed too. One of them may be in the log all the
+    same, ahead of the entry that failed; it is sent again after that entry. A key's last message in the log is always
+    its latest.
     """
 
     def __init__(self, store: Store, outage: Outage, stop: Callable[[], bool]) -> None:
         self._store = store
         self._outage = outage
         self._stop = stop
-        self._stand_ins = FallbackMessages()
+        self._fallback_messages = FallbackMessages()
         self.parked = 0
 
     def publish(self, entries: Sequence[Entry]) -> bool:
-        """Whether every entry is published or parked; otherwise the rest is to be tried again."""
+        """Return whether every entry is published or parked; otherwise try the rest again."""
         sent, complete = self._send(entries)
         receipts: dict[int, RecordMetadata] = {}
-        blocked = FailedPartitions()
+        failed = FailedPartitions()
         for entry, future in sent:
             try:
                 receipt = self._result(future)
             except UnsendableError as error:
                 if not self._park(entry, error):
-                    blocked.add(entry)
+                    failed.add(entry)
             except PublishError as error:
                 self._outage.met(error)
-                blocked.add(entry)
+                failed.add(entry)
             else:
                 if receipt is None:
                     complete = False
                     break
-                if not blocked.has(entry):
+                if not failed.has(entry):
                     receipts[entry.id] = receipt
         if receipts:
-            if complete and not blocked:
+            if complete and not failed:
                 self._outage.over()
             failpoints.reached(FailPoint.OUTBOX_SENT_NOT_MARKED)
             self._report(entries, receipts, self._store.mark_published(receipts))
-        return complete and not blocked
+        return complete and not failed
 
     def _send(self, entries: Iterable[Entry]) -> tuple[list[tuple[Entry, "Future[RecordMetadata]"]], bool]:
-        """What is under way, and whether that is everything: there is no use in going on when no server answers."""
+        """Return the sends under way, and whether they are all: sending stops when no server answers."""
         sent: list[tuple[Entry, Future[RecordMetadata]]] = []
         bindings = configuration().bindings
         for entry in entries:
@@ -174,7 +201,7 @@ class Publisher:
         return sent, True
 
     def _result(self, future: "Future[RecordMetadata]") -> RecordMetadata | None:
-        """None where the relay was told to stop before the end was known. Raises PublishError."""
+        """None where the relay has to stop before the result is known. Raises PublishError."""
         while True:
             try:
                 return future.result(_STOP_CHECK_S)
@@ -183,14 +210,17 @@ class Publisher:
                     return None
 
     def _park(self, entry: Entry, error: object) -> bool:
-        """Whether it is parked: only once what stands in for it is acknowledged, as heartbeats pass a parked entry."""
+        """Return whether the entry is parked.
+
+        It is parked only once its fallback message is acknowledged, because heartbeats pass over parked entries.
+        """
         receipt: RecordMetadata | None = None
-        stand_in = self._stand_ins.send(entry)
-        if stand_in is not None:
+        future = self._fallback_messages.send(entry)
+        if future is not None:
             try:
-                receipt = self._result(stand_in)
+                receipt = self._result(future)
             except UnsendableError as refusal:
-                error = f"{error}. Nor can what stands in for it be sent: {refusal}"
+                error = f"{error}. The fallback message can't be sent either: {refusal}"
             except PublishError as outage:
                 self._outage.met(outage)
                 return False
@@ -213,79 +243,39 @@ class Publisher:
                 where = {"destination": receipt.destination, "partition": receipt.partition, "offset": receipt.offset}
                 lag_ms = round((published_at[entry.id] - entry.written_at).total_seconds() * 1000, 3)
                 logger.info("outbox.published", extra={**_identity(entry), **where, "lag_ms": lag_ms})
-        strays = [entry for entry in published if entry.by_trigger]
-        if strays:
-            correlation_ids = sorted({entry.correlation_id for entry in strays})
-            keys = [entry.key for entry in strays[:_KEYS_SHOWN]]
-            extra = {"count": len(strays), "correlation_ids": correlation_ids, "keys": keys}
+        by_trigger = [entry for entry in published if entry.by_trigger]
+        if by_trigger:
+            correlation_ids = sorted({entry.correlation_id for entry in by_trigger})
+            keys = [entry.key for entry in by_trigger[:_KEYS_SHOWN]]
+            extra = {"count": len(by_trigger), "correlation_ids": correlation_ids, "keys": keys}
             logger.warning("outbox.by_trigger", extra=extra)
 
 
-class FailedPartitions:
-    """The partitions in which something failed. Where the platform can't say how many there are: the whole binding."""
-
-    def __init__(self) -> None:
-        self._lanes: set[Lane] = set()
-        self._partitions: dict[str, int | None] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._lanes)
-
-    def add(self, entry: Entry) -> None:
-        self._lanes.add(self._lane(entry))
-
-    def has(self, entry: Entry) -> bool:
-        return bool(self._lanes) and self._lane(entry) in self._lanes
-
-    def _lane(self, entry: Entry) -> Lane:
-        if entry.binding not in self._partitions:
-            try:
-                self._partitions[entry.binding] = source(entry.binding).partition_count()
-            except UnavailableError:
-                self._partitions[entry.binding] = None
-        partitions = self._partitions[entry.binding]
-        return entry.binding, partition_for(entry.key.encode(), partitions) if partitions and entry.key else None
-
-
-def _identity(entry: Entry) -> dict[str, object]:
-    return {
-        "correlation_id": entry.correlation_id,
-        "event_id": str(entry.event_id),
-        "binding": entry.binding,
-        "key": entry.key,
-        "version": entry.version,
-    }
-
-
-# Tells consumers up to when the log is complete.
-#
-# A heartbeat with `as_of` says: every transaction that was committed before `as_of` has its messages in the log
-# already, before this heartbeat in each partition. Commit means the moment from which others see the transaction.
-#
-# One statement makes it, `LEAST(transaction_timestamp(), the oldest unsent entry's written_at)`, and it holds because:
-#
-# 1. Its clock is read before its snapshot is taken: the connection commits each statement by itself, and PostgreSQL
-# reads
-#    transaction_timestamp() when the transaction begins. (clock_timestamp() would be read while the statement runs, and
-#    statement_timestamp() once more when a bound statement is executed: a commit between snapshot and clock would be
-#    older than `as_of` and not seen.) So what was committed before `as_of` is in the snapshot.
-# 2. An entry's `written_at` is the clock of the moment it was inserted, never later than its transaction's commit. Were
-#    one of a transaction committed before `as_of` still unsent, its `written_at` would be at or below that commit, and
-#    `as_of` no higher: a contradiction. So each of them is published.
-# 3. An entry is marked published after its acknowledgement, and the heartbeat is sent after the snapshot. So it lies
-#    behind it in the log.
-#
-# A transaction still open at the snapshot commits after `as_of`, and nothing is said of it. Nor is anything assumed of
-# who sends: the heartbeat of a relay that has just lost the lead is as true as any other. What is assumed is a database
-# clock that does not go back. Parked entries are passed over: `as_of` would stand still until a person comes. What
-# stands in for one (`stand_in`) is acknowledged before it is parked, and so lies before the heartbeats that pass it.
-
-# No transaction stands behind it; a minted id would look like one.
-_HEADERS = {user_context.CORRELATION_ID: ""}
-
-
 class Heartbeats:
-    """One for each binding that asks for it, to every partition, each interval."""
+    """Tells consumers up to when the log is complete: one heartbeat to each partition, every interval.
+
+    A heartbeat with `as_of` says: every transaction that was committed before `as_of` has its messages in the log
+    already, before this heartbeat in each partition. Commit means the moment from which others see the transaction.
+
+    `Store.as_of_us` computes it in one statement, as `LEAST(transaction_timestamp(), the oldest unsent entry's
+    written_at)`. It holds because:
+
+    1. The statement's clock is read before its snapshot is taken: the connection commits each statement by itself, and
+       PostgreSQL reads transaction_timestamp() when the transaction begins. (clock_timestamp() would be read while the
+       statement runs, and statement_timestamp() once more when a bound statement is executed. A commit between snapshot
+       and clock would be older than `as_of` and not seen.) So every commit before `as_of` is in the snapshot.
+    2. An entry's `written_at` is the clock at its insertion, never later than its transaction's commit. If an entry of
+       a transaction committed before `as_of` were still unsent, its `written_at` would be at or below that commit, and
+       `as_of` no higher: a contradiction. So each of them is published.
+    3. An entry is marked published after its acknowledgement, and the heartbeat is sent after the snapshot. So the
+       heartbeat lies behind the entry in the log.
+
+    A transaction still open at the snapshot commits after `as_of`, and the heartbeat says nothing of it. Nothing is
+    assumed of the sender: the heartbeat of a relay that has just lost the lead is as true as any other. The database's
+    clock is assumed not to go back. Parked entries are passed over, or `as_of` would stand still until a person acts.
+    The fallback message for a parked entry is acknowledged before it is parked, and so lies before the heartbeats that
+    pass it.
+    """
 
     def __init__(self, store: Store, outage: Outage, interval_s: float) -> None:
         self._store = store
@@ -293,16 +283,16 @@ class Heartbeats:
         self._interval_s = interval_s
         self._due_s = self._begun_s = time.monotonic()
         self._under_way: list[Future[RecordMetadata]] = []
-        # They vouch for what a reader has replayed: who can't go back has no use for them.
-        makers = functions("heartbeat")
+        # A heartbeat is about records that a consumer can replay, so other platforms have no use for it.
+        makers = producer_functions("heartbeat")
         self._makers = {name: make for name, make in makers.items() if source(name).channel.capabilities.seekable}
 
     def wait_s(self) -> float:
-        """How long until the next is due."""
+        """Return how long it is until the next heartbeat is due."""
         return max(0.0, self._due_s - time.monotonic()) if self._makers else self._interval_s
 
     def beat_if_due(self) -> None:
-        """Does not wait for acknowledgements; a beat is left out while those of the last one are missing."""
+        """Send without waiting for acknowledgements; skip a beat while those of the last one are missing."""
         if not self._makers or self.wait_s() > 0:
             return
         self._due_s = time.monotonic() + self._interval_s
@@ -319,7 +309,7 @@ class Heartbeats:
             self._send(binding, make)
 
     def _send(self, binding: str, make: Callable[[int], Any]) -> None:
-        message = Message(make(self._store.as_of_us(binding)), headers=_HEADERS)
+        message = Message(make(self._store.as_of_us(binding)), headers=_HEARTBEAT_HEADERS)
         channel = source(binding)
         try:
             for partition in range(channel.partition_count()):
@@ -331,3 +321,13 @@ class Heartbeats:
             if isinstance(error, ConfigurationError):
                 raise
             self._outage.met(error)
+
+
+def _identity(entry: Entry) -> dict[str, object]:
+    return {
+        "correlation_id": entry.correlation_id,
+        "event_id": str(entry.event_id),
+        "binding": entry.binding,
+        "key": entry.key,
+        "version": entry.version,
+    }

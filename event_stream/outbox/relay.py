@@ -1,4 +1,8 @@
-"""The relay: brings what is in the outbox to the platform. Any number may run; one leads and the others wait."""
+"""The relay sends the entries of the outbox to the platform. Any number may run; one leads and the others wait.
+
+`Relay` runs in the thread that calls it, `RelayThread` in a thread of its own. `start_embedded_relay` starts one inside
+the web process.
+"""
 
 import atexit
 import logging
@@ -16,14 +20,42 @@ logger = logging.getLogger("event_stream.outbox")
 
 _RETRY_MIN_S, _RETRY_MAX_S = 0.1, 1.0
 _RECONNECT_S = 0.2
-_NAP_MIN_S, _NAP_MAX_S = 0.001, 0.02
+_IDLE_BACKOFF_MIN_S, _IDLE_BACKOFF_MAX_S = 0.001, 0.02
+_STOP_TIMEOUT_S = 1.5
+_RESTART_S = 5.0
+
+
+class Retention:
+    """Deletes published entries once they are old enough.
+
+    It purges one small batch between two batches of messages, so that no message waits for a purge.
+    """
+
+    def __init__(self, store: Store, settings: OutboxSettings) -> None:
+        self._store = store
+        self._settings = settings
+        self._due_s = time.monotonic()
+
+    def wait_s(self) -> float:
+        return max(0.0, self._due_s - time.monotonic())
+
+    def purge_if_due(self) -> None:
+        """Purge one batch. A full batch means that there is more, so the next purge is due at once."""
+        if self.wait_s() > 0:
+            return
+        limit = self._settings.purge_batch_size
+        purged = self._store.purge(self._settings.retention_hours, limit)
+        if purged:
+            logger.info("outbox.purged", extra={"count": purged})
+        if purged < limit:
+            self._due_s = time.monotonic() + self._settings.purge_interval_s
 
 
 class Relay:
-    """Send every entry at least once, in order, until told to stop.
+    """Sends every entry at least once and in order.
 
     `run` returns when `stop` is called (from any thread) or, with `until_drained`, when nothing is left to send, no
-    matter who sent it. Databases and brokers that are away are waited for. Raises ConfigurationError.
+    matter which relay sent it. It waits for databases and brokers that are away. Raises ConfigurationError.
     """
 
     def __init__(self, settings: OutboxSettings | None = None, *, until_drained: bool = False) -> None:
@@ -38,11 +70,11 @@ class Relay:
         """How many entries this relay has parked."""
 
     def stop(self) -> None:
-        """Asks only: `run` returns within a second, or within two while it tries to reach a broker."""
+        """Return at once. `run` ends within a second, or within two while it tries to reach a broker."""
         self._stop.set()
 
     def wait_for_stop(self, timeout_s: float) -> bool:
-        """Whether the relay has been told to stop, by the end of that time."""
+        """Return whether `stop` was called by the end of that time."""
         return self._stop.wait(timeout_s)
 
     def run(self) -> None:
@@ -57,33 +89,33 @@ class Relay:
                 self.is_leader = False
 
     def _serve(self, connection: psycopg.Connection[tuple[object, ...]]) -> None:
-        seat, store = LeaderLock(connection), Store(connection)
-        # A server that answers may lack the table yet: nobody should lead before it is migrated.
+        leader_lock, store = LeaderLock(connection), Store(connection)
+        # The server may answer before its table is migrated; no relay should lead until then.
         store.is_drained()
         self._database.over()
         logger.info("outbox.ready")
-        while not seat.take():
+        while not leader_lock.acquire():
             if self._stop.wait(self._settings.election_interval_s) or self._drained(store):
                 return
         self.is_leader = True
         logger.info("outbox.leader", extra={"backend_pid": connection.info.backend_pid})
         publisher = Publisher(store, self._broker, self._stop.is_set)
         try:
-            self._lead(seat, store, publisher)
+            self._lead(leader_lock, store, publisher)
         finally:
             self.parked += publisher.parked
 
-    def _lead(self, seat: LeaderLock, store: Store, publisher: Publisher) -> None:
+    def _lead(self, leader_lock: LeaderLock, store: Store, publisher: Publisher) -> None:
         heartbeats = Heartbeats(store, self._broker, self._settings.heartbeat_interval_s)
         retention = Retention(store, self._settings)
-        retry_s, nap_s, was_busy = _RETRY_MIN_S, _NAP_MIN_S, False
+        retry_s, idle_backoff_s, was_busy = _RETRY_MIN_S, _IDLE_BACKOFF_MIN_S, False
         while not self._stop.is_set():
             entries = store.unsent(self._settings.batch_size)
             if entries:
                 if was_busy:
-                    seat.stay_awake()
+                    leader_lock.suppress_notify()
                 was_busy = True
-                nap_s = _NAP_MIN_S
+                idle_backoff_s = _IDLE_BACKOFF_MIN_S
                 if publisher.publish(entries):
                     retry_s = _RETRY_MIN_S
                 else:
@@ -95,54 +127,24 @@ class Relay:
                 continue
             if self._drained(store):
                 return
-            was_asleep = seat.asleep
-            if not seat.fall_asleep():
-                # Somebody is about to commit without a notification.
-                time.sleep(nap_s)
-                nap_s = min(nap_s * 2, _NAP_MAX_S)
-            elif was_asleep:
-                seat.wait(
-                    min(heartbeats.wait_s(), retention.wait_s(), self._settings.poll_interval_s), self._stop.is_set
-                )
+            was_requested = leader_lock.notify_requested
+            if not leader_lock.request_notify():
+                # A writer is about to commit without a notification.
+                time.sleep(idle_backoff_s)
+                idle_backoff_s = min(idle_backoff_s * 2, _IDLE_BACKOFF_MAX_S)
+            elif was_requested:
+                timeout_s = min(heartbeats.wait_s(), retention.wait_s(), self._settings.poll_interval_s)
+                leader_lock.wait(timeout_s, self._stop.is_set)
                 was_busy = False
 
     def _drained(self, store: Store) -> bool:
-        """Whether there is nothing left to wait for."""
+        """Return whether the relay is to end with the outbox drained, and it is drained."""
         self._is_done = self._until_drained and store.is_drained()
         return self._is_done
 
 
-# Published entries are kept for a while, for whoever follows a transaction, and then deleted.
-
-
-class Retention:
-    """A small batch at a time, between two batches of messages, so that nobody waits for a purge."""
-
-    def __init__(self, store: Store, settings: OutboxSettings) -> None:
-        self._store = store
-        self._settings = settings
-        self._due_s = time.monotonic()
-
-    def wait_s(self) -> float:
-        return max(0.0, self._due_s - time.monotonic())
-
-    def purge_if_due(self) -> None:
-        """At once again after a full batch: there is more."""
-        if self.wait_s() > 0:
-            return
-        limit = self._settings.purge_batch_size
-        purged = self._store.purge(self._settings.retention_hours, limit)
-        if purged:
-            logger.info("outbox.purged", extra={"count": purged})
-        if purged < limit:
-            self._due_s = time.monotonic() + self._settings.purge_interval_s
-
-
-# A relay on a thread of its own.
-
-
 class RelayThread(threading.Thread):
-    """A daemon: a process that wants to end does not wait for a broker that doesn't answer.
+    """A relay on a daemon thread, so that its process can end while a broker doesn't answer.
 
     With `restart_s`, a relay that crashed runs again after that long.
     """
@@ -151,7 +153,7 @@ class RelayThread(threading.Thread):
         super().__init__(name="outbox-relay", daemon=True)
         self.relay = relay
         self.error: Exception | None = None
-        """What the relay ended with, if it should not have ended."""
+        """The exception that ended the relay, if any."""
         self._restart_s = restart_s
 
     def run(self) -> None:
@@ -170,40 +172,34 @@ class RelayThread(threading.Thread):
         self.join(timeout_s)
 
 
-# A relay inside of the web process, so that a service needs no further process to publish.
-#
-# Call `start` in wsgi.py. Servers that load the application before they fork (gunicorn's preload) have to call it after
-# the fork instead: a thread does not go along.
-
-STOP_TIMEOUT_S = 1.5
-RESTART_S = 5.0
-
 _lock = threading.Lock()
 _thread: RelayThread | None = None
 
 
-def start() -> None:
+def start_embedded_relay() -> None:
     """Start this process' relay, unless it runs already or EVENT_STREAM_OUTBOX["embedded"] is false.
 
-    It ends with the process. Raises ImproperlyConfigured for a wrong setting.
+    Call it in wsgi.py; the service then needs no further process to publish. Servers that load the application before
+    they fork (gunicorn's preload) have to call it after the fork, which no thread survives. The relay ends with the
+    process. Raises ImproperlyConfigured for a wrong setting.
     """
     global _thread  # noqa: PLW0603 - one for each process
     settings = outbox_settings()
     with _lock:
-        if not settings.embedded or is_running():
+        if not settings.embedded or is_embedded_relay_running():
             return
-        _thread = RelayThread(Relay(settings), restart_s=RESTART_S)
+        _thread = RelayThread(Relay(settings), restart_s=_RESTART_S)
         _thread.start()
-        atexit.register(stop)
+        atexit.register(stop_embedded_relay)
 
 
-def stop() -> None:
-    """Let another process' relay take over. Harmless where none runs."""
+def stop_embedded_relay() -> None:
+    """Stop this process' relay, so that another one takes over. Does nothing where none runs."""
     with _lock:
         if _thread is not None:
-            _thread.stop(STOP_TIMEOUT_S)
-    atexit.unregister(stop)
+            _thread.stop(_STOP_TIMEOUT_S)
+    atexit.unregister(stop_embedded_relay)
 
 
-def is_running() -> bool:
+def is_embedded_relay_running() -> bool:
     return _thread is not None and _thread.is_alive()

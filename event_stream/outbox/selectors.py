@@ -1,4 +1,4 @@
-"""Reading the outbox."""
+"""Functions that read the outbox."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +10,7 @@ from event_stream.outbox.models import UNSENT, OutboxEntry
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What lies in the outbox now. `oldest_unsent_at` is None where nothing is unsent."""
+    """Counts of the entries in the outbox. `oldest_unsent_at` is None where nothing is unsent."""
 
     unsent: int
     oldest_unsent_at: datetime | None
@@ -26,15 +26,15 @@ def status() -> Status:
 
 
 def parked_entries(limit: int) -> QuerySet[OutboxEntry]:
-    """The latest of those that can't be sent."""
+    """Return the latest entries that can't be sent."""
     return OutboxEntry.objects.filter(parked_at__isnull=False, published_at__isnull=True).order_by("-id")[:limit]
 
 
 def last_version(binding: str, key: str) -> int | None:
-    """The highest version that a message of this key was written for; None where none is kept.
+    """Return the highest version that a message of this key was written for; None where no message is kept.
 
-    For a row that is gone this is the version of its deletion, in the reader's own snapshot: a creation that is not
-    yet committed has a higher one. The clock would not do: the creation may have read it before.
+    For a deleted row this is the version of its deletion, in the reader's own snapshot: a creation that is not yet
+    committed has a higher one. The clock would be wrong here, because the creation may have read it earlier.
     """
     newest: int | None = OutboxEntry.objects.filter(binding=binding, key=key).aggregate(newest=Max("version"))["newest"]
     return newest

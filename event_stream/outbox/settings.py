@@ -12,36 +12,35 @@ class OutboxSettings:
     """Each field is a key of EVENT_STREAM_OUTBOX; all may be left out."""
 
     embedded: bool = True
-    """Whether `embedded.start()` starts a relay in the web process."""
+    """Whether `start_embedded_relay()` starts a relay in the web process."""
     database: str = "default"
-    """The alias the relay connects through: not through a pooler in transaction mode, which knows no LISTEN."""
+    """The relay's alias in DATABASES. A pooler in transaction mode won't do: it does not support LISTEN."""
     batch_size: int = 500
     """How many entries the relay holds in memory at once."""
     heartbeat_interval_s: float = 1.0
     poll_interval_s: float = 1.0
-    """How long a relay that is not notified waits before it looks at the table nevertheless."""
+    """How often a relay that is not notified looks at the table."""
     election_interval_s: float = 0.5
     """How often a follower tries to become the leader."""
     retention_hours: float = 72.0
-    """How long a published entry is kept; parked ones are kept for good."""
+    """How long a published entry is kept. Parked entries are never deleted."""
     purge_batch_size: int = 1_000
     purge_interval_s: float = 10.0
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            wanted = field.type
-            right = (
+            is_valid = (
                 isinstance(value, int | float) and not isinstance(value, bool)
-                if wanted is float
-                else type(value) is wanted
+                if field.type is float
+                else type(value) is field.type
             )
-            if not right:
+            if not is_valid:
+                type_name = getattr(field.type, "__name__", field.type)
                 raise ImproperlyConfigured(
-                    f"EVENT_STREAM_OUTBOX[{field.name!r}] should be of type {getattr(wanted, '__name__', wanted)}, "
-                    f"not {value!r}."
+                    f"EVENT_STREAM_OUTBOX[{field.name!r}] should be of type {type_name}, not {value!r}."
                 )
-            if wanted in (int, float) and value <= 0:
+            if field.type in (int, float) and value <= 0:
                 raise ImproperlyConfigured(f"EVENT_STREAM_OUTBOX[{field.name!r}] should be above 0, not {value!r}.")
         if self.database not in settings.DATABASES:
             raise ImproperlyConfigured(
@@ -50,11 +49,11 @@ class OutboxSettings:
 
 
 def outbox_settings() -> OutboxSettings:
-    """Raises ImproperlyConfigured, naming the key that is wrong."""
-    given: Any = getattr(settings, "EVENT_STREAM_OUTBOX", {})
-    if not isinstance(given, dict):
-        raise ImproperlyConfigured(f"EVENT_STREAM_OUTBOX should be a dict, not {given!r}.")
+    """Read the setting. Raises ImproperlyConfigured that names the wrong key."""
+    values: Any = getattr(settings, "EVENT_STREAM_OUTBOX", {})
+    if not isinstance(values, dict):
+        raise ImproperlyConfigured(f"EVENT_STREAM_OUTBOX should be a dict, not {values!r}.")
     known = {field.name for field in fields(OutboxSettings)}
-    for key in given.keys() - known:
+    for key in values.keys() - known:
         raise ImproperlyConfigured(f"EVENT_STREAM_OUTBOX has no key {key!r}; there are {', '.join(sorted(known))}.")
-    return OutboxSettings(**given)
+    return OutboxSettings(**values)

@@ -1,4 +1,4 @@
-"""What the relay reads from the outbox and writes to it."""
+"""The relay's own connection to the database, and the statements it runs there."""
 
 import uuid
 from collections.abc import Mapping
@@ -12,11 +12,10 @@ from django.db import connections
 from event_stream import user_context
 from event_stream.messaging.message import Message, RecordMetadata
 
-# The relay's own connection to the database, outside of Django's: it is held for as long as the relay runs.
-
 Connection = psycopg.Connection[tuple[Any, ...]]
 
-# A machine that vanishes without a word must lose its locks: either side notices within about 10 s.
+_UNSENT = "published_at IS NULL AND parked_at IS NULL"
+# A machine that vanishes must lose its locks: either side notices within about 10 s.
 _KEEPALIVE = {"keepalives": 1, "keepalives_idle": 4, "keepalives_interval": 2, "keepalives_count": 3}
 _SESSION = """
     SET tcp_keepalives_idle = 4; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3;
@@ -25,7 +24,10 @@ _SESSION = """
 
 
 def connect(alias: str) -> Connection:
-    """A new connection with the settings of DATABASES[alias], each statement a transaction of its own."""
+    """Open a connection with the settings of DATABASES[alias]; each statement is a transaction of its own.
+
+    It is not one of Django's connections: the relay holds it for as long as it runs.
+    """
     parameters: dict[str, Any] = {"connect_timeout": 5, **connections.create_connection(alias).get_connection_params()}
     # Django's own type adapters and cursors, which its queries need and these do not.
     for name in ("context", "cursor_factory"):
@@ -38,9 +40,6 @@ def connect(alias: str) -> Connection:
         connection.close()
         raise
     return connection
-
-
-_UNSENT = "published_at IS NULL AND parked_at IS NULL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,7 @@ class Entry:
         return Message(self.payload, key=self.key or None, headers=headers)
 
     def context(self) -> user_context.UserContext:
-        """That in which the message was written, as far as it is known."""
+        """Return the context in which the message was written, as far as it is known."""
         return user_context.UserContext(self.correlation_id)
 
 
@@ -74,9 +73,9 @@ class Store:
         self._connection = connection
 
     def unsent(self, limit: int) -> list[Entry]:
-        """The oldest unsent entries. There is no cursor: an id that was given out first may be committed last."""
-        # In the order of the partial index, which the primary key can't offer: were the planner to walk the primary
-        # key instead, on statistics from before a backlog was sent, it would pass over every published row each time.
+        """Return the oldest unsent entries. There is no cursor: the lowest id may be committed last."""
+        # Only the partial index has this order. With statistics from before a backlog was sent, the planner might walk
+        # the primary key instead, and pass over every published row each time.
         rows = self._connection.execute(
             f"""
             SELECT id, event_id, binding, key, payload, headers, version, correlation_id, written_at, by_trigger
@@ -87,7 +86,7 @@ class Store:
         return [Entry(*row) for row in rows]
 
     def mark_published(self, receipts: Mapping[int, RecordMetadata]) -> dict[int, datetime]:
-        """By the ids of entries; returns when each was marked."""
+        """Mark the entries with these ids; return when each was marked."""
         rows = self._connection.execute(
             """
             UPDATE event_stream_outbox AS entry
@@ -104,8 +103,8 @@ class Store:
         )
         return {row[0]: row[1] for row in rows}
 
-    def park(self, entry_id: int, error: str, stand_in: RecordMetadata | None) -> None:
-        """Never to be sent, unless a person sets `parked_at` to null again. `stand_in` was, in its place."""
+    def park(self, entry_id: int, error: str, fallback: RecordMetadata | None) -> None:
+        """Exclude an entry from sending until a person sets `parked_at` to null. `fallback` was sent in its place."""
         self._connection.execute(
             """
             UPDATE event_stream_outbox
@@ -113,14 +112,14 @@ class Store:
             """,
             [
                 error.replace("\x00", "\\x00"),
-                stand_in.partition if stand_in else None,
-                stand_in.offset if stand_in else None,
+                fallback.partition if fallback else None,
+                fallback.offset if fallback else None,
                 entry_id,
             ],
         )
 
     def as_of_us(self, binding: str) -> int:
-        """The statement of `heartbeat`, which explains it."""
+        """Return the time of a heartbeat; `Heartbeats` explains why it holds."""
         row = self._connection.execute(
             f"""
             SELECT floor(extract(epoch FROM LEAST(
@@ -138,7 +137,7 @@ class Store:
         return self._connection.execute(f"SELECT FROM event_stream_outbox WHERE {_UNSENT} LIMIT 1").fetchone() is None
 
     def purge(self, older_than_hours: float, limit: int) -> int:
-        """Delete the entries published first, as far as they are old enough; returns how many there were."""
+        """Delete up to `limit` of the oldest published entries that are old enough; return how many there were."""
         return self._connection.execute(
             """
             DELETE FROM event_stream_outbox WHERE id IN (

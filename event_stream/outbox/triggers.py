@@ -1,4 +1,4 @@
-"""Triggers a model declares in `Meta.triggers`, so that no write to its table goes without its message.
+"""Database triggers. A model declares them in `Meta.triggers`, so that every write to its table has its message.
 
 triggers = [
     Versioned(),
@@ -15,15 +15,24 @@ import pgtrigger
 from django.db import models
 from pgtrigger import compiler
 
-# Triggers of django-pgtrigger that can't be switched off by `pgtrigger.ignore`.
-#
-# That switch is read in each call, in a block that catches the error of its not being set. Each such error rolls a
-# subtransaction back, which makes PostgreSQL walk over every deferred trigger event of the transaction: measured,
-# 50,000 rows inserted in one statement took 20 s, nearly all of it there. Nor should a guard have a switch.
+CHANNEL = "event_stream_outbox"
+
+# Two numbers in PostgreSQL's space of 64-bit advisory locks: "outbox" in ASCII, then the purpose.
+LEADER_LOCK = 0x6F7574626F780001
+AWAKE_LOCK = 0x6F7574626F780002
+
+_CLOCK_US = "floor(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+
+# SQL for `payload_sql`.
+KEY = "the_key"
+VERSION = "the_version"
+EVENT_ID = "the_event_id"
+CORRELATION_ID = "the_correlation_id"
+OCCURRED_AT = """to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
 
 
 class UnconditionalTriggerSql(compiler.UpsertTriggerSql):
-    """Named in migrations: a change to the template needs a class of its own."""
+    """The template. Migrations name this class, so a change to the template needs a new class."""
 
     def get_template(self) -> str:
         return """
@@ -48,10 +57,16 @@ class UnconditionalTriggerSql(compiler.UpsertTriggerSql):
 
 
 class UnconditionalTrigger(pgtrigger.Trigger):
-    """The base of this package's triggers."""
+    """The base of this package's triggers: one that `pgtrigger.ignore` can't switch off.
+
+    django-pgtrigger reads that switch in each call, in a block that catches the error where the switch is not set. Each
+    such error rolls a subtransaction back, and PostgreSQL then walks over every deferred trigger event of the
+    transaction: measured, 50,000 rows inserted in one statement took 20 s, nearly all of it there. A guard should have
+    no switch anyway.
+    """
 
     def render_func(self, model: type[models.Model]) -> str:  # type: ignore[override]
-        """Without indentation, so that laying out the source anew asks for no migration."""
+        """Strip the indentation, so that reformatting the source needs no migration."""
         lines = super().render_func(model).splitlines()  # type: ignore[arg-type]
         return "\n".join(line.strip() for line in lines if line.strip())
 
@@ -60,39 +75,29 @@ class UnconditionalTrigger(pgtrigger.Trigger):
         return compiler.Trigger(name=compiled.name, sql=UnconditionalTriggerSql(**compiled.sql.kwargs))
 
 
-_CLOCK_US = "floor(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
-
-# SQL for `payload_sql`.
-KEY = "the_key"
-VERSION = "the_version"
-EVENT_ID = "the_event_id"
-CORRELATION_ID = "the_correlation_id"
-OCCURRED_AT = """to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
-
-
 def literal(value: str) -> str:
-    """SQL for a text that is always the same."""
+    """Return SQL for a constant text."""
     if "$$" in value:
         raise ValueError(f"{value!r}: a text in a trigger can't have two dollar signs in a row")
     return "'" + value.replace("'", "''") + "'::text"
 
 
 def by_operation(*, insert: str, update: str, delete: str) -> str:
-    """SQL for a text that tells what was done."""
+    """Return SQL for a text that depends on the operation."""
     created, changed, deleted = literal(insert), literal(update), literal(delete)
     return f"CASE TG_OP WHEN 'INSERT' THEN {created} WHEN 'UPDATE' THEN {changed} ELSE {deleted} END"
 
 
 def column(name: str) -> str:
-    """SQL for a column of the row: as it is after the write, or as it was before a deletion."""
+    """Return SQL for a column of the row: its value after the write, or before a deletion."""
     return f"the_row.{_quoted(name)}"
 
 
 class Versioned(UnconditionalTrigger):
-    """Gives each write of a row a version above the one before, whatever it was written with.
+    """Gives each write of a row a version above the one before, whatever version the write has.
 
-    Versions are the microseconds of the database's clock where that is higher, so that a row that is deleted and made
-    anew under the same id goes on above its old versions without a record of them. They fit a double exactly.
+    Versions are the microseconds of the database's clock where that is higher. A row that is deleted and recreated
+    under the same id thus continues above its old versions, without a record of them. Versions fit a double exactly.
     """
 
     when = pgtrigger.Before
@@ -115,7 +120,7 @@ class Versioned(UnconditionalTrigger):
 
 
 class _Guard(UnconditionalTrigger):
-    """What both guards share: the variables that `payload_sql` may name, and the writing of an entry."""
+    """The base of both guards: declares the variables that `payload_sql` may name, and writes an entry."""
 
     def __init__(
         self,
@@ -162,12 +167,12 @@ class MissingEventTrigger(_Guard):
     """At commit, adds to the outbox the message of each version that has none.
 
     `key` and `version` are fields of the model; `payload_sql` maps the payload's keys to SQL, best put together from
-    the constants and functions of this module. The correlation id is what `share_correlation_id` told the transaction;
-    one is minted for it otherwise.
+    the constants and functions of this module. The correlation id is the one that `share_correlation_id` set for the
+    transaction; otherwise the trigger generates one.
 
-    A deletion has no version of its own in the table: any message of its key above the row's last version tells of it,
-    save the one of the row's own re-creation. A message added late goes before those of later versions that the same
-    transaction wrote already, so that a key's messages are in the order of its versions.
+    A deletion has no version of its own in the table: any message of its key above the row's last version counts as its
+    message, except the one of the row's own re-creation. A message added late goes before those of later versions that
+    the same transaction has written already, so that a key's messages are in the order of its versions.
     """
 
     name = "outbox_guard"
@@ -222,7 +227,7 @@ class MissingEventTrigger(_Guard):
 
 
 class TruncateTrigger(_Guard):
-    """Tells of each row that a TRUNCATE deletes; to stand beside `MissingEventTrigger`, with the same arguments."""
+    """Writes a message for each row that a TRUNCATE deletes. It takes the same arguments as `MissingEventTrigger`."""
 
     name = "truncate_guard"
     level = pgtrigger.Statement
@@ -250,28 +255,22 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-# How a writer wakes the relay: NOTIFY, but only while the relay sleeps.
-#
-# PostgreSQL lets the commits of notifying transactions through one at a time, each with its flush to the disk: measured
-# with 16 writers, 4,300 commits/s with a NOTIFY in each and 11,900 without. So a relay that is at work anyway is not
-# notified. Whether it sleeps is told by an advisory lock:
-#
-# - The relay holds AWAKE exclusively while it sleeps, and gets it only when no writer has it.
-# - A writer tries to take AWAKE shared, until the end of its transaction. If it can, the relay is awake, and can't fall
-#   asleep before this transaction is over; PostgreSQL makes a commit visible before it releases the locks, so the relay
-#   sees its rows in the last look before it sleeps. If it can't, the relay sleeps or is about to: notify.
-#
-# No wake-up is lost, then. The relay still looks at the table once in a while, should an entry be changed by hand.
-
-CHANNEL = "event_stream_outbox"
-
-# Two numbers of our own in PostgreSQL's space of 64-bit advisory locks: "outbox" in ASCII, then the purpose.
-LEADER_LOCK = 0x6F7574626F780001
-AWAKE_LOCK = 0x6F7574626F780002
-
-
 class NotifyTrigger(UnconditionalTrigger):
-    """Once for each statement that inserts into the outbox."""
+    """Notifies a sleeping relay, once for each statement that inserts into the outbox.
+
+    PostgreSQL lets the commits of notifying transactions through one at a time, each with its flush to the disk:
+    measured with 16 writers, 4,300 commits/s with a NOTIFY in each and 11,900 without. So a busy relay is not notified.
+    The advisory lock AWAKE_LOCK shows whether the relay sleeps:
+
+    - The relay holds it exclusively while it sleeps. It gets the lock only when no writer has it.
+    - A writer tries to take it shared, until the end of its transaction. If it gets the lock, the relay is awake and
+      can't fall asleep before this transaction is over. PostgreSQL makes a commit visible before it releases the
+      locks, so the relay sees the rows in its last look before it sleeps. If the writer doesn't get the lock, the relay
+      sleeps or is about to, and the writer notifies.
+
+    So no notification is lost. The relay still polls the table at long intervals, in case somebody changes an entry by
+    hand.
+    """
 
     level = pgtrigger.Statement
     when = pgtrigger.After

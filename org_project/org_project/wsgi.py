@@ -1,4 +1,4 @@
-"""What gunicorn serves. Works from any directory."""
+"""The WSGI application that gunicorn serves. Works from any directory."""
 
 import os
 import sys
@@ -14,8 +14,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "org_project.settings")
 application = get_application()
 
 # After the applications are loaded: the relay uses their models, and the log is set up.
-from event_stream.outbox import relay  # noqa: E402
+from event_stream.outbox.relay import start_embedded_relay  # noqa: E402
 from service_kit.auth import log_who_gets_in  # noqa: E402
 
 log_who_gets_in(settings.AUTH)
-relay.start()
+start_embedded_relay()

@@ -230,7 +230,9 @@ def test_what_can_not_stand_in_either_is_told_and_holds_nothing_up(
     drain()
     # Heartbeats have no key.
     assert {record.key for record in binder().sent(TOPIC) if record.key} == {b"good"}
-    assert OutboxEntry.objects.get(key="bad").error == ("too large. Nor can what stands in for it be sent: too large")
+    assert OutboxEntry.objects.get(key="bad").error == (
+        "too large. The fallback message can't be sent either: too large"
+    )
     assert OutboxEntry.objects.get(key="worse").offset is None
     assert status().parked == 2
     assert "KeyError: 'n'" in caplog.text
@@ -417,15 +419,15 @@ def test_a_relay_at_work_sleeps_and_wakes_without_losing_a_message() -> None:
 
 
 def test_what_is_committed_just_before_it_falls_asleep_is_not_left_lying(monkeypatch: pytest.MonkeyPatch) -> None:
-    fall_asleep, keys = LeaderLock.fall_asleep, iter(["a"])
+    request_notify, keys = LeaderLock.request_notify, iter(["a"])
 
-    def write_then_fall_asleep(seat: LeaderLock) -> bool:
+    def write_then_request_notify(leader_lock: LeaderLock) -> bool:
         # Nobody holds the lock yet, and so the writer does not notify.
         for key in keys:
             _write_and_close(key)
-        return fall_asleep(seat)
+        return request_notify(leader_lock)
 
-    monkeypatch.setattr(LeaderLock, "fall_asleep", write_then_fall_asleep)
+    monkeypatch.setattr(LeaderLock, "request_notify", write_then_request_notify)
     with relaying(poll_interval_s=3600.0, heartbeat_interval_s=3600.0, purge_interval_s=3600.0):
         until(lambda: published() == 1)
 

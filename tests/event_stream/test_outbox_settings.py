@@ -80,31 +80,34 @@ def test_a_project_without_pgtrigger_is_told_so() -> None:
 def test_a_web_process_has_one_relay_however_often_it_is_started(settings: Settings) -> None:
     settings.EVENT_STREAM = event_stream("memory")
     try:
-        relay.start()
+        relay.start_embedded_relay()
         first = relay._thread
-        relay.start()
+        relay.start_embedded_relay()
         assert relay._thread is first
         with transaction.atomic():
             emit(BINDING, Message({}, key="a"), version=None)
         until(lambda: published() == 1)
-        relay.stop()
-        assert not relay.is_running()
-        relay.start()
-        assert relay.is_running()
+        relay.stop_embedded_relay()
+        assert not relay.is_embedded_relay_running()
+        relay.start_embedded_relay()
+        assert relay.is_embedded_relay_running()
     finally:
-        relay.stop()
+        relay.stop_embedded_relay()
     until(lambda: sql("SELECT FROM pg_stat_activity WHERE application_name = 'outbox relay'") == [])
 
 
 def test_no_relay_is_started_where_the_setting_says_so(settings: Settings) -> None:
     settings.EVENT_STREAM_OUTBOX = {"embedded": False}
-    relay.start()
-    assert not relay.is_running()
+    relay.start_embedded_relay()
+    assert not relay.is_embedded_relay_running()
 
 
 def test_a_process_with_a_relay_ends_by_itself() -> None:
     """Neither its thread nor a broker that is not there holds it; and it says goodbye to the database."""
-    code = "import django; django.setup(); from event_stream.outbox import embedded; embedded.start(); print('end')"
+    code = (
+        "import django; django.setup(); from event_stream.outbox import relay; relay.start_embedded_relay();"
+        " print('end')"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=Path(__file__).parents[2],

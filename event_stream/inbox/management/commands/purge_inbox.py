@@ -12,12 +12,12 @@ DAYS = 45
 
 class Command(BaseCommand):
     help = (
-        "Forgets events that were handled long ago. Keep them for longer than topics and dead letters keep messages: "
-        "one that comes again after its entry is gone is handled again."
+        "Deletes entries of events that were handled long ago. Keep entries for longer than topics and dead letters "
+        "keep messages: an event that is delivered after its entry is gone is handled again."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--days", type=int, default=DAYS, help=f"forget what is older (default: {DAYS})")
+        parser.add_argument("--days", type=int, default=DAYS, help=f"delete entries older than this (default: {DAYS})")
         parser.add_argument("--batch-size", type=int, default=1_000, help="rows in one transaction (default: 1000)")
         parser.add_argument("--database", default="default", help="alias in DATABASES (default: default)")
 

@@ -11,9 +11,9 @@ _SHOWN = 5
 
 
 class Command(BaseCommand):
-    """One line, and one for each of the latest parked messages."""
+    """Prints one line, and one for each of the latest parked messages."""
 
-    help = "Say how many messages wait in the outbox, since when, and how many are parked."
+    help = "Shows how many messages wait in the outbox, for how long, and how many are parked."
 
     def handle(self, *args: Any, **options: Any) -> None:
         now = status()
@@ -24,4 +24,4 @@ class Command(BaseCommand):
         for entry in parked_entries(_SHOWN):
             self.stdout.write(f"parked: {entry}, {entry.parked_at:%Y-%m-%d %H:%M:%S}: {entry.error:.200}")
         if now.parked:
-            self.stdout.write("next: mend the cause, then in the admin (Outbox entries, state parked): send them again")
+            self.stdout.write("next: fix the cause, then send them again in the admin (Outbox entries, state parked)")

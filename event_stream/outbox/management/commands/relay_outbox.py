@@ -15,9 +15,9 @@ PARKED = 3
 
 
 class Command(BaseCommand):
-    """Exit code 0 when it was told to stop (SIGTERM, SIGINT) or is done, 1 for a fatal error, 3 for parked messages."""
+    """Exits with 0 after SIGTERM, SIGINT or when it is done, 1 for a fatal error, 3 for parked messages."""
 
-    help = "Send what is in the outbox. Several may run, here and in web processes: one of them leads."
+    help = "Sends the messages in the outbox. Several relays may run, here and in web processes; one of them leads."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
@@ -38,7 +38,7 @@ class Command(BaseCommand):
         thread.start()
         while thread.is_alive() and not relay.wait_for_stop(0):
             thread.join(_JOIN_SLICE_S)
-        # In a broker's outage a send may be waiting for longer than anybody should wait for us.
+        # During a broker's outage a send may take longer than a supervisor waits for this process.
         thread.join(_STOP_TIMEOUT_S)
         if thread.error is not None:
             raise CommandError(str(thread.error)) from thread.error
