@@ -12,6 +12,7 @@ EVENT_STREAM = {
 }
 """
 
+import dataclasses
 import functools
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -184,6 +185,12 @@ class Binding:
     """Read as a whole and never by a group, as dead letters are: kept on any platform, whatever it does with others."""
     producer: ProducerSettings = field(default_factory=ProducerSettings)
     consumer: ConsumerSettings = field(default_factory=ConsumerSettings)
+
+
+def dead_letter_binding(binding: Binding) -> Binding:
+    """Where the dead letters of a consuming binding go: <destination>.<group>.dlq, sent with its producer settings."""
+    destination = f"{binding.destination}.{binding.group}.dlq"
+    return dataclasses.replace(binding, name=f"{binding.name}.dlq", destination=destination, journal=True)
 
 
 SETTING = "EVENT_STREAM"

@@ -7,12 +7,12 @@ from django.db import InterfaceError, OperationalError
 
 from event_stream import user_context
 from event_stream.conf import Binding
-from event_stream.consumer.error_handler import RecordErrorHandler
+from event_stream.consumer.error_handler import LoggingErrorHandler, RecordErrorHandler
 from event_stream.consumer.handler import Batch, Handled
-from event_stream.dead_letters import KeyBlocker, error_handler_for, is_for_another
-from event_stream.errors import ConversionError, RejectedError, RetryError, UnavailableError
+from event_stream.errors import ConfigurationError, ConversionError, RejectedError, RetryError, UnavailableError
 from event_stream.messaging.binder import OffsetRange
 from event_stream.messaging.converters import decode
+from event_stream.messaging.headers import is_for_another
 from event_stream.messaging.message import ConsumerRecord, Message
 from event_stream.retry import permanent_errors
 
@@ -27,11 +27,11 @@ class Sink:
     OperationalError, InterfaceError
     anything else                      the same, `retry_attempts` times in all; then it is given up
 
-    What is given up goes to `rejections`: dead letters, or a log line, as the binding says. A binding without dead
-    letters gives up no message for an error of the last kind: it stops the worker.
+    What is given up goes to `error_handler`. Without one it is logged and passed over, and an error of the last kind
+    stops the worker: no message is given up for it. A binding that has `dead_letters` needs one of these:
 
-    With an `order` (`dead_letters.key_blocker(binding)`), which then takes the place of `rejections`, what comes after
-    a parked message of its key is parked behind it.
+    dead_letters.error_handler_for(binding)   parks it
+    dead_letters.key_blocker(binding)         parks it, and behind it what comes after it of its key
     """
 
     def __init__(
@@ -39,13 +39,11 @@ class Sink:
         binding: Binding,
         function: Callable[[Message[Any]], None],
         *,
-        rejections: RecordErrorHandler | None = None,
-        order: KeyBlocker | None = None,
+        error_handler: RecordErrorHandler | None = None,
     ) -> None:
         self._binding = binding
         self._function = function
-        self._order = order
-        self._rejections = rejections or error_handler_for(binding)
+        self._error_handler = error_handler or _default_error_handler(binding)
         self._given_up_at_once: tuple[type[Exception], ...] = (
             ConversionError,
             RejectedError,
@@ -57,8 +55,7 @@ class Sink:
 
     def start(self, partition: int, log: OffsetRange, committed: int | None) -> int | None:
         self._forget(partition)
-        if self._order is not None:
-            self._order.start(partition)
+        self._error_handler.start(partition)
         return None
 
     def handle(self, batch: Batch) -> Handled:
@@ -77,15 +74,14 @@ class Sink:
 
     def stop(self, partition: int) -> None:
         self._forget(partition)
-        if self._order is not None:
-            self._order.stop(partition)
+        self._error_handler.stop(partition)
 
     def _forget(self, partition: int) -> None:
         self._done.pop(partition, None)
         self._attempts.pop(partition, None)
 
     def _receive(self, record: ConsumerRecord) -> None:
-        if is_for_another(record, self._binding.group) or (self._order is not None and self._order.hold(record)):
+        if is_for_another(record, self._binding.group) or self._error_handler.hold(record):
             return
         try:
             message = decode(self._binding, record)
@@ -97,7 +93,7 @@ class Sink:
         except (OperationalError, InterfaceError) as error:
             raise UnavailableError(f"the database: {error}") from error
         except self._given_up_at_once as error:
-            self._give_up(record, error, self._attempts.get(record.partition, 0) + 1)
+            self._error_handler.reject(record, error, self._attempts.get(record.partition, 0) + 1)
         except Exception as error:
             attempt = self._attempts.get(record.partition, 0) + 1
             if attempt < self._binding.consumer.retry_attempts:
@@ -106,15 +102,16 @@ class Sink:
                 raise RetryError(f"{where}: {type(error).__name__}: {error}", attempt) from error
             if not self._binding.consumer.dead_letters:
                 raise
-            self._give_up(record, error, attempt)
+            self._error_handler.reject(record, error, attempt)
         else:
-            if self._order is None:
-                self._rejections.accepted()
-            else:
-                self._order.handled(record)
+            self._error_handler.accepted(record)
 
-    def _give_up(self, record: ConsumerRecord, error: Exception, attempts: int) -> None:
-        if self._order is None:
-            self._rejections.reject(record, error, attempts)
-        else:
-            self._order.park(record, error, attempts)
+
+def _default_error_handler(binding: Binding) -> RecordErrorHandler:
+    # Dead letters are built on the consumer, so a sink can't make theirs itself.
+    if binding.consumer.dead_letters:
+        raise ConfigurationError(
+            f"EVENT_STREAM['bindings'][{binding.name!r}]['consumer']['dead_letters'] is True; its sink should be made "
+            "with error_handler=event_stream.dead_letters.error_handler_for(binding)"
+        )
+    return LoggingErrorHandler()

@@ -3,15 +3,14 @@
 `error_handler_for(binding)` is what a handler gives them to; `manage.py dead_letters` lists, shows, replays, discards.
 """
 
-from event_stream.conf import Binding
+from event_stream.conf import Binding, dead_letter_binding
 from event_stream.dead_letters.key_blocking import KeyBlocker
 from event_stream.dead_letters.publisher import (
     DeadLetterPublisher,
-    dead_letter_binding,
     dead_letter_channel,
     error_handler_for,
 )
-from event_stream.dead_letters.record import DeadLetterRecord, Origin, is_for_another
+from event_stream.dead_letters.record import DeadLetterRecord, Origin
 from event_stream.errors import ConfigurationError
 
 
@@ -32,6 +31,5 @@ __all__ = [
     "dead_letter_binding",
     "dead_letter_channel",
     "error_handler_for",
-    "is_for_another",
     "key_blocker",
 ]

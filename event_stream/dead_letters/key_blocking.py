@@ -51,18 +51,22 @@ class KeyBlocker:
             earlier = self._earlier(record)
         if earlier is None:
             return False
-        self.park(record, HeldError(f"{earlier} of the same key came before it and is parked"), counted=False)
+        self._park(record, HeldError(f"{earlier} of the same key came before it and is parked"), counted=False)
         return True
 
-    def park(self, record: ConsumerRecord, error: Exception, attempts: int = 1, *, counted: bool = True) -> None:
+    def reject(self, record: ConsumerRecord, error: Exception, attempts: int = 1) -> None:
+        """Raises TooManyDeadLettersError where this one would be one too many in a row; it is not parked then."""
+        self._park(record, error, attempts)
+
+    def _park(self, record: ConsumerRecord, error: Exception, attempts: int = 1, *, counted: bool = True) -> None:
         receipt = self._parking.park(record, error, attempts, counted=counted, ordered=True)
         if receipt is not None and record.key is not None:
             of_key = self._parked[record.partition].setdefault(record.key, {})
             of_key[origin_of(record, self._group)] = receipt.offset
 
-    def handled(self, record: ConsumerRecord) -> None:
+    def accepted(self, record: ConsumerRecord) -> None:
         """It ends a row of dead letters. If it was a replay, mark that it is done."""
-        self._parking.accepted()
+        self._parking.accepted(record)
         if record.key is None:
             return
         parked = self._parked[record.partition]

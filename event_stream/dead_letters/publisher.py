@@ -6,7 +6,7 @@ from collections import OrderedDict
 
 from event_stream import failpoints
 from event_stream.clock import Clock, SystemClock
-from event_stream.conf import Binding
+from event_stream.conf import Binding, dead_letter_binding
 from event_stream.consumer.error_handler import LoggingErrorHandler, RecordErrorHandler, log_rejected
 from event_stream.dead_letters.record import DeadLetterRecord, as_record, letter_for
 from event_stream.errors import PublishError, TooManyDeadLettersError, UnavailableError, UnsendableError
@@ -18,13 +18,6 @@ logger = logging.getLogger("event_stream.dead_letters")
 
 _REMEMBERED = 10_000
 """More than a batch: when one comes again, what was parked of it is known."""
-
-
-def dead_letter_binding(binding: Binding) -> Binding:
-    """Where the dead letters of a consuming binding go: <destination>.<group>.dlq, sent with its producer settings."""
-    return dataclasses.replace(
-        binding, name=f"{binding.name}.dlq", destination=f"{binding.destination}.{binding.group}.dlq", journal=True
-    )
 
 
 def dead_letter_channel(binding: Binding) -> Channel:
@@ -55,6 +48,16 @@ class DeadLetterPublisher:
         self._partitions: int | None = None
         self._parked: OrderedDict[tuple[str, int, int, int], None] = OrderedDict()
         self._in_a_row = 0
+
+    def start(self, partition: int) -> None:
+        """What was parked is remembered whatever partitions come and go."""
+
+    def stop(self, partition: int) -> None:
+        """What was parked is remembered whatever partitions come and go."""
+
+    def hold(self, record: ConsumerRecord) -> bool:
+        """Nothing waits behind a dead letter."""
+        return False
 
     def reject(self, record: ConsumerRecord, error: Exception, attempts: int = 1) -> None:
         """Raises TooManyDeadLettersError where this one would be one too many in a row; it is not parked then."""
@@ -87,7 +90,8 @@ class DeadLetterPublisher:
             self._parked.popitem(last=False)
         return receipt
 
-    def accepted(self) -> None:
+    def accepted(self, record: ConsumerRecord) -> None:
+        """It ends a row of dead letters."""
         self._in_a_row = 0
 
     @property

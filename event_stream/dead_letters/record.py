@@ -27,10 +27,12 @@ from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
 from event_stream.errors import ConversionError
+from event_stream.messaging import headers
 from event_stream.messaging.message import ConsumerRecord, ProducerRecord
 
 PREFIX = "dead-letter-"
-_ID, _GROUP, _MARK, _SETTLES = "id", "group", "mark", "settles"
+_ID, _MARK, _SETTLES = "id", "mark", "settles"
+_GROUP = headers.REPLAYED_FOR.removeprefix(PREFIX)
 _MAX_REASON = 1_000
 _MAX_TRACEBACK = 8_000
 _ORIGIN = re.compile(r"(\d{1,9})-(\d{1,19})-(-?\d{1,19})", re.ASCII)
@@ -113,11 +115,6 @@ def origin_of(record: ConsumerRecord, group: str) -> Origin:
     if own.get(_GROUP) == group and (found := _ORIGIN.fullmatch(own.get(_ID, ""))):
         return Origin(*map(int, found.groups()))
     return Origin(record.partition, record.offset, record.timestamp_ms)
-
-
-def is_for_another(record: ConsumerRecord, group: str | None) -> bool:
-    """Whether it is a replay of what another group could not handle; this one has had it."""
-    return _own(record.headers).get(_GROUP, group) != group
 
 
 def as_record(letter: DeadLetterRecord, destination: str, partition: int) -> ProducerRecord:

@@ -6,8 +6,8 @@ from datetime import timedelta
 from django.core import checks
 
 from event_stream.clock import SystemClock
-from event_stream.conf import Binding, configuration
-from event_stream.dead_letters import dead_letter_binding, dead_letter_channel
+from event_stream.conf import Binding, configuration, dead_letter_binding
+from event_stream.dead_letters import dead_letter_channel
 from event_stream.dead_letters.log import dead_letter_log
 from event_stream.doctor.examination import Finding, failed, ok, unknown, warning
 from event_stream.errors import UnavailableError

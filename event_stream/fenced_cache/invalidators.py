@@ -83,13 +83,13 @@ Decode: TypeAlias = Callable[[ConsumerRecord], Change | Heartbeat | None]
 class LogInvalidator:
     """A BatchHandler that evicts what has changed. It keeps nothing itself: any number may run, the watermark decides.
 
-    A record that can't be read evicts by its key (fail-open: what it meant is asked anew) and goes to `rejections`.
+    A record that can't be read evicts by its key (fail-open: what it meant is asked anew) and goes to `error_handler`.
     """
 
-    def __init__(self, cache: FencedCache, decode: Decode, *, rejections: RecordErrorHandler | None = None) -> None:
+    def __init__(self, cache: FencedCache, decode: Decode, *, error_handler: RecordErrorHandler | None = None) -> None:
         self._cache = cache
         self._decode = decode
-        self._rejections = rejections or LoggingErrorHandler()
+        self._error_handler = error_handler or LoggingErrorHandler()
         self._future = ClockSkewGuard(cache.clock, cache.settings)
 
     def start(self, partition: int, log: OffsetRange, committed: int | None) -> int:
@@ -160,24 +160,26 @@ class LogInvalidator:
             log_applied(partition, records, digest, self._cache.clock.now_ms())
         return Handled(routine=not evictions and not unreadable)
 
-    def _give_up(self, unreadable: Sequence[tuple[ConsumerRecord, ConversionError]], changes: Sequence[int]) -> None:
+    def _give_up(
+        self, unreadable: Sequence[tuple[ConsumerRecord, ConversionError]], changes: Sequence[ConsumerRecord]
+    ) -> None:
         """In the order of the log: a change between two unreadable records parts them."""
         waiting = deque(changes)
         for record, error in unreadable:
-            if waiting and waiting[0] < record.offset:
-                self._rejections.accepted()
-                while waiting and waiting[0] < record.offset:
+            if waiting and waiting[0].offset < record.offset:
+                self._error_handler.accepted(waiting[0])
+                while waiting and waiting[0].offset < record.offset:
                     waiting.popleft()
-            self._rejections.reject(record, error)
+            self._error_handler.reject(record, error)
         if waiting:
-            self._rejections.accepted()
+            self._error_handler.accepted(waiting[-1])
 
     def _read(
         self, records: Sequence[ConsumerRecord]
-    ) -> tuple[BatchSummary, list[tuple[ConsumerRecord, ConversionError]], list[int]]:
-        """What they say, those that can't be read, and the offsets of the changes."""
+    ) -> tuple[BatchSummary, list[tuple[ConsumerRecord, ConversionError]], list[ConsumerRecord]]:
+        """What they say, those that can't be read, and those that are changes."""
         digest = BatchSummary()
-        changes: list[int] = []
+        changes: list[ConsumerRecord] = []
         unreadable: list[tuple[ConsumerRecord, ConversionError]] = []
         for record in records:
             try:
@@ -189,7 +191,7 @@ class LogInvalidator:
                 continue
             digest.add(told)
             if isinstance(told, Change):
-                changes.append(record.offset)
+                changes.append(record)
         return digest, unreadable, changes
 
 
@@ -209,13 +211,13 @@ def _log_new_epoch(partition: int, position: int, reason: str) -> None:
 class QueueInvalidator:
     """A BatchHandler that evicts what has changed, before the batch is acknowledged. For binders that can't seek.
 
-    A record that can't be read evicts by its key and goes to `rejections`, as with LogInvalidator.
+    A record that can't be read evicts by its key and goes to `error_handler`, as with LogInvalidator.
     """
 
-    def __init__(self, cache: FencedCache, decode: Decode, *, rejections: RecordErrorHandler | None = None) -> None:
+    def __init__(self, cache: FencedCache, decode: Decode, *, error_handler: RecordErrorHandler | None = None) -> None:
         self._cache = cache
         self._decode = decode
-        self._rejections = rejections or LoggingErrorHandler()
+        self._error_handler = error_handler or LoggingErrorHandler()
 
     def start(self, partition: int, log: OffsetRange, committed: int | None) -> None:
         """Forgets the watermark of a log read before: it must never come to vouch for what is filled from now on."""
@@ -254,6 +256,6 @@ class QueueInvalidator:
     def _give_up(self, read: Sequence[tuple[ConsumerRecord, ConversionError | None]]) -> None:
         for record, error in read:
             if error is None:
-                self._rejections.accepted()
+                self._error_handler.accepted(record)
             else:
-                self._rejections.reject(record, error)
+                self._error_handler.reject(record, error)

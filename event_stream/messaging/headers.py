@@ -14,10 +14,13 @@ from collections.abc import Iterable, Mapping
 from event_stream.conf import HeaderFormat
 from event_stream.errors import ConversionError
 from event_stream.messaging.cloudevents import PREFIX, STRUCTURED, attributes_in
+from event_stream.messaging.message import ConsumerRecord
 
 CONTENT_TYPE = "contentType"
 SPRING_TYPES = "spring_json_header_types"
 CLOUDEVENTS_CONTENT_TYPE = "content-type"
+REPLAYED_FOR = "dead-letter-group"
+"""The group that a replayed message is for: the others have had it."""
 
 
 def encode(headers: Mapping[str, str], header_format: HeaderFormat) -> tuple[tuple[str, bytes], ...]:
@@ -49,6 +52,12 @@ def decode(headers: Iterable[tuple[str, bytes]]) -> dict[str, str]:
     if CLOUDEVENTS_CONTENT_TYPE in found:
         found.setdefault(CONTENT_TYPE, found.pop(CLOUDEVENTS_CONTENT_TYPE))
     return found
+
+
+def is_for_another(record: ConsumerRecord, group: str | None) -> bool:
+    """Whether the record is a replay of what another group could not handle."""
+    groups = [value for name, value in record.headers if name == REPLAYED_FOR]
+    return bool(groups) and groups[-1].decode(errors="backslashreplace") != group
 
 
 def _cloudevents(headers: Mapping[str, str]) -> dict[str, str]:

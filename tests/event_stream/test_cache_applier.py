@@ -323,7 +323,7 @@ def test_a_record_that_cannot_be_read_evicts_by_its_key_and_is_handed_on(cache: 
         def reject(self, record: ConsumerRecord, error: Exception, attempts: int = 1) -> None:
             rejected.append((record.offset, str(error), offset_in_redis(cache), raw(cache, id)))
 
-    worker = Reader(LogInvalidator(cache, decode, rejections=Kept()), log)
+    worker = Reader(LogInvalidator(cache, decode, error_handler=Kept()), log)
     worker.begin()
     worker.drain()
     assert [each[0] for each in rejected] == [record.offset for record in poison]
@@ -349,7 +349,7 @@ def test_where_a_rejected_record_cannot_be_kept_the_batch_is_not_done(cache: Fen
             raise UnavailableError("no place to keep it")
 
     log.add(b"{")
-    worker = Reader(LogInvalidator(cache, decode, rejections=Full()), log)
+    worker = Reader(LogInvalidator(cache, decode, error_handler=Full()), log)
     worker.begin()
     with pytest.raises(UnavailableError):
         worker.step()
@@ -378,7 +378,7 @@ def test_a_clock_that_is_ahead_parks_nothing_and_is_one_line_for_each_outage(
         def reject(self, record: ConsumerRecord, error: Exception, attempts: int = 1) -> None:
             raise AssertionError(f"parked: {record.value!r}")
 
-    applier = LogInvalidator(cache, decode, rejections=Nothing())
+    applier = LogInvalidator(cache, decode, error_handler=Nothing())
     readers = [Reader(applier, Log(partition)) for partition in (1, 2)]
 
     def beat(ahead_ms: int) -> None:

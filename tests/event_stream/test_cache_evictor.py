@@ -87,5 +87,5 @@ def test_what_cannot_be_read_evicts_by_its_key_before_the_worker_may_stop(
     log.add(b"rubbish", key=id.encode())
     log.add(event(other, 8))
     with pytest.raises(TooManyDeadLettersError):
-        QueueInvalidator(cache, decode, rejections=Full()).handle(log.batch(0))
+        QueueInvalidator(cache, decode, error_handler=Full()).handle(log.batch(0))
     assert {cache.read(each).state for each in (id, other)} == {State.MISS}

@@ -16,7 +16,7 @@ from event_stream.conf import ConsumerSettings, ProducerSettings
 from event_stream.consumer.worker import StopCondition
 from event_stream.dead_letters import DeadLetterPublisher, DeadLetterRecord, Origin, dead_letter_binding
 from event_stream.dead_letters.record import as_record, letter_for, origin_of, read
-from event_stream.errors import ConversionError, RejectedError, TooManyDeadLettersError
+from event_stream.errors import ConfigurationError, ConversionError, RejectedError, TooManyDeadLettersError
 from event_stream.failpoints import Crashed, FailPoint, armed
 from event_stream.messaging.message import RecordMetadata
 from event_stream.testing.waiting import wait_until
@@ -41,7 +41,7 @@ def parking(binder: Any, binding: Binding = BINDING) -> DeadLetterPublisher:
 
 
 def sink(binder: Any, function: Callable[[Message[Any]], None], binding: Binding = BINDING) -> Sink:
-    return Sink(binding, function, rejections=parking(binder, binding))
+    return Sink(binding, function, error_handler=parking(binder, binding))
 
 
 def put(binder: MemoryBinder, value: bytes | None, key: bytes | None = b"k", **headers: bytes) -> RecordMetadata:
@@ -235,6 +235,12 @@ def test_foreign_headers_break_neither_parking_nor_reading(
     assert (back.value, back.key, back.origin) == (value, b"k", origin_of(record, "readers"))
     with contextlib.suppress(ConversionError):
         read(record)
+
+
+def test_a_sink_without_the_error_handler_of_its_dead_letters_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"\['dead_letters'\] is True; .*error_handler_for\(binding\)"):
+        Sink(BINDING, refuse)
+    Sink(dataclasses.replace(BINDING, consumer=ConsumerSettings()), refuse)
 
 
 # On a real Kafka.

@@ -21,7 +21,7 @@ from event_stream import (
 )
 from event_stream.binders.memory import MemoryBinder
 from event_stream.consumer.worker import StopCondition, Worker
-from event_stream.dead_letters import dead_letter_binding, dead_letter_channel, key_blocker
+from event_stream.dead_letters import dead_letter_binding, dead_letter_channel, error_handler_for, key_blocker
 from event_stream.dead_letters.log import dead_letter_log
 from event_stream.dead_letters.replay import ReplayService
 from event_stream.messaging.channel import registry
@@ -46,7 +46,8 @@ class World:
         registry().channel(self.binding.name).publish(record).result(10)
 
     def consume(self) -> None:
-        Worker(self.binding.name, Sink(self.binding, self._receive)).run(lambda: False, StopCondition.CAUGHT_UP)
+        sink = Sink(self.binding, self._receive, error_handler=error_handler_for(self.binding))
+        Worker(self.binding.name, sink).run(lambda: False, StopCondition.CAUGHT_UP)
 
     def _receive(self, message: Message[Any]) -> None:
         if message.payload in self.refused:
@@ -298,7 +299,7 @@ class Ordered(World):
     """Its sink needs the messages of a key in order. A new worker each time: what it knows, it has read."""
 
     def consume(self) -> None:
-        sink = Sink(self.binding, self._receive, order=key_blocker(self.binding))
+        sink = Sink(self.binding, self._receive, error_handler=key_blocker(self.binding))
         Worker(self.binding.name, sink).run(lambda: False, StopCondition.CAUGHT_UP)
 
 

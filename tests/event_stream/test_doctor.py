@@ -25,6 +25,7 @@ from devstack.valkey import Valkey
 from event_stream import Message, ProducerRecord, RejectedError, Sink
 from event_stream.clock import SystemClock
 from event_stream.consumer.worker import StopCondition, Worker
+from event_stream.dead_letters import error_handler_for
 from event_stream.doctor import Finding, Level, bindings, database, examine, redis
 from event_stream.messaging.channel import registry
 from event_stream.outbox import emit
@@ -240,7 +241,9 @@ def test_dead_letters_that_wait(settings: Settings) -> None:
         raise RejectedError("never")
 
     registry().channel("readers").publish(ProducerRecord("things", b"k", b"1")).result()
-    Worker("readers", Sink(registry().channel("readers").binding, refuse)).run(lambda: False, StopCondition.CAUGHT_UP)
+    binding = registry().channel("readers").binding
+    sink = Sink(binding, refuse, error_handler=error_handler_for(binding))
+    Worker("readers", sink).run(lambda: False, StopCondition.CAUGHT_UP)
     [(level, text)] = report().of("dead letters of readers")
     assert (level, text.startswith("1 wait, the oldest for 0:00:0")) == (Level.WARNING, True)
     registry().close()

@@ -14,6 +14,7 @@ from devstack.ports import free_port
 from event_stream import Message, ProducerRecord, RejectedError, Sink, UnavailableError
 from event_stream.binders.rabbitmq.binder import RabbitBinder
 from event_stream.consumer.worker import StopCondition, Worker
+from event_stream.dead_letters import error_handler_for
 from event_stream.doctor import Level
 from event_stream.messaging.binder import Description, Group, TopicDescription
 from event_stream.messaging.channel import registry
@@ -42,7 +43,12 @@ def topic() -> str:
 
 def read_all(handle: Any = lambda _: None) -> None:
     """As a worker that ends once it has read what is there; the first one makes the group's queues."""
-    Worker("readers", Sink(registry().channel("readers").binding, handle)).run(lambda: False, StopCondition.CAUGHT_UP)
+    Worker("readers", sink(handle)).run(lambda: False, StopCondition.CAUGHT_UP)
+
+
+def sink(handle: Any) -> Sink:
+    binding = registry().channel("readers").binding
+    return Sink(binding, handle, error_handler=error_handler_for(binding))
 
 
 def send(topic: str, count: int) -> None:
@@ -79,7 +85,7 @@ def test_a_group_that_is_read_for_and_one_that_nobody_reads_for(
 ) -> None:
     use(settings, binder=rabbitmq, readers=topic, dead_letters=True)
     done = threading.Event()
-    worker = Worker("readers", Sink(registry().channel("readers").binding, lambda _: None))
+    worker = Worker("readers", sink(lambda _: None))
     thread = threading.Thread(target=worker.run, args=(done.is_set,))
     thread.start()
     try:

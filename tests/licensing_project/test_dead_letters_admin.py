@@ -13,6 +13,7 @@ from devstack.ports import free_port
 from event_stream import ProducerRecord, Sink
 from event_stream.binders.memory import MemoryBinder
 from event_stream.consumer.worker import StopCondition, Worker
+from event_stream.dead_letters import error_handler_for
 from event_stream.messaging.channel import registry
 from tests.event_stream.leaks import failed_connections, lets_sockets_leak
 
@@ -36,9 +37,9 @@ def refused(settings: Any) -> Iterator[set[Any]]:
 
 def consume() -> None:
     """Nothing of this can be decoded."""
-    Worker(BINDING, Sink(registry().channel(BINDING).binding, lambda _: None)).run(
-        lambda: False, StopCondition.CAUGHT_UP
-    )
+    binding = registry().channel(BINDING).binding
+    sink = Sink(binding, lambda _: None, error_handler=error_handler_for(binding))
+    Worker(BINDING, sink).run(lambda: False, StopCondition.CAUGHT_UP)
 
 
 def platform() -> MemoryBinder:

@@ -48,7 +48,7 @@ class ServiceCluster:
 
     def applier(self) -> LogInvalidator:
         parking = DeadLetterPublisher(Channel(dead_letter_binding(self.binding), self.binder), self.binding)
-        return LogInvalidator(lookup.current().cache, OrganizationChangeDecoder(self.binding), rejections=parking)
+        return LogInvalidator(lookup.current().cache, OrganizationChangeDecoder(self.binding), error_handler=parking)
 
     def consume(self) -> None:
         """To where the topic ends now. Raises what stops the worker."""

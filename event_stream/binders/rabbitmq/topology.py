@@ -1,14 +1,14 @@
-"""What lies on the broker, and what it is called.
+"""The exchanges and queues on the broker, and their names.
 
 <destination>                        a direct exchange; the routing key is the number of the partition
-<destination>.partitions             a queue that is never used: its length is the number of partitions, and whoever
-                                     declares it with another one is refused
-<destination>.<group>.<partition>    a quorum queue for each group and partition, of which one consumer is active
-<destination>.<group>.<partition>.owner    an exclusive queue: held by the member that has the partition
-<destination>.<group>.members        a fanout exchange over which the members of a group tell each other that they live
-<destination>                        of a journal: a stream, to which the default exchange leads
+<destination>.partitions             an unused queue; its length is the number of partitions, and the broker refuses
+                                     to declare it with another one
+<destination>.<group>.<partition>    a quorum queue for each group and partition, with one active consumer
+<destination>.<group>.<partition>.owner    an exclusive queue of the member that has the partition
+<destination>.<group>.members        a fanout exchange for the announcements of a group's members
+<destination>                        for a journal: a stream, reached through the default exchange
 
-Both sides declare what they need when they connect; whoever comes first makes it.
+Producers and consumers declare what they need when they connect.
 """
 
 import re
@@ -18,8 +18,7 @@ from typing import Any
 from pika.exceptions import ChannelClosedByBroker
 
 from event_stream.binders.rabbitmq.connection import Channel
-from event_stream.conf import Binding
-from event_stream.dead_letters import dead_letter_binding
+from event_stream.conf import Binding, dead_letter_binding
 from event_stream.errors import ConfigurationError, UnavailableError
 
 _PRECONDITION_FAILED = 406
@@ -48,9 +47,9 @@ class PartitionsDifferError(ConfigurationError):
 
 
 async def declare_destination(channel: Channel, binding: Binding, settings: Mapping[str, Any]) -> None:
-    """What a producer needs; `settings` are the binder's. Raises ConfigurationError where they are not as before."""
+    """Declare what a producer needs, from the binder's `settings`. Raises ConfigurationError if they have changed."""
     if binding.journal:
-        # A stream forgets by the segment: small ones, or it would keep half a gigabyte for good.
+        # A stream deletes whole segments; with the default size, it would keep half a gigabyte for good.
         segment = {"x-stream-max-segment-size-bytes": 16_000_000}
         arguments = {"x-queue-type": "stream", "x-max-age": settings["journal_retention"], **segment}
         await _declare(channel, "queue", queue=binding.destination, durable=True, arguments=arguments)
@@ -59,27 +58,27 @@ async def declare_destination(channel: Channel, binding: Binding, settings: Mapp
         await _declare(channel, "exchange", exchange=binding.destination, exchange_type="direct", durable=True)
 
 
-async def declare_group(channel: Channel, binding: Binding, own: Mapping[str, Any]) -> None:
-    """What a consumer needs: `own` are its properties. Raises ConfigurationError likewise."""
-    await declare_destination(channel, binding, own)
+async def declare_group(channel: Channel, binding: Binding, properties: Mapping[str, Any]) -> None:
+    """Declare what a consumer needs, from its `properties`. Raises ConfigurationError likewise."""
+    await declare_destination(channel, binding, properties)
     arguments: dict[str, Any] = {"x-queue-type": "quorum", "x-single-active-consumer": True}
-    if own["expires_ms"] is not None:
-        arguments["x-expires"] = own["expires_ms"]
+    if properties["expires_ms"] is not None:
+        arguments["x-expires"] = properties["expires_ms"]
     if binding.consumer.dead_letters:
         journal = dead_letter_binding(binding)
-        await declare_destination(channel, journal, own)
+        await declare_destination(channel, journal, properties)
         arguments |= {
-            "x-delivery-limit": own["delivery_limit"],
+            "x-delivery-limit": properties["delivery_limit"],
             "x-dead-letter-exchange": "",
             "x-dead-letter-routing-key": journal.destination,
-            # Out of the queue only once the journal has it; that asks for the overflow.
+            # A message leaves the queue only once the journal has it; this requires `reject-publish`.
             "x-dead-letter-strategy": "at-least-once",
             "x-overflow": "reject-publish",
         }
     else:
-        # Without a limit, a newer broker has one of its own, and drops what passes it.
+        # Without an explicit limit, RabbitMQ 4 applies its properties, and drops messages beyond it.
         arguments["x-delivery-limit"] = NO_LIMIT
-    for partition in range(own["partitions"]):
+    for partition in range(properties["partitions"]):
         queue = queue_name(binding, partition)
         await _declare(channel, "queue", queue=queue, durable=True, arguments=arguments)
         await channel.ask("queue_bind", queue=queue, exchange=binding.destination, routing_key=str(partition))
@@ -87,16 +86,17 @@ async def declare_group(channel: Channel, binding: Binding, own: Mapping[str, An
 
 
 async def _agree(channel: Channel, destination: str, partitions: int) -> None:
-    """A group with fewer queues than a producer has partitions would miss messages, and nobody would be told."""
+    """Check the number of partitions: a group with fewer queues than partitions would silently miss messages."""
     arguments = {"x-queue-type": "quorum", "x-max-length": partitions}
     try:
         await channel.ask("queue_declare", queue=f"{destination}.partitions", durable=True, arguments=arguments)
     except ChannelClosedByBroker as refused:
-        found = _ANOTHER_NUMBER.search(refused.reply_text)
-        if refused.reply_code != _PRECONDITION_FAILED or found is None:
+        other_number = _ANOTHER_NUMBER.search(refused.reply_text)
+        if refused.reply_code != _PRECONDITION_FAILED or other_number is None:
             raise UnavailableError(f"RabbitMQ refuses to declare {destination!r}: {refused.reply_text}") from refused
-        text = f"'partitions' is {partitions}, but {destination!r} was declared with {found[1]}: let all have the same"
-        raise PartitionsDifferError(text, int(found[1])) from refused
+        actual = int(other_number[1])
+        text = f"'partitions' is {partitions}, but {destination!r} was declared with {actual}: let all have the same"
+        raise PartitionsDifferError(text, actual) from refused
 
 
 async def _declare(channel: Channel, kind: str, **arguments: Any) -> None:

@@ -72,7 +72,7 @@ def _handler(channel: Channel) -> LogInvalidator | QueueInvalidator:
     """What the platform allows for. Where it can't seek, nothing vouches for an entry beyond its own age."""
     cache, decode = lookup.current().cache, OrganizationChangeDecoder(channel.binding)
     if channel.capabilities.seekable:
-        return LogInvalidator(cache, decode, rejections=error_handler_for(channel.binding))
+        return LogInvalidator(cache, decode, error_handler=error_handler_for(channel.binding))
     logger.warning(
         "cache.bound_is_ttl",
         extra={
@@ -82,7 +82,7 @@ def _handler(channel: Channel) -> LogInvalidator | QueueInvalidator:
             "also how stale it can be",
         },
     )
-    return QueueInvalidator(cache, decode, rejections=error_handler_for(channel.binding))
+    return QueueInvalidator(cache, decode, error_handler=error_handler_for(channel.binding))
 
 
 def _partitions_agree(channel: Channel, stop: threading.Event) -> bool:

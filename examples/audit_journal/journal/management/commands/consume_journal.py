@@ -8,6 +8,7 @@ from event_stream import ConfigurationError, Sink
 from event_stream.conf import configuration
 from event_stream.consumer.signals import stop_on_signals
 from event_stream.consumer.worker import StopCondition, Worker
+from event_stream.dead_letters import error_handler_for
 from event_stream.errors import TooManyDeadLettersError
 from event_stream.inbox.idempotent import Idempotent
 from journal.handlers import write_down
@@ -35,6 +36,7 @@ class Command(BaseCommand):
         stop = stop_on_signals()
         try:
             binding = configuration().binding(BINDING)
-            Worker(BINDING, Sink(binding, Idempotent(binding, write_down))).run(stop.is_set, until)
+            sink = Sink(binding, Idempotent(binding, write_down), error_handler=error_handler_for(binding))
+            Worker(BINDING, sink).run(stop.is_set, until)
         except (ConfigurationError, TooManyDeadLettersError) as error:
             raise CommandError(str(error)) from error
