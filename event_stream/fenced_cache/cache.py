@@ -15,7 +15,14 @@ from redis.commands.core import Script
 
 from event_stream.clock import Clock, SystemClock
 from event_stream.errors import ConfigurationError, RefusedError, UnavailableError
-from event_stream.fenced_cache.entry import Value, Watermark, checked_version, parse_entry, parse_watermark
+from event_stream.fenced_cache.entry import (
+    Value,
+    Watermark,
+    checked_representation,
+    checked_version,
+    parse_entry,
+    parse_watermark,
+)
 from event_stream.fenced_cache.keys import KeySpace
 from event_stream.fenced_cache.settings import CacheSettings
 
@@ -95,6 +102,10 @@ class FencedCache:
     One instance serves all threads of a process. `partitions` must be the log's number of partitions, and the same in
     every process that uses the namespace. Each method raises UnavailableError where Redis can't be reached or refuses,
     and may then be called again.
+
+    `representation` names the shape of the values. Processes with another one may use the same namespace at the same
+    time, as in a rolling deployment: each reads only values of its own representation, an eviction removes values of
+    all. Derive the name from the code that encodes the values, so that it changes whenever that code does.
     """
 
     def __init__(
@@ -105,7 +116,10 @@ class FencedCache:
         partitions: int = 6,
         settings: CacheSettings | None = None,
         clock: Clock | None = None,
+        representation: bytes = b"",
     ) -> None:
+        self.representation = checked_representation(representation)
+        self._as_of_suffix = f"~{representation.decode()}" if representation else ""
         self.keys = KeySpace(namespace, partitions)
         self.settings = settings or CacheSettings()
         self.clock = clock or SystemClock()
@@ -122,7 +136,7 @@ class FencedCache:
         except RedisError as error:
             raise unavailable(error) from error
         value = parse_entry(cast("bytes | None", entry))
-        if not isinstance(value, Value):
+        if not isinstance(value, Value) or not value.readable_as(self.representation):
             return MISS
         fresh_at_ms = value.fresh_at_ms(parse_watermark(cast("bytes | None", watermark)))
         # A proof from the future proves nothing: the clocks are further apart than BOUND.
@@ -144,11 +158,11 @@ class FencedCache:
         if value == b"":
             raise ValueError("a value must not be empty; None stands for a known absence")
         home = self.keys.home(lease.id)
-        kind = "A" if value is None else "V"
+        kind, as_of = ("A", str(as_of_ms)) if value is None else ("V", f"{as_of_ms}{self._as_of_suffix}")
         answer = self.scripts.run(
             "fill",
             [self.keys.entry(lease.id, home), self.keys.lease(lease.id, home)],
-            [lease.token, kind, checked_version(version), as_of_ms, self._hard_ttl_ms, value or b""],
+            [lease.token, kind, checked_version(version), as_of, self._hard_ttl_ms, value or b""],
         )
         return FillOutcome(answer)
 

@@ -1,20 +1,29 @@
 """What the keys hold, and how to read it.
 
 entry      V|version|epoch|as_of|payload   a value: what the origin answered when asked at `as_of`
+           V|version|epoch|as_of~representation|payload   the same, where the cache names a representation
            A|version|epoch|as_of|          it answered that there is none; the version is its clock
            T|version                       a floor: no value, and none below this version may be filled in
 watermark  epoch|offset|as_of              every record up to `offset` is applied, so every commit before `as_of` is too
 
 Versions are microseconds or counters up to 2**53 (exact in Lua's doubles); `as_of` is milliseconds since the Unix
 epoch; an epoch is "" in what was leased without a watermark. The payload may hold anything, "|" included.
+
+A representation names the shape of the payload, so that two versions of a service can share the keys: each reads what
+has its own representation, and takes any other value for a miss. It stands behind `as_of` and not in the payload
+because a reader that knows nothing of representations then finds no number there, which is a miss too; from the payload
+it would serve bytes of a shape that it doesn't know. The scripts read the kind and the version only, so evictions reach
+values of every representation.
 """
 
+import re
 from dataclasses import dataclass
 
-from event_stream.errors import ConversionError
+from event_stream.errors import ConfigurationError, ConversionError
 from event_stream.fenced_cache.keys import is_id
 
 MAX_VERSION = 2**53
+_REPRESENTATION = re.compile(rb"[A-Za-z0-9._-]{0,64}")
 
 
 def checked_version(version: int) -> int:
@@ -22,6 +31,15 @@ def checked_version(version: int) -> int:
     if not 0 <= version <= MAX_VERSION:
         raise ValueError(f"a version must be between 0 and 2**53, not {version}")
     return version
+
+
+def checked_representation(name: bytes) -> bytes:
+    """The name of a representation, if an entry can hold it; b"" stands for a payload of any shape."""
+    if not _REPRESENTATION.fullmatch(name):
+        raise ConfigurationError(
+            f"representation is {name!r}; it should be at most 64 letters, digits, '.', '_' and '-'"
+        )
+    return name
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +50,11 @@ class Value:
     epoch: bytes
     as_of_ms: int
     payload: bytes | None
+    representation: bytes = b""
+
+    def readable_as(self, representation: bytes) -> bool:
+        """Whether a reader of this representation understands the payload. An absence has no shape."""
+        return self.payload is None or self.representation == representation
 
     def fresh_at_ms(self, watermark: "Watermark | None") -> int:
         """When the value is proven to have been current: when it was asked for, or what the log says since."""
@@ -62,7 +85,8 @@ def parse_entry(raw: bytes | None) -> Value | Tombstone | None:
             return Tombstone(int(rest))
         if kind in {b"V", b"A"}:
             version, epoch, as_of, payload = rest.split(b"|", 3)
-            return Value(int(version), epoch, int(as_of), payload if kind == b"V" else None)
+            as_of, _, representation = as_of.partition(b"~")
+            return Value(int(version), epoch, int(as_of), payload if kind == b"V" else None, representation)
     except ValueError:
         return None
     return None

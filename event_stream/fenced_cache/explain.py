@@ -25,6 +25,8 @@ class Explanation:
     watermark: Watermark | None
     now_ms: int
     bound_ms: int
+    representation: bytes = b""
+    """The one that this version of the service reads."""
 
     def lines(self) -> Iterator[str]:
         """Sentences, from what there is to what follows from it."""
@@ -53,6 +55,10 @@ class Explanation:
     def _value_lines(self, value: Value) -> Iterator[str]:
         what = "known to be absent" if value.payload is None else f"a value of {len(value.payload)} bytes"
         yield f"{what}, version {value.version}, asked for at {_instant(value.as_of_ms)}; kept{_for(self.entry_ttl_ms)}"
+        readable = value.readable_as(self.representation)
+        if not readable:
+            ours = _name(self.representation)
+            yield f"its representation is {_name(value.representation)}, and this version of the service reads {ours}"
         if self.watermark is not None and value.epoch == self.watermark.epoch:
             yield f"epoch {value.epoch.decode()}, as the watermark's: the watermark vouches for it"
         else:
@@ -60,6 +66,8 @@ class Explanation:
         fresh_at_ms = value.fresh_at_ms(self.watermark)
         age_ms = self.now_ms - fresh_at_ms
         verdict = "a hit" if abs(age_ms) <= self.bound_ms else "stale, to be asked for anew"
+        if not readable:
+            verdict = "a miss, as its representation is another one"
         yield (
             f"proven current at {_instant(fresh_at_ms)}, {age_ms / 1000:.3f} s ago: {verdict} "
             f"(the bound is {self.bound_ms / 1000:g} s)"
@@ -90,6 +98,7 @@ def explain(cache: FencedCache, id: str) -> Explanation:
         watermark=parse_watermark(cast("bytes | None", watermark)),
         now_ms=cache.clock.now_ms(),
         bound_ms=int(cache.settings.bound_s * 1000),
+        representation=cache.representation,
     )
 
 
@@ -100,6 +109,10 @@ def _ttl(answer: object) -> int | None:
 
 def _for(ttl_ms: int | None) -> str:
     return "" if ttl_ms is None else f" for another {ttl_ms / 1000:g} s"
+
+
+def _name(representation: bytes) -> str:
+    return representation.decode("ascii", "backslashreplace") or "(none)"
 
 
 def _instant(ms: int) -> str:

@@ -18,6 +18,7 @@ from event_stream.fenced_cache import (
     FreshnessRequirement,
     ReadThrough,
 )
+from organization_lookup import organization
 from organization_lookup.client import OrganizationClient, ServiceTokenError, UpstreamAuthError
 from organization_lookup.resilient_client import Circuit, ResilientClient
 from organization_lookup.settings import LookupSettings
@@ -70,6 +71,7 @@ def make(options: LookupSettings, *, partitions: int, namespace: str = NAMESPACE
             # Nobody is to lose the lease for asking within the budget.
             lease_ms=int(options.budget_s * 1000) + 500,
         ),
+        representation=organization.representation(),
     )
     client = OrganizationClient(
         options.base_url,

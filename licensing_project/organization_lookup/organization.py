@@ -1,7 +1,8 @@
 """What of an organization is merged into a license, and how it is kept: as the bytes that go on the wire."""
 
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 FIELDS = ("name", "contactName", "contactEmail", "contactPhone")
@@ -16,6 +17,36 @@ def members(organization: Mapping[str, Any]) -> bytes:
 
 NULL_FIELDS = members({})
 """The same with null for each: the organization doesn't exist, or nothing is known of it now."""
+
+
+class _EveryField(Mapping[str, str]):
+    """A sample organization that has whatever field it is asked for, with text that an encoder may treat specially."""
+
+    def __getitem__(self, field: str) -> str:
+        return f'{field}: Ünï\u2028cödé 모든 "quoted" \\ </tag>\n'
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+SAMPLE: Mapping[str, str] = _EveryField()
+
+
+def representation() -> bytes:
+    """The name of the shape of `members`, for the cache: it follows from what that function makes of a sample.
+
+    So it changes with every field that is added, dropped, renamed or encoded differently, and nobody has to remember
+    to change it.
+    """
+    return fingerprint(members(SAMPLE), members({}))
+
+
+def fingerprint(*encoded: bytes) -> bytes:
+    """A short name for the shape of these samples."""
+    return hashlib.sha256(b"\0".join(encoded)).hexdigest()[:12].encode()
 
 
 def fields(spliceable: bytes | None) -> dict[str, str | None]:

@@ -82,6 +82,7 @@ def test_what_looks_like_an_id(key: bytes | None, id: str | None) -> None:
         (None, None),
         (b"V|7|ep|1000|{}", Value(7, b"ep", 1000, b"{}")),
         (b"V|7||1000|a|b|c", Value(7, b"", 1000, b"a|b|c")),
+        (b"V|7|ep|1000~v2|a~b", Value(7, b"ep", 1000, b"a~b", b"v2")),
         (b"A|7|ep|1000|", Value(7, b"ep", 1000, None)),
         (b"T|9007199254740992", Tombstone(9007199254740992)),
         (b"T|x", None),

@@ -1,4 +1,4 @@
--- KEYS: entry, lease   ARGV: lease, kind ('V' or 'A'), version, as_of_ms, ttl_ms, payload
+-- KEYS: entry, lease   ARGV: lease, kind ('V' or 'A'), version, as_of_ms (and '~representation'), ttl_ms, payload
 -- Answers 1 (filled), 0 (the lease is not, or no longer, one's own), -1 (older than what is there; the lease is used up).
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
 redis.call('DEL', KEYS[2])

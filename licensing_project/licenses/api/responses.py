@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -72,17 +73,29 @@ def set_etag(response: HttpResponseBase, request: Request, license_version: int,
     response.headers["ETag"] = etag(license_tag(license_version, version, request.accepted_renderer.format))
 
 
-# Entity tags of licenses: `"<license version>-<organization version>"`, as an answer changes with either.
+# Entity tags of licenses: `"<license version>-<organization version>-<representation>"`: an answer changes with each.
 #
 # A write changes the license alone, so the If-Match of a write is held against the first of the two: an organization
 # that got a new contact meanwhile is no lost update.
 
+_SAMPLE = LicenseRow(UUID(int=1), UUID(int=2), "description", "product", "type", "comment", 1)
+
+
+def representation() -> str:
+    """The name of the shape of a license's answer: it changes with every field, whoever's it is, by itself.
+
+    A client that has the answer of the version of this service before must not be told that it is current.
+    """
+    return organization.fingerprint(render_fast(_SAMPLE, organization.members(organization.SAMPLE))).decode()
+
+
+_REPRESENTATION = representation()
 _TAG_OF_BOTH = re.compile(r'"(\d+)-[^"]*"')
 
 
 def license_tag(license_version: int, organization_version: int | None, media: str) -> str:
     """What conditional.etag puts in quotes. Another media type is another representation, so another tag."""
-    tag = f"{license_version}-{organization_version if organization_version is not None else ''}"
+    tag = f"{license_version}-{organization_version if organization_version is not None else ''}-{_REPRESENTATION}"
     return tag if media == "json" else f"{tag}-{media}"
 
 
