@@ -32,7 +32,7 @@ OCCURRED_AT = """to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH2
 
 
 class UnconditionalTriggerSql(compiler.UpsertTriggerSql):
-    """The template. Migrations name this class, so a change to the template needs a new class."""
+    """The first template. Migrations name this class, so a change to the template needs a new class."""
 
     def get_template(self) -> str:
         return """
@@ -56,6 +56,34 @@ class UnconditionalTriggerSql(compiler.UpsertTriggerSql):
         """
 
 
+class SchemaBoundTriggerSql(UnconditionalTriggerSql):
+    """The template in use: the function looks its tables up in the schema of the trigger's own table.
+
+    Without a search path of its own, a function takes the session's. A temporary table named like the outbox would then
+    swallow the messages, and a session with an empty search path (pg_dump writes one into each dump) could not write at
+    all. `pg_temp` comes last because PostgreSQL searches it first wherever it is not named.
+    """
+
+    def get_template(self) -> str:
+        return (
+            super().get_template()
+            + """
+            DO $do$
+            BEGIN
+                EXECUTE format(
+                    'ALTER FUNCTION {pgid}() SET search_path = pg_catalog, %I, pg_temp',
+                    (
+                        SELECT nspname FROM pg_catalog.pg_class
+                        JOIN pg_catalog.pg_namespace ON pg_namespace.oid = relnamespace
+                        WHERE pg_class.oid = '{table}'::regclass
+                    )
+                );
+            END
+            $do$;
+        """
+        )
+
+
 class UnconditionalTrigger(pgtrigger.Trigger):
     """The base of this package's triggers: one that `pgtrigger.ignore` can't switch off.
 
@@ -72,7 +100,7 @@ class UnconditionalTrigger(pgtrigger.Trigger):
 
     def compile(self, model: type[models.Model]) -> compiler.Trigger:  # type: ignore[override]
         compiled = super().compile(model)  # type: ignore[arg-type]
-        return compiler.Trigger(name=compiled.name, sql=UnconditionalTriggerSql(**compiled.sql.kwargs))
+        return compiler.Trigger(name=compiled.name, sql=SchemaBoundTriggerSql(**compiled.sql.kwargs))
 
 
 def literal(value: str) -> str:

@@ -201,5 +201,5 @@ def test_a_changed_setting_takes_effect(settings: Settings) -> None:
 
 
 def test_importing_the_package_needs_no_settings_and_no_platform() -> None:
-    code = "import sys, event_stream; assert 'kafka' not in sys.modules; event_stream.messaging.source('out')"
+    code = "import sys, event_stream; assert 'kafka' not in sys.modules; event_stream.source('out')"
     subprocess.run([sys.executable, "-c", code], check=True, env={})

@@ -241,3 +241,41 @@ def test_a_write_that_a_constraint_refuses_is_not_told() -> None:
     with pytest.raises(IntegrityError):
         sql("INSERT INTO demo_widget (id) VALUES ('a')")
     assert told() == []
+
+
+OUTBOX_OF_THE_SESSION = "CREATE TEMP TABLE event_stream_outbox (LIKE public.event_stream_outbox INCLUDING ALL)"
+# Another sequence than the real one: a default that is copied along would hand out the real table's ids.
+WIDGETS_OF_THE_SESSION = "CREATE TEMP TABLE demo_widget (LIKE public.demo_widget INCLUDING ALL)"
+
+
+@pytest.mark.parametrize(
+    "session",
+    [
+        [OUTBOX_OF_THE_SESSION],
+        [OUTBOX_OF_THE_SESSION, WIDGETS_OF_THE_SESSION],
+        ["SET search_path = ''"],
+        ["SET search_path = pg_temp, public"],
+        ["CREATE SCHEMA IF NOT EXISTS shadow", "CREATE TABLE shadow.event_stream_outbox ()", "SET search_path = shadow"],
+    ],
+    ids=["temporary outbox", "temporary outbox and table", "empty path", "temporary first", "another schema first"],
+)
+@pytest.mark.parametrize(
+    ("write", "action"),
+    [
+        ("INSERT INTO public.demo_widget (id, name) VALUES ('b', 'x')", "CREATED"),
+        ("UPDATE public.demo_widget SET name = 'z'", "UPDATED"),
+        ("DELETE FROM public.demo_widget", "DELETED"),
+        ("TRUNCATE public.demo_widget", "DELETED"),
+    ],
+)
+def test_a_session_can_not_divert_the_messages(session: list[str], write: str, action: str) -> None:
+    """Whatever the session's search path finds under the names of the tables, the message is in the real outbox."""
+    sql("INSERT INTO demo_widget (id) VALUES ('a')")
+    told()
+    with new_connection() as other:
+        try:
+            for statement in [*session, write]:
+                other.execute(statement)
+            assert [entry[1:] for entry in told()] == [(action, True)]
+        finally:
+            other.execute("DROP SCHEMA IF EXISTS shadow CASCADE")
