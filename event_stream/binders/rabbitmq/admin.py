@@ -1,6 +1,6 @@
-"""What RabbitMQ tells of a destination and of a group, in AMQP: neither how many nodes nor how many copies there are.
+"""Describes a destination and a group, and reads a journal, over AMQP.
 
-It answers for what lies in a queue. What the members have been given and have not acknowledged is not in that number.
+AMQP does not tell the number of nodes or of copies. The message count of a queue excludes unacknowledged messages.
 """
 
 import asyncio
@@ -28,13 +28,17 @@ _LISTEN_S = 2 * SAY_EVERY_S
 _GOODBYE_S = 0.5
 _NOT_FOUND = 404
 
+MARK = "end-of-reading"
+_PREFETCH = 100
+_STALLED_S = 10.0
+
 
 def describe(brokers: Sequence[ConnectionParameters], partitions: int, binding: Binding) -> Description:
-    """`partitions` is how many the settings say there are. Raises UnavailableError."""
+    """Describe the binding's destination. `partitions` is the number in the settings. Raises UnavailableError."""
     try:
         return asyncio.run(_description(brokers, partitions, binding))
     except TimeoutError as error:
-        raise UnavailableError(f"RabbitMQ at {_where(brokers)} takes the connection and does not answer") from error
+        raise UnavailableError(f"RabbitMQ at {_where(brokers)} accepts the connection but does not answer") from error
     except (AMQPError, OSError) as error:
         raise UnavailableError(f"RabbitMQ at {_where(brokers)} does not answer: {error!r}") from error
 
@@ -42,27 +46,27 @@ def describe(brokers: Sequence[ConnectionParameters], partitions: int, binding: 
 async def _description(brokers: Sequence[ConnectionParameters], partitions: int, binding: Binding) -> Description:
     connection = await connect(brokers)
     try:
-        async with asyncio.timeout(_ANSWER_WITHIN_S) as patience:
+        async with asyncio.timeout(_ANSWER_WITHIN_S) as timeout:
             kind = "queue" if binding.journal else "exchange"
             if await _declared(connection, kind, binding.destination) is None:
                 return Description(made_by_use=True)
             if binding.journal or binding.group is None:
                 return Description(destination=TopicDescription(), made_by_use=True)
             names = [topology.queue_name(binding, number) for number in range(partitions)]
-            queues = [it for name in names if (it := await _declared(connection, "queue", name)) is not None]
+            queues = [queue for name in names if (queue := await _declared(connection, "queue", name)) is not None]
             members = 0
             if any(queue.consumer_count for queue in queues):
-                patience.reschedule(asyncio.get_running_loop().time() + _LISTEN_S + _ANSWER_WITHIN_S)
+                timeout.reschedule(asyncio.get_running_loop().time() + _LISTEN_S + _ANSWER_WITHIN_S)
                 members = await _members(connection, topology.members_name(binding))
         group = Group(members, sum(queue.message_count for queue in queues))
-        # It has as many as the first group's first member has declared, and none before.
+        # The first member of the first group declares the queues; there are none before.
         return Description(destination=TopicDescription(len(queues) or None), group=group, made_by_use=True)
     finally:
         await connection.close(_GOODBYE_S)
 
 
 async def _declared(connection: Connection, kind: str, name: str) -> Any:
-    """The broker's answer, None where it has no such thing. Whoever asks for what is not there loses the channel."""
+    """Return the broker's answer; None where the object does not exist, which closes the channel."""
     channel = await connection.channel()
     try:
         return await channel.ask(f"{kind}_declare", **{kind: name}, passive=True)
@@ -75,7 +79,7 @@ async def _declared(connection: Connection, kind: str, name: str) -> Any:
 
 
 async def _members(connection: Connection, exchange: str) -> int:
-    """Those who say that they live; one at least, since a queue is read. Listening makes nobody a member."""
+    """Count the members that announce themselves, without joining; at least one, since a queue has a consumer."""
     heard: set[str] = set()
 
     def hear(_channel: object, _method: object, _properties: object, body: bytes) -> None:
@@ -92,21 +96,16 @@ async def _members(connection: Connection, exchange: str) -> int:
 
 
 def _where(brokers: Sequence[ConnectionParameters]) -> str:
-    return ", ".join(f"{each.host}:{each.port}" for each in brokers)
+    return ", ".join(f"{broker.host}:{broker.port}" for broker in brokers)
 
 
-# Reading a journal: a stream, which keeps what was read.
-#
-# RabbitMQ does not say where a stream ends: its count is seconds old, and a consumer at the end just waits. So a reader
-# puts a mark there, which nobody sees as a record, and reads up to it: all that was confirmed before it asked.
+def read_journal(brokers: Sequence[pika.ConnectionParameters], journal: str) -> Iterator[ConsumerRecord]:
+    """Read a journal, up to its end at the time of the call.
 
-MARK = "end-of-reading"
-_PREFETCH = 100
-_STALLED_S = 10.0
-
-
-def history(brokers: Sequence[pika.ConnectionParameters], journal: str) -> Iterator[ConsumerRecord]:
-    """Raises UnavailableError where the journal is not there, or no broker answers."""
+    RabbitMQ does not tell where a stream ends: its count is seconds old, and a consumer at the end just waits. So the
+    reader appends a mark, which is never returned as a record, and reads up to it. Raises UnavailableError where the
+    journal does not exist or no broker answers.
+    """
     try:
         connection = pika.BlockingConnection(brokers)
         try:
@@ -130,7 +129,7 @@ def _records(channel: Any, journal: str) -> Iterator[ConsumerRecord]:
     for method, properties, body in channel.consume(journal, arguments=from_first, inactivity_timeout=_STALLED_S):
         if method is None:
             raise UnavailableError(f"RabbitMQ stopped answering for {journal}")
-        # Which only lets more come: a stream forgets nothing for it.
+        # The acknowledgement only requests more: a stream keeps what was read.
         channel.basic_ack(method.delivery_tag)
         if properties.type != MARK:
             record = as_record(journal, 0, properties, body, least)

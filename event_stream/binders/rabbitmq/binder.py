@@ -1,19 +1,19 @@
 """The RabbitMQ binder, on pika: a quorum queue for each group and partition of a destination.
 
-Its entry in EVENT_STREAM["binders"] is {"type": "rabbitmq", "url": "amqp://user:password@host:5672/vhost"}, of several
-nodes a list or with commas between them; amqps:// takes "ssl_cafile", "ssl_certfile" and "ssl_keyfile". "partitions"
-(6) must be the same for all who use a destination. `properties` has the rest, and what a binding's "producer" and
-"consumer" take in their "properties". It declares what it needs: see `topology`.
+Its entry in EVENT_STREAM["binders"] is {"type": "rabbitmq", "url": "amqp://user:password@host:5672/vhost"}. For several
+nodes, "url" is a list, or has commas between the URLs. amqps:// takes "ssl_cafile", "ssl_certfile" and "ssl_keyfile".
+All processes that use a destination need the same number of "partitions" (6). `settings` has the other keys, and those
+of "properties" in a binding's "producer" and "consumer". The binder declares what it needs: see `topology`.
 
-RabbitMQ keeps nothing that was handled. A group gets what is sent once it has been declared, which is when its first
-member joins; what is sent before there is any group is refused, and the outbox keeps it.
+RabbitMQ keeps nothing that was handled. A group receives messages from the time its first member declares it. Messages
+sent before there is any group are refused, and the outbox keeps them.
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from event_stream.binders.rabbitmq import settings as checked
-from event_stream.binders.rabbitmq.admin import describe, history
+from event_stream.binders.rabbitmq.admin import describe, read_journal
 from event_stream.binders.rabbitmq.consumer import RabbitConsumer
 from event_stream.binders.rabbitmq.producer import RabbitProducer
 from event_stream.conf import Binding
@@ -42,20 +42,20 @@ class RabbitBinder:
         )
 
     def consumer(self, binding: Binding, listener: RebalanceListener) -> Consumer:
-        own = checked.consumer_properties(self._properties, binding)
-        return RabbitConsumer(self._properties["brokers"], own, binding, listener)
+        properties = checked.consumer_properties(self._properties, binding)
+        return RabbitConsumer(self._properties["brokers"], properties, binding, listener)
 
     def read(self, binding: Binding) -> Iterator[ConsumerRecord]:
-        """A journal. Of any other destination nothing is kept."""
+        """Read a journal. Raises UnavailableError for any other destination: RabbitMQ keeps nothing of it."""
         if not binding.journal:
             raise UnavailableError(f"{binding.destination!r} is no journal: RabbitMQ keeps nothing that was handled")
-        return history(self._properties["brokers"], binding.destination)
+        return read_journal(self._properties["brokers"], binding.destination)
 
     def describe(self, binding: Binding) -> Description:
         return describe(self._properties["brokers"], self._properties["partitions"], binding)
 
     def limits(self, binding: Binding) -> Limits:
-        """A thread of its own keeps a member's connection, whatever the member does; the broker's patience it hides."""
+        """Return no poll budget: a separate thread keeps a member's connection alive while the member is busy."""
         producer = checked.producer_properties(self._properties, binding)
         parking_ms = producer["max_block_ms"] + producer["delivery_timeout_ms"]
         return Limits(new_group_reads_all=False, parking_s=parking_ms / 1000)

@@ -1,4 +1,4 @@
-"""pika's connections and channels, as something to await."""
+"""Awaitable wrappers of pika's connections and channels, and a thread that keeps a connection up."""
 
 import asyncio
 import threading
@@ -13,9 +13,12 @@ from pika.exceptions import AMQPError, StreamLostError
 from event_stream.errors import UnavailableError
 from event_stream.retry import backoff_s
 
+_RETRY_MIN_S, _RETRY_MAX_S = 0.1, 1.0
+_GOODBYE_S = 0.5
+
 
 class Channel:
-    """A channel that is open. A mistake on it closes it and nothing else. `closed` ends with the reason."""
+    """An open channel. An error on it closes only this channel. `closed` resolves to the reason."""
 
     def __init__(self, raw: PikaChannel, closed: "asyncio.Future[BaseException]") -> None:
         self.raw = raw
@@ -23,7 +26,7 @@ class Channel:
         raw.add_on_close_callback(lambda _channel, reason: _end(closed, reason))
 
     async def ask(self, method: str, **arguments: Any) -> Any:
-        """A method of pika's channel, and the broker's answer to it. Raises pika's AMQPError, as for a refusal."""
+        """Call a method of pika's channel and return the broker's answer. Raises pika's AMQPError, as for a refusal."""
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         getattr(self.raw, method)(**arguments, callback=lambda frame: _end(answer, frame.method))
         await asyncio.wait([answer, self.closed], return_when=asyncio.FIRST_COMPLETED)
@@ -32,21 +35,21 @@ class Channel:
         return answer.result()
 
     async def close(self) -> None:
-        """What is unacknowledged on it goes back to where it lay."""
+        """Close the channel. Its unacknowledged messages return to their queues."""
         if self.raw.is_open:
             self.raw.close()
         await self.closed
 
 
 class Connection:
-    """A connection that is open. `closed` ends with the reason."""
+    """An open connection. `closed` resolves to the reason."""
 
     def __init__(self, raw: AsyncioConnection, closed: "asyncio.Future[BaseException]") -> None:
         self._raw = raw
         self.closed = closed
 
     async def channel(self) -> Channel:
-        """Raises pika's AMQPError."""
+        """Open a channel. Raises pika's AMQPError."""
         loop = asyncio.get_running_loop()
         opened: asyncio.Future[PikaChannel] = loop.create_future()
         self._raw.channel(on_open_callback=lambda channel: _end(opened, channel))
@@ -56,7 +59,7 @@ class Connection:
         return Channel(opened.result(), loop.create_future())
 
     async def close(self, timeout_s: float) -> None:
-        """In order if the broker answers in that time, else by cutting it off."""
+        """Close in order if the broker answers within `timeout_s`; cut the connection off otherwise."""
         if self._raw.is_open:
             self._raw.close()
         await asyncio.wait([self.closed], timeout=timeout_s)
@@ -65,14 +68,14 @@ class Connection:
             await self.closed
 
     def abort(self) -> None:
-        """Cut it off: what was sent and has not arrived never does, so that nothing sent later is overtaken by it."""
+        """Cut the connection off: data still in transit never arrives, so it can't overtake anything sent later."""
         if not self.closed.done():
-            # What pika (1.4.4) does when heartbeats are missing; it offers only to wait for the broker's goodbye.
+            # pika (1.4.4) does this when heartbeats are missing; its public methods wait for the broker to close.
             self._raw._terminate_stream(StreamLostError("RabbitMQ no longer answers"))
 
 
 async def connect(choices: Sequence[ConnectionParameters]) -> Connection:
-    """The first of these brokers that lets us in. Raises what the last one said."""
+    """Connect to the first of these brokers that accepts the connection. Raises the error of the last one."""
     refusal: BaseException | None = None
     for parameters in choices:
         loop = asyncio.get_running_loop()
@@ -102,17 +105,12 @@ def _end(future: "asyncio.Future[Any]", value: object) -> None:
         future.set_result(value)
 
 
-# A thread that keeps a connection to RabbitMQ: heartbeats go on whatever the rest of the process does.
-
-_RETRY_MIN_S, _RETRY_MAX_S = 0.1, 1.0
-_GOODBYE_S = 0.5
-
-
 class ConnectionThread:
-    """Runs `serve(connection)` on each connection, made anew with growing pauses until `close`.
+    """Runs `serve(connection)` on a thread of its own, and reconnects with growing pauses until `close`.
 
-    `serve` prepares what it needs, calls `established`, and returns or raises when the connection, or what it needs of
-    it, is no more. Once `stopping` is set it says its goodbyes and returns.
+    Heartbeats continue whatever the rest of the process does. `serve` prepares what it needs, calls `established`, and
+    returns or raises when the connection or its channel is closed. Once `stopping` is set, `serve` cleans up and
+    returns.
     """
 
     def __init__(
@@ -125,22 +123,22 @@ class ConnectionThread:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._begun = threading.Event()
         self.up = threading.Event()
-        """`serve` has all that it needs."""
+        """Set while `serve` is ready."""
         self.problem: str | None = None
-        """Why not, from the first failure until it is up again."""
-        self.mistake: Exception | None = None
-        """Why never: it has given up. A ConfigurationError, or a fault of our own."""
+        """The reason for being down, from the first failure until it is up again."""
+        self.fatal_error: Exception | None = None
+        """The error that ended the thread for good: a ConfigurationError, or a bug."""
         self.stopping: asyncio.Event
 
     def start(self) -> None:
-        """The first call starts the thread."""
+        """Start the thread, unless it runs already."""
         with self._lock:
             if not self._begun.is_set():
                 self._thread.start()
                 self._begun.wait()
 
     def call(self, function: Callable[..., object], *arguments: object) -> bool:
-        """On the link's thread, soon; calls keep their order. False where it is closed, or was never started."""
+        """Schedule a call on this thread; calls keep their order. False if it is closed or was never started."""
         with self._lock:
             if self._loop is not None:
                 self._loop.call_soon_threadsafe(function, *arguments)
@@ -151,16 +149,16 @@ class ConnectionThread:
         self.up.set()
 
     def where(self) -> str:
-        return ", ".join(f"{each.host}:{each.port}" for each in self._brokers)
+        return ", ".join(f"{broker.host}:{broker.port}" for broker in self._brokers)
 
     def close(self, timeout_s: float) -> None:
-        """Waits for the goodbyes, so long at most."""
+        """Stop, and wait up to `timeout_s` for `serve` to clean up."""
         if self._begun.is_set():
             self.call(self.stopping.set)
             self._thread.join(timeout_s)
 
     async def until_over(self, *others: "asyncio.Future[Any]", timeout_s: float | None = None) -> None:
-        """Returns when the link is to stop, when one of `others` is done, or when the time is up."""
+        """Return when the thread has to stop, when one of `others` is done, or when the time is up."""
         stopping: asyncio.Future[Any] = asyncio.ensure_future(self.stopping.wait())
         try:
             await asyncio.wait([stopping, *others], timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
@@ -172,13 +170,13 @@ class ConnectionThread:
         self._loop = asyncio.get_running_loop()
         self._begun.set()
         failures = 0
-        while not self.stopping.is_set() and self.mistake is None:
+        while not self.stopping.is_set() and self.fatal_error is None:
             try:
                 await self._once()
             except (AMQPError, UnavailableError, OSError) as error:
                 self.problem = str(error) or repr(error)
-            except Exception as error:  # noqa: BLE001 - whoever waits for it is told
-                self.mistake = error
+            except Exception as error:  # noqa: BLE001 - `fatal_error` reports it
+                self.fatal_error = error
             failures = 0 if self.up.is_set() else failures + 1
             self.up.clear()
             if self.problem is not None:

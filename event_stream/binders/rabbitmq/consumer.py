@@ -1,4 +1,4 @@
-"""Reading from RabbitMQ as a member of a group."""
+"""The consumer: reads from RabbitMQ as a member of a group."""
 
 import asyncio
 import threading
@@ -19,14 +19,14 @@ from event_stream.messaging.binder import OffsetRange, RebalanceListener
 from event_stream.messaging.message import ConsumerRecord
 
 _ASK_TIMEOUT_S = 1.0
-"""For a question that the worker's loop waits for: it has to see its stop flag, so it rather asks again later."""
+"""The worker's loop waits for these answers and has to see its stop flag, so the timeout is short."""
 _LEAVE_TIMEOUT_S = 1.5
 
 
 class RabbitConsumer:
-    """One destination for one group. It joins with the first poll; then a thread of its own serves the connection.
+    """Reads one destination for one group. The first poll joins the group; a separate thread serves the connection.
 
-    Offsets are of use within what has been given to us and is not committed, and to nobody else.
+    Offsets are valid only within this consumer's uncommitted messages.
     """
 
     def __init__(
@@ -39,31 +39,31 @@ class RabbitConsumer:
         self._binding = binding
         self._properties = properties
         self._listener = listener
-        self._link = ConnectionThread("rabbitmq-consumer", brokers, self._serve)
+        self._connection_thread = ConnectionThread("rabbitmq-consumer", brokers, self._serve)
         self._changed = threading.Condition()
         self._events: deque[tuple[Event, Sequence[UnackedBuffer]]] = deque()
-        self._windows: dict[int, UnackedBuffer] = {}
+        self._buffers: dict[int, UnackedBuffer] = {}
         self._session: Session | None = None
         self._closed = False
 
     def poll(self, timeout_s: float, max_records: int) -> Mapping[int, Sequence[ConsumerRecord]]:
         deadline = time.monotonic() + timeout_s
-        self._link.start()
+        self._connection_thread.start()
         with self._changed:
             self._changed.wait_for(lambda: self._events or self._has_unread(), max(0.0, deadline - time.monotonic()))
             events = list(self._events)
             self._events.clear()
-            # What came with an event is for the next poll: the listener may want to begin somewhere else.
+            # Return records with the next poll: on an assignment, the listener may seek first.
             taken = {} if events else self._take(max_records)
-        for event, windows in events:
-            self._hand_on(event, windows)
+        for event, buffers in events:
+            self._notify_listener(event, buffers)
         if not events and not taken:
             self._raise_if_away()
         return taken
 
     def seek(self, partition: int, offset: int) -> None:
         with self._changed:
-            self._window(partition).seek(offset)
+            self._buffer(partition).seek(offset)
 
     def pause(self, partitions: Collection[int]) -> None:
         self._set_paused(partitions, paused=True)
@@ -73,128 +73,132 @@ class RabbitConsumer:
 
     def position(self, partition: int) -> int:
         with self._changed:
-            return self._window(partition).position
+            return self._buffer(partition).position
 
     def commit(self, next_offsets: Mapping[int, int]) -> None:
         with self._changed:
             for partition, offset in next_offsets.items():
-                window = self._windows.get(partition)
-                tag = window.commit(offset) if window else None
-                if window and tag is not None:
-                    self._link.call(window.acknowledge, tag)
+                buffer = self._buffers.get(partition)
+                tag = buffer.commit(offset) if buffer else None
+                if buffer and tag is not None:
+                    self._connection_thread.call(buffer.acknowledge, tag)
 
     def committed(self, partition: int) -> int | None:
-        """The queue keeps no number of it: what is committed is no longer there."""
+        """None: a queue keeps no offset, and its committed messages are gone."""
         return None
 
     def bounds(self, partitions: Collection[int]) -> Mapping[int, OffsetRange]:
         with self._changed:
-            windows = {partition: self._window(partition) for partition in partitions}
-            unread = {partition for partition, window in windows.items() if window.unread}
-        waiting = {partition: 1 if partition in unread else self._waiting(partition) for partition in windows}
+            buffers = {partition: self._buffer(partition) for partition in partitions}
+            unread = {partition for partition, buffer in buffers.items() if buffer.unread}
+        waiting = {partition: 1 if partition in unread else self._waiting(partition) for partition in buffers}
         with self._changed:
-            return {partition: window.bounds(waiting[partition]) for partition, window in windows.items()}
+            return {partition: buffer.bounds(waiting[partition]) for partition, buffer in buffers.items()}
 
     def close(self) -> None:
         if self._closed:
             return
         self._closed = True
         with self._changed:
-            partitions = sorted(self._windows)
-            self._windows.clear()
+            partitions = sorted(self._buffers)
+            self._buffers.clear()
         if partitions:
             self._listener.revoked(partitions)
-        self._link.close(_LEAVE_TIMEOUT_S)
+        self._connection_thread.close(_LEAVE_TIMEOUT_S)
 
-    # From the link's thread.
+    # The methods below run on the connection's thread.
 
     async def _serve(self, connection: Connection) -> None:
         session = Session(
-            self._link,
+            self._connection_thread,
             connection,
             binding=self._binding,
             properties=self._properties,
-            tell=self._tell,
+            notify=self._notify,
             deliver=self._deliver,
         )
         self._session = session
         await session.run()
 
-    def _tell(self, event: Event, windows: Sequence[UnackedBuffer]) -> None:
+    def _notify(self, event: Event, buffers: Sequence[UnackedBuffer]) -> None:
         with self._changed:
-            self._events.append((event, windows))
+            self._events.append((event, buffers))
             self._changed.notify_all()
 
-    def _deliver(self, window: UnackedBuffer, tag: int, properties: BasicProperties, body: bytes) -> None:
+    def _deliver(self, buffer: UnackedBuffer, tag: int, properties: BasicProperties, body: bytes) -> None:
         with self._changed:
-            window.add(tag, properties, body)
+            buffer.add(tag, properties, body)
             self._changed.notify_all()
 
-    # On the thread that polls.
+    # The methods below run on the thread that polls.
 
-    def _hand_on(self, event: Event, windows: Sequence[UnackedBuffer]) -> None:
-        """Tell the listener what happened to our partitions."""
+    def _notify_listener(self, event: Event, buffers: Sequence[UnackedBuffer]) -> None:
+        """Tell the listener which partitions were assigned, revoked or lost."""
         if event == "assigned":
             with self._changed:
-                self._windows |= {window.partition: window for window in windows}
-            self._listener.assigned([window.partition for window in windows])
+                self._buffers |= {buffer.partition: buffer for buffer in buffers}
+            self._listener.assigned([buffer.partition for buffer in buffers])
             return
         with self._changed:
-            gone = [window for window in windows if self._windows.get(window.partition) is window]
-            for window in gone:
-                del self._windows[window.partition]
+            gone = [buffer for buffer in buffers if self._buffers.get(buffer.partition) is buffer]
+            for buffer in gone:
+                del self._buffers[buffer.partition]
         if not gone:
             return
         if event == "lost":
-            self._listener.lost([window.partition for window in gone])
+            self._listener.lost([buffer.partition for buffer in gone])
             return
-        self._listener.revoked([window.partition for window in gone])
-        for window in gone:
-            self._link.call(window.release)
+        self._listener.revoked([buffer.partition for buffer in gone])
+        for buffer in gone:
+            self._connection_thread.call(buffer.release)
 
     def _has_unread(self) -> bool:
-        return any(window.unread and not window.paused for window in self._windows.values())
+        return any(buffer.unread and not buffer.paused for buffer in self._buffers.values())
 
     def _take(self, max_records: int) -> dict[int, Sequence[ConsumerRecord]]:
         taken: dict[int, Sequence[ConsumerRecord]] = {}
-        for partition, window in self._windows.items():
-            if not window.paused and max_records > 0 and (records := window.take(max_records)):
+        for partition, buffer in self._buffers.items():
+            if not buffer.paused and max_records > 0 and (records := buffer.take(max_records)):
                 taken[partition] = records
                 max_records -= len(records)
-        # Who came last comes first the next time: a full partition does not starve the others.
+        # Move these to the end, so that a full partition does not starve the others.
         for partition in taken:
-            self._windows[partition] = self._windows.pop(partition)
+            self._buffers[partition] = self._buffers.pop(partition)
         return taken
 
     def _set_paused(self, partitions: Collection[int], *, paused: bool) -> None:
         with self._changed:
             for partition in partitions:
-                self._window(partition).paused = paused
+                self._buffer(partition).paused = paused
 
-    def _window(self, partition: int) -> UnackedBuffer:
-        if partition not in self._windows:
+    def _buffer(self, partition: int) -> UnackedBuffer:
+        if partition not in self._buffers:
             raise ValueError(f"partition {partition} is not assigned to this consumer")
-        return self._windows[partition]
+        return self._buffers[partition]
 
     def _waiting(self, partition: int) -> int:
         session = self._session
         answer: Future[int] = Future()
-        if session is None or not self._link.up.is_set():
-            raise UnavailableError(f"RabbitMQ at {self._link.where()} is away")
-        self._link.call(lambda: _pass_on(asyncio.ensure_future(session.waiting(partition)), answer))
+        if session is None or not self._connection_thread.up.is_set():
+            raise UnavailableError(f"RabbitMQ at {self._connection_thread.where()} is away")
+        self._connection_thread.call(lambda: _copy_result(asyncio.ensure_future(session.waiting(partition)), answer))
         try:
             return answer.result(_ASK_TIMEOUT_S)
         except (AMQPError, TimeoutError) as error:
-            raise UnavailableError(f"RabbitMQ at {self._link.where()} does not answer: {error!r}") from error
+            raise UnavailableError(
+                f"RabbitMQ at {self._connection_thread.where()} does not answer: {error!r}"
+            ) from error
 
     def _raise_if_away(self) -> None:
-        if self._link.mistake is not None:
-            raise self._link.mistake
-        if self._link.problem is not None:
-            raise UnavailableError(f"RabbitMQ at {self._link.where()} is away: {self._link.problem}")
+        if self._connection_thread.fatal_error is not None:
+            raise self._connection_thread.fatal_error
+        if self._connection_thread.problem is not None:
+            raise UnavailableError(
+                f"RabbitMQ at {self._connection_thread.where()} is away: {self._connection_thread.problem}"
+            )
 
 
-def _pass_on(task: "asyncio.Task[int]", answer: "Future[int]") -> None:
+def _copy_result(task: "asyncio.Task[int]", answer: "Future[int]") -> None:
     def done(task: "asyncio.Task[int]") -> None:
         error = task.exception() if not task.cancelled() else UnavailableError("the connection is closed")
         if error is not None:

@@ -1,4 +1,8 @@
-"""One connection of a member of a group: takes its share of the partitions, and gives back what is not its own."""
+"""Group membership: which members are present, and which partitions this member holds.
+
+`GroupPresence` counts the members, `Session` claims and releases partitions, and `UnackedBuffer` holds the deliveries
+of one partition.
+"""
 
 import asyncio
 import json
@@ -20,25 +24,28 @@ from event_stream.conf import Binding
 from event_stream.messaging.binder import OffsetRange
 from event_stream.messaging.message import ConsumerRecord
 
-# Who is in a group. Each member tells the others once a second that it lives, and counts those that it has heard.
-#
-# RabbitMQ hands a queue to one consumer, but does not share several out among those who want them. What one believes
-# here decides only which queues it asks for: whoever has a queue's `owner` has the queue.
-
 SAY_EVERY_S = 1.0
 FORGET_AFTER_S = 5.0
 _HEAR_OTHERS_S = 0.1
+_RETRY_CLAIM_S = 0.1
+"""Another member that has a partition of ours releases it when its batch is done."""
+_RESOURCE_LOCKED = 405
 _News = Literal["new", "here", "gone"]
 
 
 class GroupPresence:
-    """Seen by one member. `changed` is called when another one comes or goes. On the link's thread."""
+    """The members of a group, as one member sees them. Runs on the connection's thread.
+
+    Each member announces itself once a second and counts the members that it hears. RabbitMQ hands a queue to one
+    consumer, but does not divide several queues among consumers. The count decides only which queues a member asks for;
+    the holder of a queue's `owner` queue has the queue. `changed` is called when another member joins or leaves.
+    """
 
     def __init__(self, channel: Channel, exchange: str, changed: Callable[[], None]) -> None:
         self._channel = channel
         self._exchange = exchange
         self._changed = changed
-        # In the order of joining, so that a newcomer moves no more than it has to.
+        # Sorts in the order of joining, so that a new member moves as few partitions as possible.
         self._me = f"{time.time_ns():020d}-{uuid.uuid4()}"
         self._heard_at: dict[str, float] = {}
         self._said_at = 0.0
@@ -48,16 +55,16 @@ class GroupPresence:
         await self._channel.ask("queue_bind", queue=queue, exchange=self._exchange)
         await self._channel.ask("basic_consume", queue=queue, on_message_callback=self._heard, auto_ack=True)
         self._say("new")
-        # Those who are there answer at once. Who is not heard by then costs a share that has to be given back.
+        # Present members answer at once. A member that is not heard in time costs a share that has to be released.
         await asyncio.sleep(_HEAR_OTHERS_S)
 
     def share(self, partitions: int) -> set[int]:
-        """What this member should have."""
+        """Return the partitions that this member should have."""
         members = sorted([self._me, *self._heard_at])
         return set(range(members.index(self._me), partitions, len(members)))
 
     def tick(self) -> None:
-        """To be called every second or more often."""
+        """Announce this member, and forget silent ones. Call it at least once a second."""
         now = time.monotonic()
         if now - self._said_at >= SAY_EVERY_S:
             self._say("here")
@@ -93,14 +100,12 @@ class GroupPresence:
             self._changed()
 
 
-# What a consumer has been given of one partition and has not acknowledged: the part of the log that it can see.
-
-
 class UnackedBuffer:
-    """Filled by the link's thread, read by the one that polls; whoever calls holds the consumer's lock.
+    """The unacknowledged deliveries of one partition: the part of its log that the consumer can see.
 
-    On the link's thread, `acknowledge(tag)` tells the broker that everything up to that delivery is done, and
-    `release()` gives the partition away.
+    The connection's thread fills it and the polling thread reads it; callers hold the consumer's lock. On the
+    connection's thread, `acknowledge(tag)` acknowledges everything up to that delivery, and `release()` releases the
+    partition.
     """
 
     def __init__(
@@ -114,9 +119,9 @@ class UnackedBuffer:
         self._records: list[ConsumerRecord] = []
         self._tags: list[int] = []
         self._next = 0
-        """Which of them the next poll begins with."""
+        """The index at which the next poll begins."""
         self._done = 0
-        """Everything below this offset is."""
+        """Everything below this offset is committed."""
         self._end = 0
 
     def add(self, tag: int, properties: BasicProperties, body: bytes) -> None:
@@ -135,7 +140,7 @@ class UnackedBuffer:
         return taken
 
     def seek(self, offset: int) -> None:
-        """As far back as to the first that is not acknowledged."""
+        """Seek, at most back to the first record that is not acknowledged."""
         self._next = self._below(offset)
 
     @property
@@ -143,7 +148,7 @@ class UnackedBuffer:
         return self._records[self._next].offset if self.unread else self._end
 
     def commit(self, next_offset: int) -> int | None:
-        """Forget what is below. The delivery to acknowledge, if there is one."""
+        """Forget records below the offset; return the delivery tag to acknowledge, if any."""
         self._done = max(self._done, next_offset)
         count = self._below(next_offset)
         if not count:
@@ -154,7 +159,7 @@ class UnackedBuffer:
         return tag
 
     def bounds(self, waiting: int) -> OffsetRange:
-        """From what is done to the last that came; to now, where more is `waiting` on the broker or unread here."""
+        """Return the range from the committed offset to the last delivery, or to now if messages wait or are unread."""
         end = max(self._end, self._done)
         if waiting or self.unread:
             end = max(end, time.time_ns() // 1000)
@@ -164,40 +169,40 @@ class UnackedBuffer:
         return bisect_left(self._records, offset, key=lambda record: record.offset)
 
 
-_TRY_AGAIN_S = 0.1
-"""Whoever has a partition that is ours gives it back when its batch is done."""
-_RESOURCE_LOCKED = 405
-
 Event = Literal["assigned", "revoked", "lost"]
-Tell = Callable[[Event, Sequence[UnackedBuffer]], None]
+Notify = Callable[[Event, Sequence[UnackedBuffer]], None]
 Deliver = Callable[[UnackedBuffer, int, BasicProperties, bytes], None]
 
 
 @dataclass(slots=True)
 class _Held:
     channel: Channel
-    window: UnackedBuffer
+    buffer: UnackedBuffer
     asked_back: bool = False
 
 
 class Session:
-    """On the link's thread. `tell` is heard by the one that polls, which releases what is revoked in its time."""
+    """One connection's membership: claims this member's share of the partitions and releases the others.
+
+    Runs on the connection's thread. `notify` reaches the polling thread, which releases revoked partitions when it has
+    finished with them.
+    """
 
     def __init__(
         self,
-        link: ConnectionThread,
+        connection_thread: ConnectionThread,
         connection: Connection,
         *,
         binding: Binding,
         properties: Mapping[str, Any],
-        tell: Tell,
+        notify: Notify,
         deliver: Deliver,
     ) -> None:
-        self._link = link
+        self._connection_thread = connection_thread
         self._connection = connection
         self._binding = binding
         self._properties = properties
-        self._tell = tell
+        self._notify = notify
         self._deliver = deliver
         self._held: dict[int, _Held] = {}
         self._joined = False
@@ -206,50 +211,50 @@ class Session:
         self.control: Channel
 
     async def run(self) -> None:
-        """Until the link is to stop or the connection is no more. Raises pika's AMQPError and ConfigurationError."""
+        """Run until the thread has to stop or the connection closes. Raises pika's AMQPError and ConfigurationError."""
         self.control = await self._connection.channel()
         await topology.declare_group(self.control, self._binding, self._properties)
         members = GroupPresence(self.control, topology.members_name(self._binding), self._wake.set)
         await members.join()
-        self._link.established()
+        self._connection_thread.established()
         try:
-            while not (self._link.stopping.is_set() or self.control.closed.done()):
+            while not (self._connection_thread.stopping.is_set() or self.control.closed.done()):
                 self._wake.clear()
                 members.tick()
-                complete = await self._service_partitions(members.share(self._properties["partitions"]))
-                await self._rest(SAY_EVERY_S / 2 if complete else _TRY_AGAIN_S)
+                complete = await self._reconcile(members.share(self._properties["partitions"]))
+                await self._rest(SAY_EVERY_S / 2 if complete else _RETRY_CLAIM_S)
         finally:
             await self._end(members)
 
     async def waiting(self, partition: int) -> int:
-        """How many messages lie in the partition's queue that nobody has been given."""
+        """Return the number of undelivered messages in the partition's queue."""
         queue = topology.queue_name(self._binding, partition)
         answer = await self.control.ask("queue_declare", queue=queue, passive=True)
         return int(answer.message_count)
 
-    async def _service_partitions(self, share: set[int]) -> bool:
-        """Whether we have what we should."""
+    async def _reconcile(self, share: set[int]) -> bool:
+        """Claim and release partitions; return whether this member holds exactly its share."""
         for partition, held in list(self._held.items()):
             if held.channel.closed.done():
-                # The broker took it: its queue was deleted, or a message was not acknowledged for too long.
-                self._tell("lost", [held.window])
+                # The broker closed it: the queue was deleted, or a message was not acknowledged for too long.
+                self._notify("lost", [held.buffer])
                 await self._release(partition)
                 await topology.declare_group(self.control, self._binding, self._properties)
             elif partition not in share and not held.asked_back:
                 held.asked_back = True
-                self._tell("revoked", [held.window])
+                self._notify("revoked", [held.buffer])
         missing = sorted(share - self._held.keys())
-        claimed = [one for number in missing if (one := await self._claim(number)) is not None]
+        claimed = [held for partition in missing if (held := await self._claim(partition)) is not None]
         if claimed or not self._joined:
-            # All at once: who waits until all of its partitions are done must know of them.
+            # One notification for all of them: the listener has to know all partitions that it has to wait for.
             self._joined = True
-            self._tell("assigned", [one.window for one in claimed])
-        for one in claimed:
-            await self._consume(one)
+            self._notify("assigned", [held.buffer for held in claimed])
+        for held in claimed:
+            await self._consume(held)
         return share == self._held.keys()
 
     async def _claim(self, partition: int) -> _Held | None:
-        """None where another member has it still."""
+        """Return None where another member still has the partition."""
         channel = await self._connection.channel()
         try:
             await channel.ask("queue_declare", queue=topology.owner_name(self._binding, partition), exclusive=True)
@@ -257,26 +262,26 @@ class Session:
             if refused.reply_code != _RESOURCE_LOCKED:
                 raise
             return None
-        window = UnackedBuffer(
+        buffer = UnackedBuffer(
             self._binding.destination,
             partition,
             acknowledge=lambda tag: _acknowledge(channel, tag),
             release=lambda: self._release_soon(partition),
         )
-        held = self._held[partition] = _Held(channel, window)
+        held = self._held[partition] = _Held(channel, buffer)
         channel.closed.add_done_callback(lambda _: self._wake.set())
         # Cancelled by the broker: the queue is gone.
         channel.raw.add_on_cancel_callback(lambda _: channel.raw.close())
         return held
 
     async def _consume(self, held: _Held) -> None:
-        def came(_channel: object, method: Basic.Deliver, properties: BasicProperties, body: bytes) -> None:
-            self._deliver(held.window, method.delivery_tag, properties, body)
+        def on_message(_channel: object, method: Basic.Deliver, properties: BasicProperties, body: bytes) -> None:
+            self._deliver(held.buffer, method.delivery_tag, properties, body)
 
-        # Ever the same number: what came back is given out first, but keeps its order only if it is taken whole.
+        # Always the same number: returned messages are delivered first, but keep their order only if taken together.
         await held.channel.ask("basic_qos", prefetch_count=self._properties["prefetch"])
-        queue = topology.queue_name(self._binding, held.window.partition)
-        await held.channel.ask("basic_consume", queue=queue, on_message_callback=came)
+        queue = topology.queue_name(self._binding, held.buffer.partition)
+        await held.channel.ask("basic_consume", queue=queue, on_message_callback=on_message)
 
     def _release_soon(self, partition: int) -> None:
         task = asyncio.ensure_future(self._release(partition))
@@ -284,7 +289,7 @@ class Session:
         task.add_done_callback(self._tasks.discard)
 
     async def _release(self, partition: int) -> None:
-        """What is acknowledged by now is done; the rest goes back to its place in the queue."""
+        """Release the partition. Unacknowledged messages return to their places in the queue."""
         held = self._held.pop(partition, None)
         if held is not None and not self.control.closed.done():
             await held.channel.close()
@@ -294,13 +299,13 @@ class Session:
     async def _rest(self, seconds: float) -> None:
         woken = asyncio.ensure_future(self._wake.wait())
         try:
-            await self._link.until_over(self.control.closed, woken, timeout_s=seconds)
+            await self._connection_thread.until_over(self.control.closed, woken, timeout_s=seconds)
         finally:
             woken.cancel()
 
     async def _end(self, members: GroupPresence) -> None:
         if self.control.closed.done():
-            self._tell("lost", [held.window for held in self._held.values()])
+            self._notify("lost", [held.buffer for held in self._held.values()])
         else:
             for held in self._held.values():
                 await held.channel.close()
@@ -308,6 +313,6 @@ class Session:
 
 
 def _acknowledge(channel: Channel, tag: int) -> None:
-    # Otherwise it comes again: to us, or to whoever has the partition by then.
+    # On a closed channel, the broker redelivers the message, to this member or to another one.
     if channel.raw.is_open:
         channel.raw.basic_ack(tag, multiple=True)

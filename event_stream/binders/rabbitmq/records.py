@@ -1,8 +1,8 @@
-"""Between RabbitMQ's messages and our records.
+"""Converts between RabbitMQ's messages and records.
 
-message_id     the record's offset: microseconds of its producer's clock, made greater than the last one's
-headers        the record's, as text where they are UTF-8; those of one name as an array; `event-stream-key` is its key
-content_type   what the header contentType says
+message_id     the record's offset: microseconds of its producer's clock, always above the last one's
+headers        the record's headers, as text if UTF-8; repeated ones as an array; `event-stream-key` is its key
+content_type   the value of the header contentType
 type           "tombstone" for a value of None
 """
 
@@ -25,7 +25,7 @@ _DIGITS = 19
 _BROKERS_OWN = ("x-death", "x-delivery-count", "x-first-death-", "x-last-death-", "x-stream-")
 
 
-def properties(record: ProducerRecord, number: int) -> BasicProperties:
+def as_properties(record: ProducerRecord, number: int) -> BasicProperties:
     headers: dict[str, Any] = {}
     for name, value in record.headers:
         if name in headers:
@@ -49,21 +49,21 @@ def headers_bytes(record: ProducerRecord) -> int:
     return len(record.key or b"") + sum(len(name) + len(value) for name, value in record.headers)
 
 
-def as_record(destination: str, partition: int, given: BasicProperties, body: bytes, least: int) -> ConsumerRecord:
-    """Its offset is its producer's number, or `least` where that would be lower, or there is none."""
-    number = _number(given.message_id)
-    headers = given.headers or {}
+def as_record(destination: str, partition: int, properties: BasicProperties, body: bytes, least: int) -> ConsumerRecord:
+    """Return the record of a message. Its offset is the producer's number, but at least `least`."""
+    number = _number(properties.message_id)
+    headers = properties.headers or {}
     if number is not None:
         timestamp_ms = number // 1000
     else:
-        timestamp_ms = int(given.timestamp) * 1000 if given.timestamp else time.time_ns() // 1_000_000
+        timestamp_ms = int(properties.timestamp) * 1000 if properties.timestamp else time.time_ns() // 1_000_000
     return ConsumerRecord(
         destination=destination,
         partition=partition,
         offset=max(number or 0, least),
         key=_bytes(headers[KEY]) if KEY in headers else None,
-        value=None if given.type == _TOMBSTONE else body,
-        headers=tuple(_headers(headers, given.content_type)),
+        value=None if properties.type == _TOMBSTONE else body,
+        headers=tuple(_headers(headers, properties.content_type)),
         timestamp_ms=timestamp_ms,
     )
 
@@ -71,9 +71,9 @@ def as_record(destination: str, partition: int, given: BasicProperties, body: by
 def _headers(table: dict[str, Any], content_type: str | None) -> Iterator[tuple[str, bytes]]:
     for name, value in table.items():
         if name != KEY and not name.startswith(_BROKERS_OWN):
-            for each in value if isinstance(value, list) else [value]:
-                yield name, _bytes(each)
-    # A producer of another kind says it there alone.
+            for item in value if isinstance(value, list) else [value]:
+                yield name, _bytes(item)
+    # A foreign producer may set only the property.
     if content_type and CONTENT_TYPE not in table:
         yield CONTENT_TYPE, content_type.encode()
 
@@ -86,7 +86,7 @@ def _readable(value: bytes) -> str | bytes:
 
 
 def _bytes(value: object) -> bytes:
-    """A foreign producer may have put anything there."""
+    """Convert any value: a foreign producer may use other types."""
     return value if isinstance(value, bytes) else str(value).encode(errors="backslashreplace")
 
 

@@ -1,4 +1,4 @@
-"""The binder's settings: our defaults with their reasons, and what they may be."""
+"""The binder's settings: defaults with their reasons, and validation."""
 
 import re
 import ssl
@@ -11,26 +11,26 @@ from event_stream.conf import Binding
 from event_stream.errors import ConfigurationError
 
 _BINDER = {
-    # How many queues a group has of a destination, and so how many of its members can work at once. Never changed while
-    # there are messages: the partition of a key decides their order.
+    # The number of queues of a group for each destination, and so of members that can work at once. It must not change
+    # while there are messages: the partition of a key decides their order.
     "partitions": 6,
-    # A broker or a member that vanished without a word is missed after twice that.
+    # A broker or member that vanishes is detected after twice this time.
     "heartbeat_s": 10,
     "connect_timeout_ms": 2_000,
-    # Dead letters, which people have to look at.
+    # People have to look at dead letters, so they are kept for long.
     "journal_retention": "1M",
 }
 _PRODUCER = {
-    # send() waits this long for a connection; a broker that is away can't hang a caller.
+    # send() waits this long for a connection.
     "max_block_ms": 2_000,
     "delivery_timeout_ms": 10_000,
 }
 _CONSUMER = {
-    # Of each partition, how many may be on their way or unacknowledged.
+    # The maximum number of unacknowledged messages of each partition.
     "prefetch": 200,
-    # Given out so often without an acknowledgement, a message is a dead letter. What RabbitMQ 4 has as its default.
+    # A message delivered this often without an acknowledgement becomes a dead letter. RabbitMQ 4's properties default.
     "delivery_limit": 20,
-    # A group whose queues nobody reads for so long is forgotten with what lies in them; None: it is kept.
+    # A group without readers for this long is deleted with its queues; None keeps it.
     "expires_ms": None,
 }
 _TLS = ("ssl_cafile", "ssl_certfile", "ssl_keyfile")
@@ -40,7 +40,7 @@ _RETENTION = re.compile(r"[1-9]\d*[YMDhms]", re.ASCII)
 
 
 def binder_properties(properties: Mapping[str, Any]) -> dict[str, Any]:
-    """With "brokers", pika's parameters of each. Raises ConfigurationError."""
+    """Return all settings, and pika's parameters of each node as "brokers". Raises ConfigurationError."""
     _check_names(properties, {"url", *_TLS, *_BINDER}, "")
     merged = {**_BINDER, **properties}
     for name in ("partitions", "heartbeat_s", "connect_timeout_ms"):
@@ -53,9 +53,9 @@ def binder_properties(properties: Mapping[str, Any]) -> dict[str, Any]:
 
 def producer_properties(binder: Mapping[str, Any], binding: Binding) -> dict[str, Any]:
     path = "['producer']['properties']"
-    own = binding.producer.properties
-    _check_names(own, _PRODUCER, path)
-    merged = {**binder, **_PRODUCER, **own}
+    properties = binding.producer.properties
+    _check_names(properties, _PRODUCER, path)
+    merged = {**binder, **_PRODUCER, **properties}
     for name in _PRODUCER:
         _check_number(merged, name, path, _MILLISECONDS)
     return merged
@@ -63,9 +63,9 @@ def producer_properties(binder: Mapping[str, Any], binding: Binding) -> dict[str
 
 def consumer_properties(binder: Mapping[str, Any], binding: Binding) -> dict[str, Any]:
     path = "['consumer']['properties']"
-    own = binding.consumer.properties
-    _check_names(own, _CONSUMER, path)
-    merged = {**binder, **_CONSUMER, **own}
+    properties = binding.consumer.properties
+    _check_names(properties, _CONSUMER, path)
+    merged = {**binder, **_CONSUMER, **properties}
     _check_number(merged, "prefetch", path, maximum=65_535)
     _check_number(merged, "delivery_limit", path)
     if merged["expires_ms"] is not None:
@@ -74,7 +74,7 @@ def consumer_properties(binder: Mapping[str, Any], binding: Binding) -> dict[str
 
 
 def check_names(binding: Binding) -> None:
-    """Both go into the names of queues, which are longer."""
+    """Check destination and group: both are parts of the names of queues."""
     for key, value in (("destination", binding.destination), ("group", binding.group)):
         if value is not None and not (_NAME.fullmatch(value) and len(f"{binding.destination}{binding.group}") < 200):
             should_be = "letters, digits, '_', '.', ':' and '-', fewer than 200 with the other's"
@@ -91,7 +91,7 @@ def _brokers(properties: Mapping[str, Any]) -> Sequence[pika.ConnectionParameter
 
 
 def _broker(url: str, properties: Mapping[str, Any]) -> pika.ConnectionParameters:
-    # What it is not shown: it has a password.
+    # Don't show the value: it has a password.
     if not isinstance(url, str) or not re.match(r"amqps?://[^/]", url):
         raise ConfigurationError("['url'] should begin with amqp:// or amqps:// and a host")
     try:
@@ -105,13 +105,13 @@ def _broker(url: str, properties: Mapping[str, Any]) -> pika.ConnectionParameter
     parameters.connection_attempts = 1
     if url.startswith("amqps:"):
         parameters.ssl_options = pika.SSLOptions(_tls(properties), parameters.host)
-    elif given := [name for name in _TLS if properties.get(name)]:
-        raise ConfigurationError(f"[{given[0]!r}] goes with a url that begins with amqps://")
+    elif tls_names := [name for name in _TLS if properties.get(name)]:
+        raise ConfigurationError(f"[{tls_names[0]!r}] goes with a url that begins with amqps://")
     return parameters
 
 
 def _tls(properties: Mapping[str, Any]) -> ssl.SSLContext:
-    """Checks the broker's certificate and name, against the system's authorities or `ssl_cafile`."""
+    """Verify the broker's certificate and name, with the system's authorities or `ssl_cafile`."""
     try:
         context = ssl.create_default_context(cafile=properties.get("ssl_cafile"))
         if properties.get("ssl_certfile"):
