@@ -5,9 +5,10 @@ event_stream.E002   a binder that can't be made from its entry
 event_stream.E003   a binding that asks its binder for something it can't do
 event_stream.E004   an error of `retry_permanent` that is none
 event_stream.E005   an interceptor that is no function
+event_stream.E006   a heartbeat or a stand-in that is no function
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from django.apps import AppConfig
@@ -37,17 +38,23 @@ def check_setting(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> l
 
 def _check_bindings(configuration: conf.Configuration, binders: Mapping[str, Binder]) -> Iterator[CheckMessage]:
     for binding in configuration.bindings.values():
-        try:
-            permanent_errors(binding)
-        except ConfigurationError as error:
-            yield Error(f"{conf.SETTING}['bindings'][{binding.name!r}]{error}", id="event_stream.E004")
-        try:
-            interceptors(binding)
-        except ConfigurationError as error:
-            yield Error(f"{conf.SETTING}['bindings'][{binding.name!r}]{error}", id="event_stream.E005")
+        yield from _check_dotted_paths(binding)
         if binding.binder in binders:
             try:
                 binders[binding.binder].check(binding)
             except ConfigurationError as error:
-                text = f"{conf.SETTING}['bindings'][{binding.name!r}]{error}"
-                yield Error(text, id="event_stream.E003")
+                yield Error(f"{binding.path}{error}", id="event_stream.E003")
+
+
+def _check_dotted_paths(binding: conf.Binding) -> Iterator[CheckMessage]:
+    lookups: tuple[tuple[str, Callable[[], object]], ...] = (
+        ("E004", lambda: permanent_errors(binding)),
+        ("E005", lambda: interceptors(binding)),
+        ("E006", lambda: conf.producer_function(binding, "heartbeat")),
+        ("E006", lambda: conf.producer_function(binding, "stand_in")),
+    )
+    for number, lookup in lookups:
+        try:
+            lookup()
+        except ConfigurationError as error:
+            yield Error(str(error), id=f"event_stream.{number}")

@@ -14,11 +14,12 @@ EVENT_STREAM = {
 
 import dataclasses
 import functools
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast, get_args
 
 from django.core.signals import setting_changed
+from django.utils.module_loading import import_string
 
 from event_stream.errors import ConfigurationError
 
@@ -186,6 +187,11 @@ class Binding:
     producer: ProducerSettings = field(default_factory=ProducerSettings)
     consumer: ConsumerSettings = field(default_factory=ConsumerSettings)
 
+    @property
+    def path(self) -> str:
+        """Where it stands in the settings, as one would write it in Python: what a text about it begins with."""
+        return f"{SETTING}['bindings'][{self.name!r}]"
+
 
 def dead_letter_binding(binding: Binding) -> Binding:
     """Where the dead letters of a consuming binding go: <destination>.<group>.dlq, sent with its producer settings."""
@@ -329,6 +335,35 @@ def _consumer(entry: SettingsReader) -> ConsumerSettings:
         entry.wrong("retry_max_ms", f"is {result.retry_max_ms}; it should be at least retry_initial_ms")
     entry.finish()
     return result
+
+
+# Some settings are the dotted path of a function or a class. What they lead to is imported here, and only here.
+
+
+def import_dotted(dotted: str, complaint: str, *, accepts: Callable[[Any], bool] = callable) -> Any:
+    """Return what a dotted path leads to. Raises ConfigurationError, which says `complaint`."""
+    try:
+        found = import_string(dotted)
+    except ImportError as error:
+        raise ConfigurationError(f"{complaint} ({error})") from error
+    if not accepts(found):
+        raise ConfigurationError(complaint)
+    return found
+
+
+_PRODUCER_FUNCTIONS = {"heartbeat": "as_of_us", "stand_in": "a payload"}
+
+
+def producer_function(binding: Binding, key: Literal["heartbeat", "stand_in"]) -> Callable[[Any], Any] | None:
+    """Return the function that the binding's producer settings name. Raises ConfigurationError."""
+    dotted: str | None = getattr(binding.producer, key)
+    if dotted is None:
+        return None
+    should_be = f"it should be the dotted path of a function of {_PRODUCER_FUNCTIONS[key]}"
+    function: Callable[[Any], Any] = import_dotted(
+        dotted, f"{binding.path}['producer'][{key!r}] is {dotted!r}; {should_be}"
+    )
+    return function
 
 
 def _names(binders: Mapping[str, BinderSettings]) -> str:

@@ -1,7 +1,7 @@
 """What can go wrong in the event layer.
 
 EventStreamError
-├── ConfigurationError   the setting EVENT_STREAM is wrong; the text names the key and what it should be
+├── ConfigurationError   a setting is wrong; the text names the key and what it should be (Django's ImproperlyConfigured)
 ├── ConversionError      bytes that are no message of their content type: never right later, so never retried
 ├── RejectedError        a handler's word that this message can never be handled: never retried
 ├── UnavailableError     a server needed for the work can't be reached now: the same message is tried again
@@ -13,12 +13,14 @@ EventStreamError
     └── UnsendableError  and never will (too large, say): the message is parked
 """
 
+from django.core.exceptions import ImproperlyConfigured
+
 
 class EventStreamError(Exception):
     """The root of the tree."""
 
 
-class ConfigurationError(EventStreamError):
+class ConfigurationError(EventStreamError, ImproperlyConfigured):
     """A setting is wrong. The text names the setting and says what it should be."""
 
 

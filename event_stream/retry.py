@@ -2,10 +2,7 @@
 
 import random
 
-from django.utils.module_loading import import_string
-
-from event_stream.conf import Binding
-from event_stream.errors import ConfigurationError
+from event_stream.conf import Binding, import_dotted
 
 _random = random.SystemRandom()
 
@@ -22,15 +19,15 @@ def backoff_s(attempt: int, initial_s: float, maximum_s: float) -> float:
 
 def permanent_errors(binding: Binding) -> tuple[type[Exception], ...]:
     """The errors that the binding says can't be mended by trying again. Raises ConfigurationError."""
-    return tuple(_error_class(dotted) for dotted in binding.consumer.retry_permanent)
+    return tuple(_error_class(dotted, binding.path) for dotted in binding.consumer.retry_permanent)
 
 
-def _error_class(dotted: str) -> type[Exception]:
+def _error_class(dotted: str, path: str) -> type[Exception]:
     should_be = "it should be the dotted path of a class of errors"
-    try:
-        found = import_string(dotted if "." in dotted else f"builtins.{dotted}")
-    except ImportError as error:
-        raise ConfigurationError(f"['consumer']['retry_permanent'] has {dotted!r}; {should_be} ({error})") from error
-    if not isinstance(found, type) or not issubclass(found, Exception):
-        raise ConfigurationError(f"['consumer']['retry_permanent'] has {dotted!r}; {should_be}")
-    return found
+    complaint = f"{path}['consumer']['retry_permanent'] has {dotted!r}; {should_be}"
+    error_class: type[Exception] = import_dotted(
+        dotted if "." in dotted else f"builtins.{dotted}",
+        complaint,
+        accepts=lambda found: isinstance(found, type) and issubclass(found, Exception),
+    )
+    return error_class

@@ -111,7 +111,7 @@ def _default_error_handler(binding: Binding) -> RecordErrorHandler:
     # Dead letters are built on the consumer, so a sink can't make theirs itself.
     if binding.consumer.dead_letters:
         raise ConfigurationError(
-            f"EVENT_STREAM['bindings'][{binding.name!r}]['consumer']['dead_letters'] is True; its sink should be made "
+            f"{binding.path}['consumer']['dead_letters'] is True; its sink should be made "
             "with error_handler=event_stream.dead_letters.error_handler_for(binding)"
         )
     return LoggingErrorHandler()

@@ -17,7 +17,7 @@ from event_stream.errors import ConfigurationError
 def key_blocker(binding: Binding) -> KeyBlocker:
     """For a sink that needs the messages of a key in order. Raises ConfigurationError where nothing is parked."""
     if not binding.consumer.dead_letters:
-        path = f"EVENT_STREAM['bindings'][{binding.name!r}]['consumer']['dead_letters']"
+        path = f"{binding.path}['consumer']['dead_letters']"
         raise ConfigurationError(f"{path} is False; it should be True for a sink that keeps the order of keys")
     channel = dead_letter_channel(binding)
     return KeyBlocker(DeadLetterPublisher(channel, binding), channel, binding)

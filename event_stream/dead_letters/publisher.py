@@ -43,7 +43,7 @@ class DeadLetterPublisher:
         self._channel = channel
         self._group = binding.group or ""
         self._limit = binding.consumer.dead_letter_limit
-        self._path = f"EVENT_STREAM['bindings'][{binding.name!r}]['consumer']['dead_letter_limit']"
+        self._path = f"{binding.path}['consumer']['dead_letter_limit']"
         self._clock = clock or SystemClock()
         self._partitions: int | None = None
         self._parked: OrderedDict[tuple[str, int, int, int], None] = OrderedDict()

@@ -7,7 +7,6 @@ from concurrent.futures import Future
 from typing import cast
 
 from django.core.signals import setting_changed
-from django.utils.module_loading import import_string
 
 from event_stream import conf
 from event_stream.conf import Binding
@@ -44,8 +43,9 @@ class Channel:
     def subscribe(self, listener: RebalanceListener) -> Consumer:
         """A consumer of its own for the binding's group."""
         if self.binding.group is None:
-            path = f"EVENT_STREAM['bindings'][{self.binding.name!r}]['group']"
-            raise ConfigurationError(f"{path} is missing; a binding that consumes should name its group")
+            raise ConfigurationError(
+                f"{self.binding.path}['group'] is missing; a binding that consumes should name its group"
+            )
         return self._binder.consumer(self.binding, listener)
 
     def close(self, timeout_s: float) -> None:
@@ -76,16 +76,14 @@ CLOSE_TIMEOUT_S = 2.0
 def make_binder(settings: conf.BinderSettings) -> Binder:
     """A binder of its own. Raises ConfigurationError with the path of what is wrong."""
     path = f"{conf.SETTING}['binders'][{settings.name!r}]"
-    dotted = TYPES.get(settings.type, settings.type)
+    should_be = f"it should be one of {', '.join(map(repr, TYPES))} or the dotted path of a Binder"
+    make = conf.import_dotted(
+        TYPES.get(settings.type, settings.type), f"{path}['type'] is {settings.type!r}; {should_be}"
+    )
     try:
-        made = import_string(dotted)(settings.name, settings.properties)
-    except ImportError as error:
-        known = ", ".join(map(repr, TYPES))
-        should_be = f"it should be one of {known} or the dotted path of a Binder"
-        raise ConfigurationError(f"{path}['type'] is {settings.type!r}; {should_be} ({error})") from error
+        return cast(Binder, make(settings.name, settings.properties))
     except ConfigurationError as error:
         raise ConfigurationError(f"{path}{error}") from error
-    return cast(Binder, made)
 
 
 class Registry:

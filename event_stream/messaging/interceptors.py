@@ -4,10 +4,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from django.utils.module_loading import import_string
-
-from event_stream.conf import Binding
-from event_stream.errors import ConfigurationError
+from event_stream.conf import Binding, import_dotted
 from event_stream.messaging.message import Message
 
 Interceptor: TypeAlias = Callable[[Message[Any]], Message[Any]]
@@ -22,18 +19,12 @@ def intercepted(binding: Binding, message: Message[Any]) -> Message[Any]:
 
 
 def interceptors(binding: Binding) -> tuple[Interceptor, ...]:
-    """Raises ConfigurationError, its text beginning with the key."""
-    return tuple(map(_imported, binding.producer.interceptors))
+    """Raises ConfigurationError."""
+    return tuple(_imported(dotted, binding.path) for dotted in binding.producer.interceptors)
 
 
 @functools.cache
-def _imported(dotted: str) -> Interceptor:
+def _imported(dotted: str, path: str) -> Interceptor:
     should_be = "it should be the dotted path of a function of a message"
-    try:
-        found = import_string(dotted)
-    except ImportError as error:
-        raise ConfigurationError(f"['producer']['interceptors'] has {dotted!r}; {should_be} ({error})") from error
-    if not callable(found):
-        raise ConfigurationError(f"['producer']['interceptors'] has {dotted!r}; {should_be}")
-    interceptor: Interceptor = found
+    interceptor: Interceptor = import_dotted(dotted, f"{path}['producer']['interceptors'] has {dotted!r}; {should_be}")
     return interceptor

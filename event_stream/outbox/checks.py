@@ -3,9 +3,9 @@
 from typing import Any
 
 from django.core.checks import CheckMessage, Error, register
-from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
+from event_stream.errors import ConfigurationError
 from event_stream.outbox.settings import outbox_settings
 
 
@@ -14,7 +14,7 @@ def check_outbox(**kwargs: Any) -> list[CheckMessage]:
     """Check the settings, and that the database is PostgreSQL."""
     try:
         database = outbox_settings().database
-    except ImproperlyConfigured as error:
+    except ConfigurationError as error:
         return [Error(str(error), id="event_stream_outbox.E001")]
     errors: list[CheckMessage] = []
     vendor = connections[database].vendor

@@ -8,10 +8,8 @@ from concurrent.futures import Future
 from datetime import datetime
 from typing import Any, Literal
 
-from django.utils.module_loading import import_string
-
 from event_stream import failpoints, user_context
-from event_stream.conf import SETTING, configuration
+from event_stream.conf import configuration, producer_function
 from event_stream.errors import (
     ConfigurationError,
     ConversionError,
@@ -68,22 +66,8 @@ def producer_functions(key: Literal["heartbeat", "stand_in"]) -> dict[str, Calla
 
     Raises ConfigurationError for a path that leads to none.
     """
-    paths = {name: getattr(binding.producer, key) for name, binding in configuration().bindings.items()}
-    return {name: _function(name, key, path) for name, path in paths.items() if path}
-
-
-def _function(binding: str, key: str, path: str) -> Callable[[Any], Any]:
-    setting = f"{SETTING}['bindings'][{binding!r}]['producer'][{key!r}]"
-    try:
-        function = import_string(path)
-    except ImportError as error:
-        raise ConfigurationError(f"{setting} is {path!r}; it should be the path of a function ({error})") from error
-    if not callable(function):
-        raise ConfigurationError(
-            f"{setting} is {path!r}, which can't be called; it should be a function of {_FUNCTION_TAKES[key]}"
-        )
-    result: Callable[[Any], Any] = function
-    return result
+    functions = {name: producer_function(binding, key) for name, binding in configuration().bindings.items()}
+    return {name: function for name, function in functions.items() if function is not None}
 
 
 class FallbackMessages:

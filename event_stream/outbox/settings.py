@@ -4,7 +4,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
+
+from event_stream.errors import ConfigurationError
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +38,13 @@ class OutboxSettings:
             )
             if not is_valid:
                 type_name = getattr(field.type, "__name__", field.type)
-                raise ImproperlyConfigured(
+                raise ConfigurationError(
                     f"EVENT_STREAM_OUTBOX[{field.name!r}] should be of type {type_name}, not {value!r}."
                 )
             if field.type in (int, float) and value <= 0:
-                raise ImproperlyConfigured(f"EVENT_STREAM_OUTBOX[{field.name!r}] should be above 0, not {value!r}.")
+                raise ConfigurationError(f"EVENT_STREAM_OUTBOX[{field.name!r}] should be above 0, not {value!r}.")
         if self.database not in settings.DATABASES:
-            raise ImproperlyConfigured(
+            raise ConfigurationError(
                 f"EVENT_STREAM_OUTBOX['database'] should be an alias of DATABASES, not {self.database!r}."
             )
 
@@ -52,8 +53,8 @@ def outbox_settings() -> OutboxSettings:
     """Read the setting. Raises ImproperlyConfigured that names the wrong key."""
     values: Any = getattr(settings, "EVENT_STREAM_OUTBOX", {})
     if not isinstance(values, dict):
-        raise ImproperlyConfigured(f"EVENT_STREAM_OUTBOX should be a dict, not {values!r}.")
+        raise ConfigurationError(f"EVENT_STREAM_OUTBOX should be a dict, not {values!r}.")
     known = {field.name for field in fields(OutboxSettings)}
     for key in values.keys() - known:
-        raise ImproperlyConfigured(f"EVENT_STREAM_OUTBOX has no key {key!r}; there are {', '.join(sorted(known))}.")
+        raise ConfigurationError(f"EVENT_STREAM_OUTBOX has no key {key!r}; there are {', '.join(sorted(known))}.")
     return OutboxSettings(**values)

@@ -7,11 +7,19 @@ from typing import Any
 
 import pytest
 from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
 from pytest_django import Settings
 
 from event_stream import Channel, ConfigurationError, Message, source
 from event_stream.conf import BinderSettings, Binding, ConsumerSettings, configuration, parse
 from event_stream.messaging.channel import registry
+
+HEARTBEAT = f"{__name__}.heartbeat"
+
+
+def heartbeat(as_of_us: int) -> dict[str, int]:
+    return {"asOf": as_of_us}
+
 
 GOOD: dict[str, Any] = {
     "default_binder": "kafka",
@@ -20,7 +28,7 @@ GOOD: dict[str, Any] = {
         "memory": {"type": "memory"},
     },
     "bindings": {
-        "out": {"destination": "orgChangeTopic", "producer": {"heartbeat": "some.module.heartbeat"}},
+        "out": {"destination": "orgChangeTopic", "producer": {"heartbeat": HEARTBEAT}},
         "in": {"destination": "orgChangeTopic", "group": "licensingGroup", "consumer": {"batch_size": 50}},
     },
 }
@@ -50,7 +58,7 @@ def test_reads_a_good_setting_into_typed_values() -> None:
         "in", "orgChangeTopic", "kafka", group="licensingGroup", consumer=ConsumerSettings(batch_size=50)
     )
     assert result.binding("out").content_type == "application/json"
-    assert result.binding("out").producer.heartbeat == "some.module.heartbeat"
+    assert result.binding("out").producer.heartbeat == HEARTBEAT
 
 
 def test_needs_no_default_binder_where_there_is_one_binder() -> None:
@@ -156,6 +164,25 @@ def test_tells_all_mistakes_at_once() -> None:
         ),
         (("bindings", "in", "consumer"), {"retry_permanent": ["len"]}, "has 'len'; it should be the dotted", "E004"),
         (
+            ("bindings", "out", "producer", "interceptors"),
+            ["no.such"],
+            "EVENT_STREAM['bindings']['out']['producer']['interceptors'] has 'no.such'; it should be the dotted path of",
+            "E005",
+        ),
+        (
+            ("bindings", "out", "producer", "heartbeat"),
+            "no.such",
+            "EVENT_STREAM['bindings']['out']['producer']['heartbeat'] is 'no.such'; it should be the dotted path of a "
+            "function of as_of_us (No module named 'no')",
+            "E006",
+        ),
+        (
+            ("bindings", "out", "producer", "stand_in"),
+            f"{__name__}.GOOD",
+            f"EVENT_STREAM['bindings']['out']['producer']['stand_in'] is '{__name__}.GOOD'; it should be the dotted path of",
+            "E006",
+        ),
+        (
             ("bindings", "out", "producer", "properties"),
             {"delivery_timeout_ms": 1},
             "['request_timeout_ms'] is 5000; it should be below delivery_timeout_ms (1)",
@@ -191,6 +218,10 @@ def test_a_binding_without_a_group_can_not_consume(settings: Settings) -> None:
     channel: Channel = registry().channel("out")
     with pytest.raises(ConfigurationError, match=r"\['out'\]\['group'\] is missing"):
         channel.subscribe(None)  # type: ignore[arg-type]
+
+
+def test_a_wrong_setting_is_what_django_calls_improperly_configured() -> None:
+    assert issubclass(ConfigurationError, ImproperlyConfigured)
 
 
 def test_a_changed_setting_takes_effect(settings: Settings) -> None:
