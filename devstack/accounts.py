@@ -55,7 +55,7 @@ def lowered(argv: Sequence[str], account: Account | None) -> tuple[list[str], Cr
 
 
 def unprivileged_account(data: Path) -> Account | None:
-    """Whom to run a server as that refuses root, with its data in the folder `data`; None if we aren't root."""
+    """The account for a server that refuses root, with its data in the folder `data`; None if we aren't root."""
     if os.geteuid() != 0:
         _require_name(os.geteuid())
         return None

@@ -126,7 +126,7 @@ LIFETIME_S = 3600
 
 
 class TokenFile:
-    """For `ORGANIZATION_TOKEN_FILE`: its readers open it anew each time."""
+    """For `ORGANIZATION_TOKEN_FILE`: its readers open it again each time."""
 
     def __init__(self, path: Path, issuer: Issuer, subject: str) -> None:
         self.path = path

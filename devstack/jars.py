@@ -32,7 +32,7 @@ _failures: list[JarsUnavailableError] = []
 def class_path(progress: Progress | None = None) -> str:
     """Kafka's class path. `progress(fetched, of)` is called while jars are fetched, which is once per machine."""
     if _failures:
-        # Whom one could not reach a moment ago, one need not ask again.
+        # A host that could not be reached a moment ago need not be asked again.
         raise _failures[0]
     LOCAL.mkdir(exist_ok=True)
     with (LOCAL / "jars.lock").open("w") as lock:
@@ -119,7 +119,7 @@ def _complaint(folder: Path) -> str | None:
 
 
 def relock() -> None:
-    """Resolve `jgo.toml` anew and write the lock file."""
+    """Resolve `jgo.toml` again and write the lock file."""
     work = LOCAL / "jars.new"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Who asked, and in which transaction: the user context, held for the duration of a request or a message."""
+"""The user context: the caller and the transaction, held for the duration of a request or a message."""
 
 import re
 import uuid

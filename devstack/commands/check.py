@@ -1,10 +1,14 @@
 """Everything that can be said about the code without running it, one line a check: ./manage_scripts/check"""
 
 import argparse
+import ast
+import io
 import os
+import re
 import subprocess
 import sys
 import time
+import tokenize
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -27,6 +31,16 @@ _SERVICES = (ORGANIZATION, LICENSING)
 _PROJECTS = (*_SERVICES, JOURNAL)
 _PYTHON_PATH = os.pathsep.join(str(folder) for folder in (ROOT, *(project.folder for project in _PROJECTS)))
 _TOOLS = Path(sys.executable).parent
+
+# Words that a reader of this field would have to translate. Few rules, so that each hit is worth a change.
+_WORDING = (
+    (re.compile(r"\bwhom\b", re.IGNORECASE), "name the noun"),
+    (re.compile(r"\banew\b", re.IGNORECASE), "say 'again'"),
+    (re.compile(r"\bvouch(?:e[sd]|ing)?\b", re.IGNORECASE), "say 'fresh' or 'validated'"),
+    (re.compile(r"\bmend(?:s|ed|ing)?\b", re.IGNORECASE), "say 'fix'"),
+    (re.compile(r"(?:^|[.:;!?|]\s+|[-*#]\s+)Who\b(?![^.|]*\?)"), "begin with the subject, not with 'Who'"),
+)
+_CODE = re.compile(r"^```.*?^```|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +82,7 @@ def checks() -> list[Check]:
         Check("ruff check", [str(_TOOLS / "ruff"), "check", "--quiet", "."]),
         Check("ruff format", [str(_TOOLS / "ruff"), "format", "--quiet", "--check", "."]),
         Check("import directions", [str(_TOOLS / "lint-imports")], {"PYTHONPATH": _PYTHON_PATH}),
+        Check("wording", [sys.executable, "-m", "devstack.commands.check", "--wording"]),
         Check("no secret in the repository", [sys.executable, "-m", "devstack.secret_scan"]),
     ]
 
@@ -98,8 +113,42 @@ def _typed(paths: list[str]) -> list[str]:
     return [path for path in paths if path.endswith(".py") or any((ROOT / path).rglob("*.py"))]
 
 
+def wording_mistakes(path: Path) -> Iterator[str]:
+    """One line for each word in a Markdown file's text, or a Python file's comments and docstrings."""
+    text = path.read_text()
+    for number, prose in [(1, text)] if path.suffix == ".md" else _prose(text):
+        # As many characters and lines as before, so that a place in it is a place in the file.
+        plain = _CODE.sub(lambda code: re.sub(r"[^\n]", "_", code[0]), prose)
+        for offset, line in enumerate(plain.split("\n")):
+            for rule, remedy in _WORDING:
+                if match := rule.search(line.strip(" #\"'")):
+                    yield f"{path}:{number + offset}: {match[0].strip()!r}: {remedy}"
+
+
+def _prose(source: str) -> Iterator[tuple[int, str]]:
+    """Each comment and docstring of Python code, with the number of its first line."""
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.start[0], token.string
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            # The source's own lines: an escape in a docstring would shift them.
+            yield node.lineno, "\n".join(source.splitlines()[node.lineno - 1 : node.end_lineno])
+
+
+def _check_wording() -> int:
+    tracked = subprocess.run(["git", "ls-files", "*.md", "*.py"], cwd=ROOT, check=True, capture_output=True, text=True)
+    paths = [ROOT / name for name in tracked.stdout.splitlines() if "/migrations/" not in name]
+    mistakes = [mistake for path in paths if path.exists() for mistake in wording_mistakes(path)]
+    print("\n".join(mistake.removeprefix(f"{ROOT}/") for mistake in mistakes))
+    return 1 if mistakes else 0
+
+
 def main() -> int:
-    argparse.ArgumentParser(prog="check", description=__doc__).parse_args()
+    parser = argparse.ArgumentParser(prog="check", description=__doc__)
+    parser.add_argument("--wording", action="store_true", help="only the words of documents, comments and docstrings")
+    if parser.parse_args().wording:
+        return _check_wording()
     failed = 0
 
     def run(check: Check) -> tuple[Check, str | None, float]:

@@ -9,7 +9,7 @@ from event_stream.outbox.triggers import Versioned
 
 
 class License(models.Model):
-    """The organization is another service's: its id is kept as a value, nothing here vouches for its existence."""
+    """The organization is another service's: its id is kept as a value, and nothing here proves that it exists."""
 
     license_id = models.UUIDField(_("license id"), primary_key=True, default=uuid.uuid4, editable=False)
     organization_id = models.UUIDField(_("organization id"))

@@ -1,4 +1,4 @@
-"""Finds an organization: in the cache if that vouches for it, else at its own service."""
+"""Finds an organization: in the cache if it is fresh there, else at its own service."""
 
 import functools
 import os

@@ -71,7 +71,7 @@ def set_contact(
 
 @admin.action(description=_("Publish selected organizations again"), permissions=["change"])
 def publish_again(model_admin: "ModelAdmin", request: HttpRequest, queryset: QuerySet[Organization]) -> None:
-    """A new version with the same content: whoever keeps a copy fetches it anew."""
+    """A new version with the same content: every cache fetches it again."""
     _report(model_admin, request, _selected(queryset).update(name=F("name")))
 
 

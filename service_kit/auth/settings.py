@@ -1,4 +1,4 @@
-"""Whom to believe: the value of the setting AUTH, from the environment."""
+"""The trusted issuer: the value of the setting AUTH, from the environment."""
 
 import logging
 from dataclasses import dataclass

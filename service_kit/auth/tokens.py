@@ -44,7 +44,7 @@ class JWKSUnavailableError(AuthError):
         self.retry_after_s = retry_after_s
 
 
-# Who calls: what a believed token says of him.
+# The caller, as a verified token describes it.
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ class KeySet:
         raise InvalidToken("It is signed with a key that the issuer does not have.")
 
     def _refresh(self, kid: str) -> None:
-        # Who has the key he wants goes on with it while another one reads; the others have to wait for him.
+        # Threads whose key is cached proceed during a refresh; the others wait for it.
         if not self._reading.acquire(blocking=kid not in self._keys):
             return
         try:

@@ -69,7 +69,7 @@ SILENCED_SYSTEM_CHECKS = [
     # Whether all other names of the domain are reached by https is not for a service to say.
     "security.W005",
     "security.W021",
-    # Who ends TLS redirects. Inside, the services are asked without it: by probes, by each other.
+    # The proxy that terminates TLS redirects. Probes and the other service call this one without TLS.
     "security.W008",
 ]
 

@@ -13,7 +13,7 @@ if __name__ == "__main__":
         bootstrap_servers=os.environ["KAFKA_BOOTSTRAP_SERVERS"].split(","),
         group_id=f"cache-aside-{os.environ['ORG_CHANGE_TOPIC']}",
         auto_offset_reset="earliest",
-        # Who has been killed is replaced soon.
+        # A killed worker is replaced soon.
         session_timeout_ms=6_000,
         heartbeat_interval_ms=1_000,
     )

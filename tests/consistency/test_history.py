@@ -38,7 +38,7 @@ def read_of(version: int, began_s: float, fresh_at_s: float, cache: str = "hit")
         # Superseded at 11, and read within the bound after that.
         (read_of(1, 11.9, 10.9), []),
         (read_of(1, 12.5, 10.9), ["superseded for longer than the bound"]),
-        # Who says that it is old may be, but not older than it says.
+        # An answer marked as old may be old, but not older than it says.
         (read_of(1, 99.0, 10.9, STALE), []),
         (read_of(1, 99.0, 11.5, STALE), ["superseded before the instant at which it claims to have been current"]),
         (read_of(1, 11.9, 11.5), ["superseded before the instant at which it claims to have been current"]),

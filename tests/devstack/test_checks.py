@@ -1,4 +1,4 @@
-"""What ./manage_scripts/check makes of advisories and of secrets."""
+"""The checks of ./manage_scripts/check: advisories, secrets, wording."""
 
 import json
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from devstack.advisories import Advisories, read
-from devstack.commands.check import report_advisories
+from devstack.commands.check import report_advisories, wording_mistakes
 from devstack.environment import ROOT
 
 SOUND = {"name": "redis", "version": "8.1.0", "vulns": []}
@@ -65,3 +65,24 @@ def test_a_secret_is_found_and_not_repeated(tmp_path: Path) -> None:
     assert "settings.py:1: AWS Access Key" in done.stdout
     assert "pragma: allowlist secret" in done.stdout
     assert secret not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# Told by whom?",
+        '"""Made anew."""',
+        "# It can't. Who waits, loses.",
+        "def f() -> None:\n    # It vouches for it.\n    ...",
+    ],
+)
+def test_a_word_that_needs_translation_is_found(tmp_path: Path, text: str) -> None:
+    (tmp_path / "module.py").write_text(text)
+    [mistake] = wording_mistakes(tmp_path / "module.py")
+    assert mistake.startswith(f"{tmp_path}/module.py:{text.count(chr(10), 0, text.find('vouch') + 1) + 1}: ")
+
+
+def test_code_and_questions_may_use_any_word(tmp_path: Path) -> None:
+    (tmp_path / "module.py").write_text('anew = "whom"  # Who asks? `vouched` is a name.\n')
+    (tmp_path / "page.md").write_text("`-k anew`\n\n```\nwhom\n```\n")
+    assert [*wording_mistakes(tmp_path / "module.py"), *wording_mistakes(tmp_path / "page.md")] == []

@@ -30,7 +30,7 @@ def platform(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iter
         settings={
             "ACCESS_LOG": "true",
             "WEB_CONCURRENCY": "1",
-            # So long that no entry stops being vouched for by itself while a test looks: what is gone, was evicted.
+            # So long that no entry goes stale by itself while a test looks: a missing entry was evicted.
             "ORGANIZATION_BOUND_S": "120",
         },
     )

@@ -1,4 +1,4 @@
-"""Who is answered by a running platform whose cache is warm: those who could have asked the owner themselves."""
+"""Access to a running platform whose cache is warm: only callers who could ask the owner get an answer."""
 
 from pathlib import Path
 

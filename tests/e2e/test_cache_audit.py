@@ -31,7 +31,7 @@ def report(done: "subprocess.CompletedProcess[str]") -> Any:
 
 
 def plant(world: World, customer: Customer, older: int) -> None:
-    """What the protocol does not let come about: a vouched entry below the true version."""
+    """What the protocol rules out: a fresh entry below the true version."""
     with redis.Redis.from_url(world.platform.licensing_settings["REDIS_URL"]) as cache:
         [key] = cast("list[bytes]", cache.keys(f"*:o:{customer.id}"))
         entry = cast("bytes", cache.get(key))
@@ -100,7 +100,7 @@ def test_where_nothing_is_vouched_for_a_sweep_waits_for_the_bound_and_finds_noth
     finally:
         world.platform.licensing_settings["ORGANIZATION_BOUND_S"] = "120"
     assert found.returncode == 0, found.stderr
-    assert report(found)["counts"]["UNVOUCHED"] >= 1
+    assert report(found)["counts"]["UNVALIDATED"] >= 1
     # The next change evicts it, whatever it is.
     contact = fresh("contact")
     world.change(customer, contact)

@@ -54,7 +54,7 @@ class Foreigner:
             "SET LOCAL session_replication_role = replica; "
             f"UPDATE organizations_organization SET contact_name = '{contact}' WHERE id = '{customer.id}'"
         )
-        # Nobody was told, so the cache vouches for what it has. This is what the message is for.
+        # No message was sent, so the cached entry counts as fresh. This is what the message is for.
         assert {(each.cache, each.contact) for each in self._world.lookups(customer)} == {("hit", "Ann")}
 
 

@@ -51,7 +51,7 @@ def parked(world: World, correlation_id: str) -> Parked | None:
 
 
 def heartbeats_ms(world: World) -> list[int]:
-    """Up to when each partition is vouched for."""
+    """The instant up to which each partition is fresh."""
     with Redis.from_url(world.platform.licensing_settings["REDIS_URL"]) as redis:
         marks = [redis.get(key) for key in redis.scan_iter("*:wm")]
     return [int(mark.rpartition(b"|")[2]) for mark in marks if isinstance(mark, bytes)]
@@ -98,6 +98,6 @@ def test_the_copy_goes_the_others_go_on_and_the_row_is_reported(world: World) ->
         said = doctor(ORGANIZATION, world.platform.organization_settings).stdout
         assert "warning  parked messages: 1 can't be sent" in said
 
-    # A person has mended the cause.
+    # A person has fixed the cause.
     world.organization_sql("UPDATE event_stream_outbox SET parked_at = NULL WHERE correlation_id = %s", correlation_id)
     assert world.published(refused.id).correlation_id == correlation_id

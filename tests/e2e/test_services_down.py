@@ -33,7 +33,7 @@ class Fragile:
     valkey: Valkey
 
     def cached(self) -> Customer:
-        """A customer whom both licensing services find in the cache."""
+        """A customer that both licensing services find in the cache."""
         customer = self.world.customer()
         for instance in (PATIENT, STRICT):
             # The strict one takes what is there only if a heartbeat came lately.
@@ -129,7 +129,7 @@ def test_the_organization_service_is_away(fragile: Fragile) -> None:
     world.platform.organization.stop()
     try:
         assert (world.lookup(known, PATIENT).cache, world.lookup(known, PATIENT).contact) == ("hit", "Ann")
-        # Nobody vouches for it any more, and nobody can be asked: the last that was known, and said to be that.
+        # It is fresh no longer, and nobody can be asked: the last known value, marked as stale.
         assert becomes(world, known, STRICT, cache="stale", contact="Ann")
         stale = world.lookup(known, STRICT).headers
         assert stale["Warning"] == '110 - "Response is Stale"'

@@ -129,7 +129,7 @@ def test_messages_wait_while_no_worker_is_there(crew: Crew) -> None:
     for customer in customers:
         world.change(customer, contact)
         world.published(customer.id)
-        # Within its bound the cache may vouch for what it has.
+        # Within the maximum staleness the cached entry may count as fresh.
         assert {(each.cache, each.contact) for each in world.lookups(customer)} == {("hit", "Ann")}
     watch = world.watch_workers()
 

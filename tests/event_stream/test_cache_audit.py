@@ -65,7 +65,7 @@ def test_a_stale_hit_is_found_and_timed(cache: FencedCache, clock: FakeClock) ->
     audit.check_due()
     assert counts(audit)[:2] == [(1, 1), (1, 1)]
     assert audit.tallies[1].greatest_staleness_s == 5.5
-    # Past the bound nothing vouches for it: a lookup would ask anew.
+    # Past the maximum staleness it is not fresh: a lookup would ask again.
     clock.advance(25)
     audit.check_due()
     assert counts(audit)[2] == (1, 0)
@@ -163,7 +163,7 @@ def test_a_sweep_tells_what_each_entry_is_worth(cache: FencedCache, clock: FakeC
         "gone": Verdict.STALE,
         "there": Verdict.STALE,
         "unknown": Verdict.UNKNOWN,
-        "old": Verdict.UNVOUCHED,
+        "old": Verdict.UNVALIDATED,
     }
     assert raw(cache, "behind") is not None
 

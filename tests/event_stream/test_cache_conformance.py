@@ -1,7 +1,7 @@
 """The scripts on a real server and the model's pure functions go the same way, whatever happens in whatever order.
 
 Two organizations of one partition; the database, its outbox, the log and one worker (and its ghost) around them. After
-every step the keys in Redis are those of the model, and no value is vouched for that was not current at that time.
+every step the keys in Redis are those of the model, and no value counts as fresh that was not current at that time.
 At the end everything is published and applied: then no value may be left that is not the database's.
 """
 

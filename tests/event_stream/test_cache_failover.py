@@ -94,7 +94,7 @@ def test_after_a_failover_what_the_new_primary_missed_is_applied_again(pair: Pai
         cache = FencedCache(namespace=old.keys.namespace, clock=clock)
         worker = Reader(LogInvalidator(cache, decode), log)
         worker.position = len(log.records)
-        # Until the worker comes, the old value is vouched for no longer than the old watermark does.
+        # Until the worker comes, the old value is fresh no longer than the old watermark allows.
         assert cache.read(changed).state is State.HIT
         clock.advance(11)
         assert cache.read(changed).state is State.STALE

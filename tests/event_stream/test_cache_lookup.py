@@ -67,7 +67,7 @@ def origin(clock: FakeClock) -> Origin:
 
 @pytest.fixture
 def lookup(cache: FencedCache, origin: Origin, clock: FakeClock) -> ReadThrough:
-    # Who waits moves the clock, so that no test does.
+    # A waiting thread moves the clock, so that no test has to.
     return ReadThrough(cache, origin, sleep=clock.advance)
 
 

@@ -199,7 +199,7 @@ def test_what_comes_again_in_one_process_is_parked_once(binder: MemoryBinder) ->
     place, record = parking(binder), ConsumerRecord("things", 1, 5, b"k", b"1", (), 7)
     for _ in range(3):
         place.reject(record, RejectedError("no"))
-    # The same offset of a topic that was made anew is another record.
+    # The same offset of a topic that was created again is another record.
     place.reject(dataclasses.replace(record, timestamp_ms=8), RejectedError("no"))
     assert [letter.origin for letter in letters(binder)] == [Origin(1, 5, 7), Origin(1, 5, 8)]
 

@@ -221,7 +221,7 @@ def test_a_leader_that_is_no_longer_among_the_brokers_is_waited_for(
 
 
 async def _forget_the_leader(manager: Any) -> None:
-    """Who still lives, and can be asked about the others, is one of another number here."""
+    """The broker that still lives, and can be asked about the others, has another number here."""
     [living] = manager.cluster._brokers.values()
     living.node_id = 99
     manager.cluster._brokers = {99: living}

@@ -126,7 +126,7 @@ def test_a_cache_is_kept_in_step_and_a_log_made_anew_begins_an_epoch(
     producer = binder.producer(binding)
 
     def tell(id: str, version: int) -> int:
-        """Again for as long as it is refused, as the relay does: the destination may just be made anew."""
+        """Again for as long as it is refused, as the relay does: the destination may just be created again."""
         offsets: list[int] = []
 
         def sent() -> bool:

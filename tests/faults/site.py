@@ -167,7 +167,7 @@ class Site:
         return self.postgres.url(_NAIVE)
 
     def customers(self, count: int) -> list[Customer]:
-        """New ones, whom the product and the control know."""
+        """New ones, known to the product and the control."""
         customers = [self.world.customer() for _ in range(count)]
         naive.add(self.naive_database_url, customers)
         return customers

@@ -1,4 +1,4 @@
-"""Who forgets old rows is killed in the middle of it, beside those who go on with new ones."""
+"""Purges killed in the middle, beside processes that go on with new rows."""
 
 import random
 from contextlib import closing

@@ -1,4 +1,4 @@
-"""Requests under load while what they do not need is away, or is started anew: each of them is answered.
+"""Requests under load while what they do not need is away, or is restarted: each of them is answered.
 
 What requests need and what is away, is in the other modules: there, those that are refused say so.
 """
@@ -38,7 +38,7 @@ def redis_frozen(site: Site, chance: random.Random) -> None:
 
 
 def reloaded(site: Site, chance: random.Random) -> None:
-    """SIGHUP: gunicorn reads its configuration anew and replaces its workers."""
+    """SIGHUP: gunicorn reads its configuration again and replaces its workers."""
     process = chance.choice([site.platform.organization, *site.platform.licensing])
     before = children(process)
     os.kill(process.pid, signal.SIGHUP)

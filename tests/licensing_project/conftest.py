@@ -36,7 +36,7 @@ def use_lookup(monkeypatch: pytest.MonkeyPatch, options: LookupSettings, namespa
 
 @pytest.fixture
 def tuned(settings: Any, organization_service: OrganizationService, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A function that begins anew with other settings of the lookup, on the same keys."""
+    """A function that starts again with other settings of the lookup, on the same keys."""
 
     def tune(**changes: Any) -> None:
         before = lookup.current()

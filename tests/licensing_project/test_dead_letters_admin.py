@@ -1,4 +1,4 @@
-"""Dead letters in the admin: what is found, shown, settled, and by whom."""
+"""Dead letters in the admin: search, display, replay, discard, and the permissions for each."""
 
 from collections.abc import Callable, Iterator
 from typing import Any

@@ -165,7 +165,7 @@ def test_fuzzed_messages_never_stop_a_worker(platform: ServiceCluster) -> None:
     """The oracle asks the decoder alone, without worker, Kafka or Redis, what it refuses."""
     sent = fuzzed()
     platform.consume()
-    # Everybody whom a key names is cached: who is evicted, and who is not, can be told afterwards.
+    # Every organization that a key names is cached, so the test can tell afterwards which were evicted.
     named = {id for each in sent if (id := id_in(each.key))}
     for id in named:
         keep(lookup.current().cache, id, 1)

@@ -109,7 +109,7 @@ class Configuration:
     rules: Rules = PROTOCOL
 
     refetch: bool = True
-    """Whether a reader may ask although a vouched value is there: `no-cache`, `min-fresh`, as_of older than BOUND."""
+    """Whether a reader may ask although a fresh value is there: `no-cache`, `min-fresh`, as_of older than BOUND."""
     as_of: AsOf = AsOf.ASK
     heartbeat: Heartbeat = Heartbeat.OLDEST_UNPUBLISHED
     bounded: bool = True

@@ -55,8 +55,8 @@ def steps(configuration: Configuration) -> Callable[[World], Iterator[tuple[str,
 def wrong(configuration: Configuration) -> Callable[[World], str | None]:
     """What breaks one of the two promises.
 
-    Bounded: no value is vouched fresh at a time when it was not the newest any more (READ hits on no other ground).
-    Not for ever: once all is published and applied, no value goes on being vouched for that is not the newest.
+    Bounded: no value counts as fresh at a time when it was not the newest any more (READ hits on no other ground).
+    Not for ever: once all is published and applied, no value that is not the newest stays fresh.
     """
 
     def broken(world: World) -> str | None:

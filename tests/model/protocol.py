@@ -27,7 +27,7 @@ Token: TypeAlias = int | str
 Epoch: TypeAlias = int | str
 
 NEVER: Time = 0
-"""The `as_of` of a watermark that vouches for nothing yet."""
+"""The `as_of` of a watermark that proves nothing yet."""
 
 
 class Value(NamedTuple):
@@ -153,5 +153,5 @@ def apply(
 
 
 def begin_epoch(cache: Cache, prev: int, new_epoch: Epoch) -> Cache:
-    """Go on after `prev`, not knowing what came before: what was leased under another epoch is not vouched for."""
+    """Go on after `prev`, not knowing what came before: what was leased under another epoch is not fresh."""
     return cache._replace(watermark=Watermark(new_epoch, prev, NEVER))

@@ -19,7 +19,7 @@ from tests.model.model import Explore, report
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """`live`: it is also shown that from every state a vouched hit at the newest version can still be reached."""
+    """`live`: it is also shown that from every state a fresh hit at the newest version can still be reached."""
 
     name: str
     configuration: Configuration
@@ -80,7 +80,7 @@ CASES = [
         109_559,
     ),
     # A producer that knows only the four keys. For its changes the bound is not promised (`test_limits`), unless there
-    # are no heartbeats, and so nobody vouches. 5 and 0 s
+    # are no heartbeats, and so nothing is proven. 5 and 0 s
     Case(
         "2 versions, foreign event, crash",
         Configuration(versions=2, bounded=False, budget=Budget(foreign=1, crash=1)),

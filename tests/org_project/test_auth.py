@@ -1,4 +1,4 @@
-"""Who gets in where AUTH is set: a browser's session by its groups, nobody while no key is known."""
+"""Access where AUTH is set: a browser's session by its groups, nobody while no key is known."""
 
 from typing import Any
 

@@ -35,7 +35,7 @@ ROUTES = {
 }
 # The browsable API's; guesses are counted there as in the admin (tests/org_project/test_logins.py).
 LOGINS = {"api-auth/login/", "api-auth/logout/"}
-# Who is not logged in has nothing to log out of.
+# A visitor who is not logged in has nothing to log out of.
 LEADS_TO = {"admin/logout/": "/admin/"}
 SERVICES = [(ORGANIZATION, "organization"), (LICENSING, "license")]
 

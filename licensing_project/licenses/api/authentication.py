@@ -1,4 +1,4 @@
-"""Who the caller is."""
+"""Authentication of callers."""
 
 from typing import Any
 
