@@ -1,7 +1,7 @@
 """What can go wrong in the event layer.
 
 EventStreamError
-├── ConfigurationError   a setting is wrong; the text names the key and what it should be (Django's ImproperlyConfigured)
+├── ConfigurationError   a setting is wrong: an ImproperlyConfigured; the text names the key and what it should be
 ├── ConversionError      bytes that are no message of their content type: never right later, so never retried
 ├── RejectedError        a handler's word that this message can never be handled: never retried
 ├── UnavailableError     a server needed for the work can't be reached now: the same message is tried again

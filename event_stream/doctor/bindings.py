@@ -15,7 +15,7 @@ from event_stream.messaging.binder import BrokerAdmin, Description, Group, Limit
 from event_stream.messaging.channel import registry
 
 NOT_KNOWN = "not known on this platform"
-_CREATE = "./manage_scripts/create_topics makes it"
+_CREATE = "create it, with the partitions and the copies that it should have"
 _USE = "start those who send to it or read from it: the first one makes it"
 
 
@@ -92,7 +92,7 @@ def _dead_letters(subject: str, description: Description, source: TopicDescripti
             subject,
             f"takes messages up to {there.largest_message} bytes and its source up to {source.largest_message}: the "
             "largest would be parked without their bodies",
-            "raise its max.message.bytes, as deploy/kafka/topics.yaml has it",
+            "let it take larger messages than its source: a letter has headers of its own",
         )
 
 
@@ -102,7 +102,7 @@ def _safety(subject: str, there: TopicDescription) -> Iterator[Finding]:
         return
     if copies == 1:
         text = "has one copy of each message: the loss of its server is the loss of events"
-        yield warning(subject, text, "make it with three copies, as deploy/kafka/topics.yaml has it")
+        yield warning(subject, text, "make it with three copies")
         return
     if in_sync is not None and needed is not None and in_sync < needed:
         yield failed(
@@ -112,10 +112,10 @@ def _safety(subject: str, there: TopicDescription) -> Iterator[Finding]:
         yield warning(subject, f"{in_sync} of {copies} copies are in sync", "look at the servers that have the others")
     if needed == 1:
         text = "acknowledges a message that one copy alone has: lost with its server, it was never there"
-        yield warning(subject, text, "set its min.insync.replicas to 2")
+        yield warning(subject, text, "require two copies to be in sync before a message is acknowledged")
     elif needed == copies:
         text = f"needs all of its {copies} copies: no server may be away"
-        yield warning(subject, text, f"set its min.insync.replicas to {copies - 1}")
+        yield warning(subject, text, f"require {copies - 1} copies to be in sync")
 
 
 def _words(there: TopicDescription) -> str:

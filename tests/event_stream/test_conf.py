@@ -166,7 +166,7 @@ def test_tells_all_mistakes_at_once() -> None:
         (
             ("bindings", "out", "producer", "interceptors"),
             ["no.such"],
-            "EVENT_STREAM['bindings']['out']['producer']['interceptors'] has 'no.such'; it should be the dotted path of",
+            "EVENT_STREAM['bindings']['out']['producer']['interceptors'] has 'no.such'; it should be the dotted",
             "E005",
         ),
         (
@@ -179,7 +179,7 @@ def test_tells_all_mistakes_at_once() -> None:
         (
             ("bindings", "out", "producer", "stand_in"),
             f"{__name__}.GOOD",
-            f"EVENT_STREAM['bindings']['out']['producer']['stand_in'] is '{__name__}.GOOD'; it should be the dotted path of",
+            f"EVENT_STREAM['bindings']['out']['producer']['stand_in'] is '{__name__}.GOOD'; it should be the",
             "E006",
         ),
         (

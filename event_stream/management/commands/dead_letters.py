@@ -111,7 +111,8 @@ class Command(BaseCommand):
                 self._settle(options["verb"], settling, chosen, found.letters, dry_run=options["dry_run"])
         except UnavailableError as error:
             raise CommandError(
-                f"{parked.binding.destination} can't be used: {error}. ./manage_scripts/create_topics makes the topic."
+                f"{parked.binding.destination} can't be used: {error}. If it is not there, create it with as many "
+                "partitions as its source."
             ) from error
         finally:
             parked.close(_CLOSE_TIMEOUT_S)

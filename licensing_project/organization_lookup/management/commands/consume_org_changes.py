@@ -28,7 +28,7 @@ _CLOSE_TIMEOUT_S = 1.0
 class Command(BaseCommand):
     help = (
         "Applies organization changes to the cache until SIGTERM or SIGINT. Any number may run: they share the topic. "
-        "Where the platform can't seek (RabbitMQ) it evicts only: a cached organization is then asked for anew after "
+        "Where the platform can't seek it evicts only: a cached organization is then asked for anew after "
         "ORGANIZATION_BOUND_S. Exit code 0 when told to stop, or done; 1 after an error that trying again can't mend."
     )
 
@@ -69,7 +69,7 @@ class Command(BaseCommand):
 
 
 def _handler(channel: Channel) -> LogInvalidator | QueueInvalidator:
-    """What the platform allows for. Where it can't seek, nothing vouches for an entry beyond its own age."""
+    """What the platform allows for. Where it can't seek, no entry is fresh beyond its own age."""
     cache, decode = lookup.current().cache, OrganizationChangeDecoder(channel.binding)
     if channel.capabilities.seekable:
         return LogInvalidator(cache, decode, error_handler=error_handler_for(channel.binding))
@@ -86,7 +86,7 @@ def _handler(channel: Channel) -> LogInvalidator | QueueInvalidator:
 
 
 def _partitions_agree(channel: Channel, stop: threading.Event) -> bool:
-    """False when told to stop before Kafka could be asked. The cache's keys are made with the number of partitions."""
+    """False when told to stop before the broker could be asked. The cache's keys are made with the number of partitions."""
     expected = settings.ORG_CHANGE_PARTITIONS
     waiting = False
     while not stop.is_set():
