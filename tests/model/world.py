@@ -157,7 +157,7 @@ def _renamed(
 ) -> tuple[Cache, Cache | None, tuple[Reader, ...]]:
     """Epochs and tokens numbered as they appear, offsets counted from `first`, readers sorted: names mean nothing.
 
-    An epoch that is neither the watermark's nor the replica's proves nothing ever again: it becomes None. A reader whose
+    An epoch that is neither the watermark's nor the replica's proves nothing any more: it becomes None. A reader whose
     lease is in neither can only be refused: it becomes idle. A lease without a reader can only lapse: it becomes
     ORPHAN. (So at most two readers are ever at work, one for Redis' lease and one for its replica's: a search with two
     speaks for any number.)
