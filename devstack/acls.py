@@ -37,7 +37,7 @@ def read_acls(file: Path = DEFINITIONS) -> dict[str, list[ACL]]:
 
 
 def create_acls(bootstrap_servers: str, wanted: Mapping[str, list[ACL]], security: Mapping[str, Any]) -> list[str]:
-    """Allow what is missing; one line for each user, and one for each right that he has beyond the file's."""
+    """Allow what is missing; one line for each user, and one for each right beyond the file's."""
     with kafka_admin(bootstrap_servers, security) as admin:
         try:
             return [line for user, acls in wanted.items() for line in _allow(admin, user, acls)]

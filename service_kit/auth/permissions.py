@@ -1,4 +1,4 @@
-"""What a caller may do, by his roles."""
+"""What a caller may do, by role."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any

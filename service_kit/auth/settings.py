@@ -20,14 +20,14 @@ _KEYCLOAK_KEYS = "/protocol/openid-connect/certs"
 
 @dataclass(frozen=True, slots=True)
 class AuthSettings:
-    """The issuer of tokens, and what a token of his has to be."""
+    """The issuer of tokens, and the claims that its tokens must have."""
 
     issuer: str
     """Equal to the claim `iss`, letter by letter."""
     audience: str
     """Has to be among the claim `aud`: a token made for another service is not good here."""
     jwks_url: str
-    """Where the issuer publishes his keys: https, http, or file for keys that are mounted."""
+    """Where the issuer publishes its keys: https, http, or file for keys that are mounted."""
     algorithms: tuple[str, ...] = DEFAULT_ALGORITHMS
     roles_claim: str = KEYCLOAK_ROLES
     """A claim's name, or names between dots: the path to a list of texts."""
@@ -42,7 +42,7 @@ def from_environment() -> AuthSettings | None:
             raise ImproperlyConfigured("AUTH_REQUIRED should be true, or not set, where AUTH_ISSUER is set.")
         return None
     if not is_named:
-        # Nobody is to find out later that a variable which he forgot had left everything open.
+        # A forgotten variable must not leave everything open.
         raise ImproperlyConfigured(
             f"AUTH_ISSUER should be {should_be}. It is not set, and only AUTH_REQUIRED=false, by name, opens the API "
             "to whoever reaches it."

@@ -49,7 +49,7 @@ class JWKSUnavailableError(AuthError):
 
 @dataclass(frozen=True, slots=True)
 class TokenUser:
-    """`request.user` of a request with a bearer token. He is in no database; his token is all there is."""
+    """`request.user` of a request with a bearer token. It is in no database; the token is its only source."""
 
     subject: str
     roles: frozenset[str]
@@ -84,7 +84,7 @@ def token_user(claims: dict[str, Any], roles_claim: str) -> TokenUser:
     return TokenUser(str(claims["sub"]), roles)
 
 
-# The issuer's public keys, read seldom and kept over an outage of his.
+# The issuer's public keys, read seldom and kept during an outage of the issuer.
 
 logger = logging.getLogger("service_kit.auth")
 
@@ -116,7 +116,7 @@ class KeySet:
         self._reading = threading.Lock()
 
     def key(self, kid: str) -> PyJWK:
-        """Raises InvalidToken if the issuer has no such key, JWKSUnavailableError if no key of his is known at all."""
+        """Raises InvalidToken if the issuer has no such key, JWKSUnavailableError if no key of the issuer is known at all."""
         now_s = self._clock.monotonic_s()
         if self._read_at_s is None or now_s - self._read_at_s >= self._fresh_s or kid not in self._keys:
             self._refresh(kid)

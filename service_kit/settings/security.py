@@ -53,5 +53,5 @@ def gateways() -> tuple[Network, ...]:
     try:
         return tuple(ip_network(each) for each in texts("FORWARDED_ALLOW_IPS", should_be, default=["127.0.0.1", "::1"]))
     except ValueError as error:
-        # gunicorn takes `*` too: then every caller could choose his address, the scheme and the prefix.
+        # gunicorn takes `*` too: then every caller could choose its address, the scheme and the prefix.
         raise ImproperlyConfigured(f"FORWARDED_ALLOW_IPS should be {should_be}. {error}") from None
