@@ -116,7 +116,7 @@ class KeySet:
         self._reading = threading.Lock()
 
     def key(self, kid: str) -> PyJWK:
-        """Raises InvalidToken if the issuer has no such key, JWKSUnavailableError if no key of the issuer is known at all."""
+        """Raises InvalidToken if the issuer has no such key, JWKSUnavailableError if none of its keys is known."""
         now_s = self._clock.monotonic_s()
         if self._read_at_s is None or now_s - self._read_at_s >= self._fresh_s or kid not in self._keys:
             self._refresh(kid)
