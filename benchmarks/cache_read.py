@@ -30,7 +30,7 @@ IDS = [str(uuid.UUID(int=number)) for number in range(200)]
 
 Read = Callable[[str], Any]
 Round = tuple[list[float], float]
-"""What each read took, and the CPU time of all of them; in seconds."""
+"""The time of each read, and the CPU time of all of them; in seconds."""
 
 
 def fill(fenced: FencedCache) -> None:

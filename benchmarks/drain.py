@@ -59,7 +59,7 @@ def relay_s(platform: ServiceCluster, rows: int) -> float:
 
 
 def published(platform: ServiceCluster) -> Iterator[Any]:
-    """What the relay has sent, heartbeats left out, one partition after another."""
+    """The messages of the relay without heartbeats, one partition after another."""
     servers = platform.servers.kafka_bootstrap_servers.split(",")
     with closing(kafka.KafkaConsumer(bootstrap_servers=servers, auto_offset_reset="earliest")) as consumer:
         at = [kafka.TopicPartition(platform.topic, each) for each in consumer.partitions_for_topic(platform.topic)]

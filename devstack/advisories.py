@@ -1,4 +1,4 @@
-"""What is known against the libraries that the services run with: pip-audit asks the package index's advisories.
+"""Known vulnerabilities of the libraries that the services run with: pip-audit asks the package index's advisories.
 
 Where nobody answers (a mirror has packages, and mostly no advisories), that is said, and is no failure.
 """

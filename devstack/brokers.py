@@ -23,10 +23,10 @@ from event_stream.messaging.message import ConsumerRecord
 
 
 class Tail(Protocol):
-    """What is sent to a topic from the moment it was opened, seen by a client that is in no group. It takes nothing."""
+    """The messages of a topic since this was opened, seen by a client outside of any group. It consumes nothing."""
 
     def poll(self, timeout_s: float) -> Sequence[ConsumerRecord]:
-        """What has come since; waits for something, so long at most."""
+        """The messages since the last call; waits for one, so long at most."""
 
     def close(self) -> None: ...
 

@@ -1,4 +1,4 @@
-"""What the person at the terminal sees: a spinner and ticks on a terminal, plain lines elsewhere."""
+"""The output for a person at the terminal: a spinner and ticks on a terminal, plain lines elsewhere."""
 
 import re
 import threading
@@ -87,7 +87,7 @@ class Console:
                 self._err.print(Text(detail, style="dim"))
 
     def save_picture(self, path: Path, title: str) -> None:
-        """What was shown so far, as an SVG; only of a screen that records."""
+        """Everything shown so far, as an SVG; only of a console that records."""
         self._out.save_svg(str(path), title=title, code_format=_PICTURE_FORMAT)
 
     def _print(self, text: Text) -> None:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-# What a database or a Java option of the person's own shell would do to our servers is anybody's guess.
+# A database or a Java option of the person's own shell could do anything to our servers.
 _KEPT_FOR_SERVERS = ("PATH", "HOME", "TMPDIR", "USER", "LOGNAME")
 
 

@@ -1,4 +1,4 @@
-"""What can go wrong with a stack. Every message is one clear sentence for the person at the terminal.
+"""Errors of a stack. Every message is one clear sentence for the person at the terminal.
 
 StackError
 ├── PortTakenError        a port that was asked for belongs to somebody else

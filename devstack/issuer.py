@@ -42,7 +42,7 @@ class Issuer:
         self._kid, self._key = kid, key
 
     def environment(self) -> dict[str, str]:
-        """What makes a service believe it, whatever else the shell may say of another one."""
+        """The environment in which a service trusts this issuer, whatever the shell says of another one."""
         return {
             "AUTH_REQUIRED": "true",
             "AUTH_ISSUER": self.url,

@@ -105,7 +105,7 @@ def _locked() -> dict[str, str]:
 
 
 def _complaint(folder: Path) -> str | None:
-    """What differs between the jars in `folder` and the lock file; None if nothing does."""
+    """The differences between the jars in `folder` and the lock file; None if there are none."""
     locked = _locked()
     found = {jar.name for jar in folder.iterdir()} if folder.is_dir() else set()
     if missing := locked.keys() - found:

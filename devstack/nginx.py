@@ -118,5 +118,5 @@ def _user() -> str:
 
 
 def render(template: str, values: dict[str, str]) -> str:
-    """What the nginx image's entrypoint does: `${NAME}` becomes the value. A KeyError for a name without one."""
+    """Does the same as the nginx image's entrypoint: `${NAME}` becomes the value. A KeyError for a name without one."""
     return re.sub(r"\$\{([A-Z_]+)\}", lambda found: values[found[1]], template)

@@ -19,7 +19,7 @@ class RabbitMQMissing(StackError):  # noqa: N818 - an absence, which callers tur
 
 
 def rabbitmq_program() -> Path:
-    """What starts a node; RabbitMQMissing if there is none."""
+    """The program that starts a node. Raises RabbitMQMissing if there is none."""
     found = str(_DEBIAN) if _DEBIAN.exists() else shutil.which("rabbitmq-server")
     if found is None or shutil.which("epmd") is None:
         raise RabbitMQMissing("There is no RabbitMQ on this machine: install the package `rabbitmq-server`.")
@@ -66,7 +66,7 @@ class RabbitMQ(SupervisedProcess):
                 RABBITMQ_CONFIG_FILE=str(data_dir / "rabbitmq"),
                 RABBITMQ_ADVANCED_CONFIG_FILE=str(data_dir / "advanced"),
                 RABBITMQ_ENABLED_PLUGINS_FILE=str(data_dir / "enabled_plugins"),
-                # What the machine's own node is told is not for this one.
+                # The settings of the machine's own node are not for this one.
                 RABBITMQ_CONF_ENV_FILE="/dev/null",
             ),
             ready_within_s=120,

@@ -24,7 +24,7 @@ from service_kit.settings.event_binders import kafka_security
 PortChooser = Callable[[str], int]
 
 BINDERS = {"kafka": "Kafka", "redis": "Redis Streams", "rabbitmq": "RabbitMQ"}
-"""What may carry the messages: as EVENT_BINDER says it, and as people do."""
+"""The messaging platforms: by their name in EVENT_BINDER, and as people say."""
 USUAL = "kafka"
 
 
@@ -48,7 +48,7 @@ class Servers:
 
     @property
     def broker(self) -> Broker:
-        """What carries the services' messages."""
+        """The messaging platform of the services."""
         return self._brokers()[self.binder]
 
     @property
@@ -181,7 +181,7 @@ def fetch(binder: str, progress: Progress | None = None) -> None:
 
 
 def notice(error: StackError) -> str:
-    """What the person is told when the stand-in takes over."""
+    """The notice for the person when the fallback is used."""
     return (
         f"{BINDERS[USUAL]} can't be had here: {BINDERS[FALLBACK_BINDER]} carries the messages instead "
         f"(--binder {USUAL} insists).\n{error}"

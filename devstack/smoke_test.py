@@ -32,7 +32,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """What a license was answered with. `cache`: hit, miss, … as the service's header says."""
+    """The response to a request for a license. `cache`: hit, miss, … as the service's header says."""
 
     cache: str
     took_ms: float

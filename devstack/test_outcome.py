@@ -1,4 +1,4 @@
-"""What came of a session: counted inside pytest by a plugin, handed over in a file, added up by the runner.
+"""The outcome of a session: counted inside pytest by a plugin, handed over in a file, added up by the runner.
 
 Loaded with `-p devstack.test_outcome`; OUTCOME_FILE names the file.
 """

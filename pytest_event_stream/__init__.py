@@ -30,7 +30,7 @@ def memory_binder() -> Iterator[None]:
 
 @pytest.fixture
 def captured_messages(memory_binder: None) -> "CapturedMessages":
-    """What was sent through a binding, by its name: a list of Message."""
+    """The messages sent through a binding, by its name: a list of Message."""
     from pytest_event_stream.capture import captured  # noqa: PLC0415 - not before a test asks for it
 
     return captured

@@ -29,7 +29,7 @@ def in_memory() -> Iterator[None]:
 
 
 def captured(binding: str) -> list[Message[Any]]:
-    """What the fixture `captured_messages` returns for a binding."""
+    """The list that the fixture `captured_messages` returns for a binding."""
     found = configuration().binding(binding)
     return [decode(found, record) for record in records_of(binding)]
 

@@ -1,1 +1,1 @@
-"""What a service needs at its edge: the user context, logs, problem answers, conditional requests, health, pages."""
+"""HTTP for Django services: user context, logs, problem details, conditional requests, health, pages."""

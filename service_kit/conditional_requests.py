@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from service_kit.problem_details import Problem
 
 Version = int | str
-"""What changes whenever the representation does; a text may hold whatever an entity tag may."""
+"""Changes whenever the representation does; a text may hold whatever an entity tag may."""
 
 _TAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 _OPAQUE = re.compile(r"[\x21\x23-\x7e\x80-\xff]+")

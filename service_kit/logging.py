@@ -128,7 +128,7 @@ def _context() -> dict[str, Any]:
 
 
 def _extra(record: logging.LogRecord) -> dict[str, Any]:
-    """What the call gave in `extra`; it may name another correlation id than the current one (a batch of many)."""
+    """The `extra` of the call; it may name another correlation id than the current one (a batch of many)."""
     return {
         name: REDACTED if name.lower().replace("-", "_") in SECRET_NAMES else value
         for name, value in record.__dict__.items()
@@ -136,7 +136,7 @@ def _extra(record: logging.LogRecord) -> dict[str, Any]:
     }
 
 
-# What a log line must not tell: credentials, and how to reach the people whose data it is about.
+# A log line must not contain credentials, nor contact data of the people that it is about.
 
 REDACTED = "[redacted]"
 

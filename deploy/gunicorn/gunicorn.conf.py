@@ -70,6 +70,6 @@ logger_class = "service_kit.gunicorn_logging.EventLogger"
 
 
 def post_worker_init(worker: object) -> None:
-    """What is loaded by now stays: a look through all of it, 50 ms, held up every request of the process at once."""
+    """Freezes what is loaded by now: a full garbage collection, 50 ms, would hold up every request of the process."""
     gc.collect()
     gc.freeze()

@@ -52,7 +52,7 @@ class Check:
     environment: dict[str, str] = field(default_factory=dict)
 
     def complaint(self) -> str | None:
-        """What it says, or None if all is well."""
+        """The output of a failed check, or None."""
         done = subprocess.run(
             self.argv,
             cwd=ROOT,

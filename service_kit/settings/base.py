@@ -1,4 +1,4 @@
-"""What the settings of every service behind the gateway have in common. Use: `from ...service_settings import *`.
+"""Settings that every service behind the gateway shares. Use: `from service_kit.settings.base import *`.
 
 A service adds its applications, middleware and databases, and the names of its cookies.
 """
@@ -60,7 +60,7 @@ AUTH_PASSWORD_VALIDATORS = [
 # No page has to read it: each has the token in a form, or in a script of its own.
 CSRF_COOKIE_HTTPONLY = True
 
-# What a caller says of its way here (X-Forwarded-For) is believed from these; scheme and prefix are gunicorn's affair,
+# X-Forwarded-For is trusted from these networks only; scheme and prefix are gunicorn's affair,
 # by the same variable, so that SECURE_PROXY_SSL_HEADER, which would believe everybody, has no place here.
 GATEWAYS = security.gateways()
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = security.is_https(debug=DEBUG)
@@ -90,7 +90,7 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PARSER_CLASSES": [
         "service_kit.rest_framework.JSONParser",
-        # What the forms of the browsable API send.
+        # The content types of the browsable API's forms.
         "rest_framework.parsers.FormParser",
         "rest_framework.parsers.MultiPartParser",
     ],
