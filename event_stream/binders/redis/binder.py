@@ -1,15 +1,16 @@
 """The Redis Streams binder, on redis-py.
 
-Its entry in EVENT_STREAM["binders"] is {"type": "redis", "url": "redis://host:6379/0"}; `properties.py` has the other
-settings of the binder and of a binding's "producer" and "consumer". A partition is a stream. Its offsets are times in
-microseconds, so there are gaps between them, and none is ever used again, whatever Redis has forgotten.
+Its entry in EVENT_STREAM["binders"] is {"type": "redis", "url": "redis://host:6379/0"}; `settings` has the other
+keys of the binder, and those of "properties" in a binding's "producer" and "consumer". A partition is a stream. Its
+offsets are times in microseconds, so there are gaps between them. No offset is ever used again, even if Redis has lost
+its data.
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from event_stream.binders.redis import settings as checked
-from event_stream.binders.redis.admin import describe, history
+from event_stream.binders.redis.admin import describe, read_destination
 from event_stream.binders.redis.connection import Server
 from event_stream.binders.redis.consumer import RedisConsumer
 from event_stream.binders.redis.producer import RedisProducer
@@ -41,7 +42,7 @@ class RedisBinder:
         return RedisConsumer(self._server(properties), binding.destination, binding.group or "", listener, properties)
 
     def read(self, binding: Binding) -> Iterator[ConsumerRecord]:
-        return history(self._server(checked.producer_properties(binding)), binding.destination)
+        return read_destination(self._server(checked.producer_properties(binding)), binding.destination)
 
     def describe(self, binding: Binding) -> Description:
         producer, consumer = checked.producer_properties(binding), checked.consumer_properties(binding)

@@ -1,4 +1,4 @@
-"""The connection to Redis, and the scripts that run there."""
+"""The connection to Redis, the keys and scripts there, and the conversion between records and stream entries."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,15 +13,31 @@ from redis.retry import Retry
 from event_stream.errors import UnavailableError
 from event_stream.messaging.message import ConsumerRecord, ProducerRecord
 
-# The names of what a destination is made of. The braces keep all of it in one slot of a Redis Cluster.
-#
-# prefix:{destination}            hash     partitions, retention, where each log starts, when each group was seen last
-# prefix:{destination}:0          stream   the log of partition 0; its consumer groups hold what each group has done
-# prefix:{destination}:of:group   stream   the partitions, as jobs that the group's members take and give back
+Entry: TypeAlias = tuple[bytes, Sequence[bytes]]
+"""A stream's entry as Redis returns it: an id, and field, value, field, value, ..."""
+
+_HEADER = "header:"
+# The name of each script, and the files that it consists of.
+_SCRIPTS = {
+    "create": ("create",),
+    "append": ("trim", "append"),
+    "offsets": ("offsets",),
+    "claim": ("claim",),
+    "heartbeat": ("heartbeat",),
+    "commit": ("commit",),
+    "release": ("release",),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
+    """The names of a destination's keys. The braces keep all of them in one slot of a Redis Cluster.
+
+    prefix:{destination}            hash     partitions, retention, start of each log, when each group was last seen
+    prefix:{destination}:0          stream   the log of partition 0; its consumer groups hold the committed offsets
+    prefix:{destination}:of:group   stream   the partitions, as jobs that the group's members claim and release
+    """
+
     prefix: str
     destination: str
 
@@ -39,68 +55,9 @@ class Keys:
         return f"{self.topic}:of:{group}"
 
 
-# From records to entries of a stream and back.
-#
-# An entry's id is `<offset>-0`, and the offset the microsecond of Redis' clock at which it was appended, or a bit more.
-# Its fields are `key` and `value`, each left out where the record has none, and `header:<name>`, in order and repeated.
-
-Entry: TypeAlias = tuple[bytes, Sequence[bytes]]
-"""As Redis answers it: an id, and field, value, field, value, ..."""
-
-_HEADER = "header:"
-
-
-def fields_of(record: ProducerRecord) -> list[str | bytes]:
-    fields: list[str | bytes] = []
-    if record.key is not None:
-        fields += ["key", record.key]
-    if record.value is not None:
-        fields += ["value", record.value]
-    for name, value in record.headers:
-        fields += [f"{_HEADER}{name}", value]
-    # Redis takes no entry without a field.
-    return fields or ["tombstone", b""]
-
-
-def offset_of(id: bytes) -> int:
-    return int(id.partition(b"-")[0])
-
-
-def as_record(destination: str, partition: int, entry: Entry) -> ConsumerRecord:
-    id, fields = entry
-    offset = offset_of(id)
-    found: dict[bytes, bytes] = {}
-    headers: list[tuple[str, bytes]] = []
-    for name, value in _pairs(fields):
-        if name.startswith(_HEADER.encode()):
-            headers.append((name[len(_HEADER) :].decode(), value))
-        else:
-            found[name] = value
-    return ConsumerRecord(
-        destination, partition, offset, found.get(b"key"), found.get(b"value"), tuple(headers), offset // 1000
-    )
-
-
-def _pairs(fields: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
-    each = iter(fields)
-    return zip(each, each, strict=True)
-
-
-# A script's name, and the files it is put together from.
-_SCRIPTS = {
-    "create": ("create",),
-    "append": ("trim", "append"),
-    "look": ("look",),
-    "turn": ("turn",),
-    "keep": ("keep",),
-    "commit": ("commit",),
-    "give_back": ("give_back",),
-}
-
-
 @contextmanager
 def unavailable() -> Iterator[None]:
-    """Redis' own errors become UnavailableError, whose text holds no password."""
+    """Convert Redis' own errors to UnavailableError, whose text holds no password."""
     try:
         yield
     except redis.RedisError as error:
@@ -108,7 +65,7 @@ def unavailable() -> Iterator[None]:
 
 
 class Server:
-    """A Redis at a URL. It may be away until the first call; every call ends within the timeouts."""
+    """A Redis at a URL. It connects with the first call; every call ends within the timeouts."""
 
     def __init__(self, binder: dict[str, Any], *, connect_timeout_ms: int, request_timeout_ms: int) -> None:
         self._binder = binder
@@ -117,10 +74,10 @@ class Server:
             protocol=2,
             socket_connect_timeout=connect_timeout_ms / 1000,
             socket_timeout=request_timeout_ms / 1000,
-            # What was not answered may have been done. Whoever asked knows whether it may be done twice.
+            # An unanswered command may have run. Only the caller knows whether it may run twice.
             retry=Retry(NoBackoff(), 0),
         )
-        # As they come: redis-py would make dictionaries of them, and lose headers that are there twice.
+        # Keep raw answers: redis-py would convert them to dictionaries, and lose repeated headers.
         for command in ("XREAD", "XRANGE"):
             self.client.set_response_callback(command, lambda answer, **_: answer)
         self.scripts = {name: self.client.register_script(_source(*parts)) for name, parts in _SCRIPTS.items()}
@@ -132,18 +89,18 @@ class Server:
         return self.scripts[name](keys, list(args))
 
     def partitions(self, destination: str) -> int:
-        """How many there are. Raises UnavailableError for a destination that is not there and is not to be made."""
-        keys, wanted = self.keys(destination), self._binder["partitions"]
+        """Return the number of partitions. Raises UnavailableError for a missing destination that it can't create."""
+        keys, default = self.keys(destination), self._binder["partitions"]
         with unavailable():
-            found = self.client.hget(keys.topic, "partitions")
-            if found is None and wanted is not None:
+            partitions = self.client.hget(keys.topic, "partitions")
+            if partitions is None and default is not None:
                 retention_ms = self._binder["retention_ms"]
                 settings = ["" if retention_ms is None else retention_ms, int(self._binder["keep_unread"])]
                 settings.append(self._binder["group_retention_ms"])
-                found = self.run("create", [keys.topic, *keys.logs(wanted)], settings)
-        if found is None:
+                partitions = self.run("create", [keys.topic, *keys.logs(default)], settings)
+        if partitions is None:
             raise UnavailableError(f"Redis has no destination {destination!r}: it has to be made")
-        return int(cast("bytes | int", found))
+        return int(cast("bytes | int", partitions))
 
     def range(self, log: str, first: str, last: str, count: int) -> list[Entry]:
         return cast("list[Entry]", self.ask("XRANGE", log, first, last, "COUNT", count))
@@ -158,3 +115,41 @@ class Server:
 def _source(*names: str) -> str:
     folder = files("event_stream.binders.redis") / "scripts"
     return "\n".join((folder / f"{name}.lua").read_text(encoding="utf-8") for name in names)
+
+
+def fields_of(record: ProducerRecord) -> list[str | bytes]:
+    """Return the fields of an entry: `key`, `value` (absent where the record has none) and repeated `header:<name>`."""
+    fields: list[str | bytes] = []
+    if record.key is not None:
+        fields += ["key", record.key]
+    if record.value is not None:
+        fields += ["value", record.value]
+    for name, value in record.headers:
+        fields += [f"{_HEADER}{name}", value]
+    # An entry needs at least one field.
+    return fields or ["tombstone", b""]
+
+
+def offset_of(id: bytes) -> int:
+    """Return the offset in an id `<offset>-0`: about the microsecond of Redis' clock at which it was appended."""
+    return int(id.partition(b"-")[0])
+
+
+def as_record(destination: str, partition: int, entry: Entry) -> ConsumerRecord:
+    id, fields = entry
+    offset = offset_of(id)
+    values: dict[bytes, bytes] = {}
+    headers: list[tuple[str, bytes]] = []
+    for name, value in _pairs(fields):
+        if name.startswith(_HEADER.encode()):
+            headers.append((name[len(_HEADER) :].decode(), value))
+        else:
+            values[name] = value
+    return ConsumerRecord(
+        destination, partition, offset, values.get(b"key"), values.get(b"value"), tuple(headers), offset // 1000
+    )
+
+
+def _pairs(fields: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    items = iter(fields)
+    return zip(items, items, strict=True)

@@ -1,4 +1,4 @@
-"""Sending to Redis Streams: whatever waits goes in one round trip, and the answer acknowledges each record."""
+"""The producer: sends all queued records in one round trip, whose answer acknowledges each record."""
 
 import queue
 import random
@@ -13,30 +13,30 @@ from event_stream.errors import PublishError, UnavailableError, UnsendableError
 from event_stream.messaging.message import ProducerRecord, RecordMetadata
 from event_stream.messaging.partitioner import partition_for
 
-_AT_ONCE = 500
-_BYTES_AT_ONCE = 4 * 1024 * 1024
-_WAITING = 10_000
+_BATCH_SIZE = 500
+_BATCH_BYTES = 4 * 1024 * 1024
+_QUEUE_SIZE = 10_000
 
 Waiting: TypeAlias = tuple[ProducerRecord, "Future[RecordMetadata]"]
 
 
 class RedisProducer:
-    """One thread sends, in the order of `send`.
+    """One thread sends records in the order of `send`.
 
-    Where a round trip fails, all that waits behind it fails as well: nothing overtakes what may have been lost.
+    When a round trip fails, all queued records fail too, so that nothing overtakes a record that may be lost.
     """
 
     def __init__(self, server: Server, properties: Mapping[str, Any]) -> None:
         self._server = server
         self._properties = properties
-        self._queue: queue.Queue[Waiting | None] = queue.Queue(_WAITING)
+        self._queue: queue.Queue[Waiting | None] = queue.Queue(_QUEUE_SIZE)
         self._partitions: dict[str, int] = {}
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closed = False
 
     def send(self, record: ProducerRecord) -> "Future[RecordMetadata]":
-        """Blocks for max_block_ms at most, where too much is under way."""
+        """Blocks up to max_block_ms while the queue is full."""
         result: Future[RecordMetadata] = Future()
         result.set_running_or_notify_cancel()
         size = sum(map(len, (record.key or b"", record.value or b"", *(value for _, value in record.headers))))
@@ -48,7 +48,7 @@ class RedisProducer:
             self._start()
             self._queue.put((record, result), timeout=self._properties["max_block_ms"] / 1000)
         except queue.Full:
-            result.set_exception(PublishError(f"{_where(record)}: {_WAITING} messages wait for Redis already"))
+            result.set_exception(PublishError(f"{_where(record)}: {_QUEUE_SIZE} messages wait for Redis already"))
         return result
 
     def partition_count(self, destination: str) -> int:
@@ -79,15 +79,15 @@ class RedisProducer:
             batch, last = self._gather(first)
             try:
                 self._send(batch)
-            except Exception as error:  # noqa: BLE001 - whoever waits is told
+            except Exception as error:  # noqa: BLE001 - the futures report it
                 self._fail([*batch, *self._drain()], error)
             if last:
                 return
 
     def _gather(self, first: Waiting) -> tuple[list[Waiting], bool]:
-        """What waits, as far as it should go at once; and whether close() waits behind it."""
+        """Return the next batch of the queue, and whether it is the last one before close()."""
         batch, size = [first], len(first[0].value or b"")
-        while len(batch) < _AT_ONCE and size < _BYTES_AT_ONCE:
+        while len(batch) < _BATCH_SIZE and size < _BATCH_BYTES:
             try:
                 waiting = self._queue.get_nowait()
             except queue.Empty:
@@ -99,23 +99,23 @@ class RedisProducer:
         return batch, False
 
     def _drain(self) -> list[Waiting]:
-        found: list[Waiting] = []
+        waiting_records: list[Waiting] = []
         while True:
             try:
                 waiting = self._queue.get_nowait()
             except queue.Empty:
-                return found
+                return waiting_records
             if waiting is None:
                 self._queue.put(None)
-                return found
-            found.append(waiting)
+                return waiting_records
+            waiting_records.append(waiting)
 
     def _send(self, batch: Sequence[Waiting]) -> None:
         placed: list[tuple[ProducerRecord, Future[RecordMetadata], int]] = []
         pipeline = self._server.client.pipeline(transaction=False)
         for record, result in batch:
-            partitions = self._known(record.destination)
-            partition = _place(record, partitions)
+            partitions = self._partition_count(record.destination)
+            partition = _choose_partition(record, partitions)
             if not 0 <= partition < partitions:
                 result.set_exception(UnsendableError(f"{record.destination} has no partition {partition}"))
                 continue
@@ -136,12 +136,12 @@ class RedisProducer:
             result.set_exception(_publish_error(record, answer))
         elif answer is None:
             self._partitions.pop(record.destination, None)
-            changed = UnavailableError("the destination is not what it was: its partitions are asked for anew")
+            changed = UnavailableError("the destination has changed; its number of partitions is read again")
             result.set_exception(_publish_error(record, changed))
         else:
             result.set_result(RecordMetadata(record.destination, partition, int(answer)))
 
-    def _known(self, destination: str) -> int:
+    def _partition_count(self, destination: str) -> int:
         if destination not in self._partitions:
             self._partitions[destination] = self._server.partitions(destination)
         return self._partitions[destination]
@@ -154,15 +154,15 @@ class RedisProducer:
             pipeline.execute_command("WAIT", replicas, timeout_ms)
 
     def _missing(self, answers: Sequence[Any]) -> Exception | None:
-        """What keeps the whole round trip from being acknowledged, if anything does."""
+        """Return the error that keeps the whole round trip from being acknowledged, if any."""
         if not answers:
             return None
         if isinstance(answers[0], Exception):
             return answers[0]
         local, copies = answers[0] if self._properties["fsync"] else (1, answers[0])
         if local < 1 or copies < self._properties["replicas"]:
-            wanted = f"{self._properties['replicas']} replicas"
-            return UnavailableError(f"only {copies} of {wanted} have it, and {local} file of its own")
+            replicas = f"{self._properties['replicas']} replicas"
+            return UnavailableError(f"only {copies} of {replicas} have it, and {local} file of its own")
         return None
 
     @staticmethod
@@ -172,11 +172,11 @@ class RedisProducer:
                 result.set_exception(_publish_error(record, error))
 
 
-def _place(record: ProducerRecord, partitions: int) -> int:
+def _choose_partition(record: ProducerRecord, partitions: int) -> int:
     if record.partition is not None:
         return record.partition
     if record.key is None:
-        return random.randrange(partitions)  # noqa: S311 - anywhere
+        return random.randrange(partitions)  # noqa: S311 - not for secrets
     return partition_for(record.key, partitions)
 
 

@@ -1,4 +1,4 @@
-"""The binder's settings: our defaults with their reasons. Names that Kafka has, too, are Kafka's."""
+"""The binder's settings: defaults with their reasons, and validation. Names that Kafka has too are Kafka's."""
 
 import re
 from collections.abc import Mapping
@@ -12,45 +12,45 @@ _WEEK_MS = 7 * 24 * 3_600_000
 BINDER: Mapping[str, Any] = {
     "url": None,
     "prefix": "event_stream",
-    # Where these are set, whoever needs a destination that is not there makes it; where not, it has to be made before.
+    # With `partitions`, a missing destination is created by its first use; without, it has to be created before.
     "partitions": None,
     "retention_ms": None,
     "keep_unread": True,
     "group_retention_ms": _WEEK_MS,
 }
 PRODUCER: Mapping[str, Any] = {
-    # send() waits this long for room among what is under way.
+    # send() waits this long for room in its queue.
     "max_block_ms": 2_000,
     "connect_timeout_ms": 1_000,
     "request_timeout_ms": 5_000,
-    # Redis itself would take 512 MB, which a consumer would then have to hold as often as its batch is large.
+    # Redis itself would take 512 MB, and a consumer holds a whole batch of messages in memory.
     "max_message_bytes": 2_097_152,
-    # What an acknowledgement waits for beyond Redis having it in memory and in its log file.
+    # What an acknowledgement waits for, apart from Redis' memory and log file.
     "fsync": False,
     "replicas": 0,
     "replicas_timeout_ms": 2_000,
 }
 CONSUMER: Mapping[str, Any] = {
-    # A member that died is replaced after the session, and a new one is heard of with the next heartbeat.
+    # A dead member is replaced after the session; a new member is seen with the next heartbeat.
     "session_timeout_ms": 10_000,
     "heartbeat_interval_ms": 500,
-    # So long a batch may take; after that the member counts as stuck, and its partitions go to others.
+    # A member whose batch takes longer counts as stuck, and its partitions go to others.
     "max_poll_interval_ms": 300_000,
     "commit_interval_ms": 100,
     "connect_timeout_ms": 500,
-    # Beyond what Redis was asked to wait. Short, as a worker has to see that it is to stop.
+    # In addition to the time that Redis may block. Short, as a worker has to see its stop flag.
     "request_timeout_ms": 1_000,
 }
 _MAY_BE_ZERO = {"replicas", "commit_interval_ms"}
 _TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 
 
-def binder_properties(given: Mapping[str, Any]) -> dict[str, Any]:
-    """All of them. Raises ConfigurationError."""
-    merged = _merged(BINDER, given, "")
+def binder_properties(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all settings of the binder. Raises ConfigurationError."""
+    merged = _merged(BINDER, properties, "")
     url = merged["url"]
     if not isinstance(url, str) or urlsplit(url).scheme not in {"redis", "rediss", "unix"}:
-        # It may hold a password, so that the message does not repeat it.
+        # The message doesn't repeat the URL, which may hold a password.
         raise ConfigurationError("['url'] is missing or no Redis URL; it should be one such as 'redis://host:6379/0'")
     prefix = merged["prefix"]
     if not isinstance(prefix, str) or not prefix or set(prefix) & set("{}"):
@@ -81,13 +81,13 @@ def check_destination(destination: str) -> None:
         raise ConfigurationError(f"['destination'] is {destination!r}; {should_be}")
 
 
-def _merged(known: Mapping[str, Any], given: Mapping[str, Any], path: str) -> dict[str, Any]:
-    for name, value in given.items():
+def _merged(known: Mapping[str, Any], properties: Mapping[str, Any], path: str) -> dict[str, Any]:
+    for name, value in properties.items():
         if name not in known:
             names = ", ".join(map(repr, known))
             raise ConfigurationError(f"{path}[{name!r}] is not known to the Redis binder; known are {names}")
         _check(f"{path}[{name!r}]", name, value, known[name])
-    return {**known, **given}
+    return {**known, **properties}
 
 
 def _check(path: str, name: str, value: Any, default: Any) -> None:

@@ -1,7 +1,7 @@
--- One record, at an offset that no record of this partition has had or will have: the microsecond of Redis' clock, or the
--- one after the last record's where that is not past.
+-- Appends one record at an offset that no other record of this partition ever has: the microsecond of Redis' clock, or
+-- the one after the last record's offset if that is higher.
 -- KEYS: topic, log   ARGV: partition, the number of partitions that chose it, field, value, field, value, ...
--- Answers the offset, or false where the destination has another number of partitions, or is not there.
+-- Returns the offset; false where the destination is missing or has another number of partitions.
 local topic = redis.call('HMGET', KEYS[1], 'partitions', 'start:' .. ARGV[1], 'retention_ms', 'trim_at:' .. ARGV[1])
 if topic[1] ~= ARGV[2] then return false end
 local time = redis.call('TIME')

@@ -1,5 +1,6 @@
--- KEYS: shares, log, log, ...   ARGV: group, member, job, offset, job, offset, ...: for each log, up to where it is done
--- Answers the jobs that are not the member's any more; their offsets stay as they are.
+-- Commits the offsets of the partitions that the member still has.
+-- KEYS: shares, log, log, ...   ARGV: group, member, job, offset, job, offset, ...: the last handled offset of each log
+-- Returns the jobs that the member no longer has; their offsets stay unchanged.
 local group, member, lost = ARGV[1], ARGV[2], {}
 local there = redis.call('EXISTS', KEYS[1]) == 1
 for i = 2, #KEYS do

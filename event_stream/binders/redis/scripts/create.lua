@@ -1,10 +1,10 @@
--- Makes a destination where there is none.
+-- Creates a destination, unless it exists.
 -- KEYS: topic, log, log, ...   ARGV: retention_ms ('' for ever), 1 to keep what a group has not read, group_retention_ms
--- Answers its number of partitions, which may be another one where it was there.
+-- Returns its number of partitions, which may be another one if it existed.
 local there = redis.call('HGET', KEYS[1], 'partitions')
 if there then return tonumber(there) end
 local time = redis.call('TIME')
--- Past every offset that a log of this name has had before: who knows one of those finds it out of bounds.
+-- Above every offset that a log of this name has had before, so that old offsets are out of bounds.
 local now = string.format('%.0f', time[1] * 1000000 + time[2])
 for i = 2, #KEYS do
   local first = redis.call('XRANGE', KEYS[i], '-', '+', 'COUNT', 1)[1]

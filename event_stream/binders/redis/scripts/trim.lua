@@ -1,8 +1,9 @@
--- Deletes what is older than the retention and what no group needs. The newest record stays: it is where offsets go on.
+-- Deletes records that are older than the retention and that no group needs. The newest record stays, because the next
+-- offset depends on it.
 local EVERY_US = 1000000
 
 local function needed_from(topic, log, from, now)
-  -- A group that nobody has been in for long has no say.
+  -- Ignore groups that had no member for long.
   local silent = tonumber(redis.call('HGET', topic, 'group_retention_ms'))
   for _, group in ipairs(redis.call('XINFO', 'GROUPS', log)) do
     local of = {}

@@ -1,6 +1,6 @@
 -- KEYS: topic, log, log, ...   ARGV: group, partition, partition, ...
--- Answers for each log {its start, its newest id, the id that the group has done}, with '' for none; false where the
--- destination is not there.
+-- Returns for each log {its start, its newest id, the group's committed id}, with '' for none; false where the
+-- destination is missing.
 local answer = {}
 if redis.call('EXISTS', KEYS[1]) == 0 then return false end
 for i = 2, #KEYS do

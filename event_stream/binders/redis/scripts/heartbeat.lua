@@ -1,4 +1,4 @@
--- A member that is busy says that it is there. Nothing comes to it and nothing goes.
+-- Renews the session of a busy member. Its partitions stay the same.
 -- KEYS: shares   ARGV: group, member, session_ms
 if redis.call('EXISTS', KEYS[1]) == 0 then return end
 local claim = {'XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, '0-0'}

@@ -1,5 +1,5 @@
+-- Releases the jobs that are still the member's, so that others can claim them at once.
 -- KEYS: shares   ARGV: group, member, 1 where it leaves the group, job, job, ...
--- What is still the member's can be had by the others.
 local shares, group, member = KEYS[1], ARGV[1], ARGV[2]
 if redis.call('EXISTS', shares) == 0 then return end
 for i = 4, #ARGV do

@@ -1,7 +1,7 @@
--- A member says that it is there, and is told which partitions it has. Partitions are jobs in a stream: what nobody has is
--- undelivered there, what a member has is pending for it, and grows idle once the member does not come by any more.
+-- Renews the session of a member, and claims its share of the partitions. Partitions are jobs in a stream: a free job is
+-- undelivered, a claimed job is pending for its member, and becomes idle when the member sends no more heartbeats.
 -- KEYS: topic, shares, log, log, ...   ARGV: group, member, session_ms
--- Answers {its jobs, how many it should have}; false where the destination is not there or has other partitions.
+-- Returns {its jobs, its fair share}; false where the destination is missing or has another number of partitions.
 local topic, shares, group, member, session_ms = KEYS[1], KEYS[2], ARGV[1], ARGV[2], tonumber(ARGV[3])
 local partitions = #KEYS - 2
 if redis.call('HGET', topic, 'partitions') ~= tostring(partitions) then return false end
@@ -10,17 +10,17 @@ local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 
 if redis.call('EXISTS', shares) == 0 then
   redis.call('XGROUP', 'CREATE', shares, group, '0', 'MKSTREAM')
-  -- No job is ever called like one before it: who has had that one is to see that it is gone.
+  -- A new job never has the name of an old one, so that the holder of an old one sees that it is gone.
   local generation = string.format('%.0f-', now_ms)
   for partition = 0, partitions - 1 do redis.call('XADD', shares, generation .. partition, 'partition', partition) end
 end
 if now_ms - tonumber(redis.call('HGET', topic, 'seen:' .. group) or 0) > 60000 then
-  -- The log keeps for the group what it has not read. An error says that the log knows the group already.
+  -- The log keeps unread records for the group. An error means that the log knows the group already.
   for i = 3, #KEYS do redis.pcall('XGROUP', 'CREATE', KEYS[i], group, '0', 'MKSTREAM') end
   redis.call('HSET', topic, 'seen:' .. group, string.format('%.0f', now_ms))
 end
 
--- 0-0 is no job: naming one lets the member be seen, and it may have none.
+-- 0-0 is not a job; it makes Redis register a member that has no job.
 local claim, jobs = {'XCLAIM', shares, group, member, 0, '0-0'}, {}
 for _, job in ipairs(redis.call('XPENDING', shares, group, '-', '+', partitions, member)) do
   jobs[#jobs + 1] = job[1]
