@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
-from weakref import WeakSet
 
 import kafka
 from kafka.errors import (
@@ -18,15 +17,15 @@ from kafka.errors import (
     KafkaConfigurationError,
     KafkaConnectionError,
     KafkaError,
-    NodeNotReadyError,
     SaslAuthenticationFailedError,
-    UnknownBrokerIdError,
     UnsupportedSaslMechanismError,
 )
 
+from event_stream.binders.kafka import patches
 from event_stream.errors import ConfigurationError, UnavailableError
 
 C = TypeVar("C")
+logger = logging.getLogger("event_stream.binders.kafka")
 
 
 class Connection(Generic[C]):
@@ -97,10 +96,9 @@ class Connection(Generic[C]):
 
         def kafka_client(**configs: Any) -> Any:
             network.append(kafka.KafkaConsumer.DEFAULT_CONFIG["kafka_client"](**configs))
-            # kafka-python (3.0.12) takes this setting and does not hand it on.
-            network[0].cluster.config["allow_auto_create_topics"] = configs.get("allow_auto_create_topics", False)
-            _wait_for_missing_brokers(network[0]._manager)
-            self._refusals.watch(network[0])
+            patches.pass_on_auto_create(network[0], configs)
+            patches.wait_for_missing_brokers(network[0])
+            patches.watch_connections(network[0], self._refusals.watch)
             return network[0]
 
         try:
@@ -114,37 +112,17 @@ class Connection(Generic[C]):
             attempt.set_result(client)
 
 
-def _wait_for_missing_brokers(manager: Any) -> None:
-    """A broker that was just taken for dead may still be known as a leader. It is waited for like one that is away.
-
-    kafka-python (3.0.12) raises an error there that ends whoever polls, and leaves in a producer what was to be sent.
-    """
-    get_connection = manager.get_connection
-
-    def get_known(*args: Any, **options: Any) -> Any:
-        try:
-            return get_connection(*args, **options)
-        except UnknownBrokerIdError as error:
-            manager.cluster.request_update()
-            raise NodeNotReadyError(f"there is no broker {error} at the moment") from error
-
-    manager.get_connection = get_known
-
-
 def _succeeded(attempt: "Future[C]") -> bool:
     return attempt.done() and attempt.exception() is None
 
 
-# Why brokers don't let us in. kafka-python tries again and again, and raises no more than that time is up.
-#
-# A refusal is told of once, as `kafka.refused`, and `kafka.accepted` when it is over: trying again does not mend a
-# password. What may pass by itself, a broker that is away, is only kept for the text of the error.
-
-logger = logging.getLogger("event_stream.binders.kafka")
-
-
 class ConnectionErrorMonitor:
-    """Watches the connections of one producer or consumer, by attributes of kafka-python's that it does not promise."""
+    """Why brokers don't let us in: watches the connections of one producer or consumer.
+
+    kafka-python tries again and again, and raises no more than that time is up. A refusal is logged once, as
+    `kafka.refused`, and as `kafka.accepted` when it is over: trying again does not mend a password. What may pass by
+    itself, such as a broker that is away, is only kept for the text of the error.
+    """
 
     def __init__(self, properties: Mapping[str, Any]) -> None:
         self._properties = properties
@@ -157,29 +135,9 @@ class ConnectionErrorMonitor:
         why = self._refused or self._latest
         return "" if why is None else f" ({why})"
 
-    def watch(self, network: Any) -> None:
-        """`network` is a new `kafka_client`."""
-        manager = network._manager
-        get_connection = manager.get_connection
-        watched: WeakSet[Any] = WeakSet()
-
-        def get_watched(*args: Any, **options: Any) -> Any:
-            connection = get_connection(*args, **options)
-            if connection not in watched:
-                watched.add(connection)
-                self._service_partitions(connection)
-            return connection
-
-        manager.get_connection = get_watched
-
-    def _service_partitions(self, connection: Any) -> None:
-        connection_made = connection.connection_made
-
-        def made(transport: Any) -> None:
-            _keep_last_words(transport)
-            connection_made(transport)
-
-        connection.connection_made = made
+    def watch(self, connection: Any) -> None:
+        """`connection` is a new one of the client."""
+        patches.keep_last_words(connection)
         connection.init_future.add_callback(lambda _: self._let_in())
         connection.init_future.add_errback(self._turned_away)
 
@@ -221,14 +179,3 @@ def denied(error: Exception) -> str:
     if isinstance(error, AuthorizationError) or "AuthorizationFailed" in str(error):
         return f"{error}: Kafka's ACLs do not allow it to the user of this client"
     return str(error)
-
-
-def _keep_last_words(transport: Any) -> None:
-    """kafka-python (3.0.12) throws away what comes together with the end of a connection: a broker's reason for it."""
-    receive = transport._sock_recv
-
-    def receive_first(*args: Any) -> Any:
-        data, error = receive(*args)
-        return (data, None) if data else (data, error)
-
-    transport._sock_recv = receive_first

@@ -12,6 +12,7 @@ from kafka import AsyncConsumerRebalanceListener
 from kafka.errors import AuthorizationError, KafkaError, RetriableError
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
+from event_stream.binders.kafka import patches
 from event_stream.binders.kafka.connection import Connection, denied
 from event_stream.errors import UnavailableError
 from event_stream.messaging.binder import OffsetRange, RebalanceListener
@@ -24,6 +25,11 @@ _LEAVE_TIMEOUT_MS = 300
 _KNOW_TOPIC_S = 2.0
 """A topic that is not there by then may be made later."""
 
+logger = logging.getLogger("event_stream.binders.kafka")
+
+Event = tuple[Literal["assigned", "revoked", "lost"], list[int]]
+"""What happened to partitions of ours, and to which."""
+
 
 class KafkaConsumer:
     """One topic for one group. It joins with the first poll; no call waits longer than about a second for a broker."""
@@ -34,7 +40,7 @@ class KafkaConsumer:
         self._listener = listener
         self._commits = OffsetCommitter(topic, own.pop("commit_interval_ms") / 1000)
         self._rebalances = Rebalances(self._commits)
-        self._connection = Connection(lambda **how: self._subscribed(own, how), _abandon, own)
+        self._connection = Connection(lambda **how: self._subscribed(own, how), patches.force_close, own)
         # A broker answers the requests of one connection in turn: a question may have to wait for a fetch under way.
         self._ask_timeout_ms = _ASK_TIMEOUT_MS + own["fetch_max_wait_ms"]
         self._client: Any = None
@@ -117,7 +123,7 @@ class KafkaConsumer:
         client.subscribe([self._topic], listener=self._rebalances.listener(client))
         # A member that joins before it knows the topic is given nothing, and causes a second rebalance when it does.
         deadline = time.monotonic() + _KNOW_TOPIC_S
-        while client._cluster.partitions_for_topic(self._topic) is None and time.monotonic() < deadline:
+        while not patches.knows_topic(client, self._topic) and time.monotonic() < deadline:
             time.sleep(0.005)
         return client
 
@@ -147,26 +153,13 @@ def _unavailable() -> Iterator[None]:
         raise UnavailableError(f"Kafka does not answer: {error}") from error
 
 
-def _abandon(client: Any) -> None:
-    try:
-        client.close(autocommit=False, timeout_ms=0)
-    except KafkaError:  # it never joined: there is nothing to leave
-        return
-
-
-# OffsetCommitter of exact offsets that no batch waits for.
-#
-# A commit is only where the next member begins when the last one is gone: at least once holds however late it comes,
-# and
-# a handler that keeps its offsets with its effects (the fenced cache) does not even read a message twice. So they are
-# gathered and sent at most every interval, one request at a time, and whatever is left goes before the partitions
-# do: on a rebalance and on close.
-
-logger = logging.getLogger("event_stream.binders.kafka")
-
-
 class OffsetCommitter:
-    """What is to be committed for one topic, and the request under way.
+    """Commits exact offsets of one topic, without a batch waiting for it.
+
+    A commit is only where the next member begins when the last one is gone: at least once holds however late it comes,
+    and a handler that keeps its offsets with its effects (the fenced cache) does not even read a message twice. So
+    offsets are gathered and sent at most every interval, one request at a time, and whatever is left goes before the
+    partitions do: on a rebalance and on close.
 
     kafka-python calls rebalance listeners on its own thread, but only while ours waits inside of poll or close, so the
     two never meet here.
@@ -241,13 +234,10 @@ class OffsetCommitter:
         logger.warning("commit.refused", extra={**extra, "reason": f"{type(error).__name__}: {error}"})
 
 
-# From kafka-python's rebalance callbacks, on its thread, to events for ours.
-
-Event = tuple[Literal["assigned", "revoked", "lost"], list[int]]
-
-
 class Rebalances:
-    """kafka-python runs its callbacks on the thread of its event loop, where none of its blocking calls may be made.
+    """From kafka-python's rebalance callbacks, on its thread, to events for ours.
+
+    kafka-python runs its callbacks on the thread of its event loop, where none of its blocking calls may be made.
 
     So what must happen before the partitions go, the commit, is awaited there, and the rest is noted for the thread
     that polls. That one waits inside of poll or close all the while: it handles nothing before it has heard of it.
@@ -275,10 +265,8 @@ class Rebalances:
         self._note("assigned", partitions)
 
     async def note_revoked(self, partitions: Collection[Any], client: Any) -> None:
-        # This is where a rebalance begins. One that a change of the topic's metadata has caused is forgotten by
-        # kafka-python (3.0.12) if it takes longer than a poll, and the member is then in no group and never joins
-        # again. Kafka's own client had the same mistake (KAFKA-9815) and the same remedy.
-        client._coordinator.request_rejoin()
+        # This is where a rebalance begins.
+        patches.rejoin_after_revocation(client)
         await self._commits.send_on_revoke(client)
         self.assigned = False
         if partitions:
@@ -308,22 +296,18 @@ class _Listener(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-
         self._rebalances.note_lost(lost)
 
 
-# From kafka-python's records to ours.
-
-
-def as_record(each: Any) -> ConsumerRecord:
+def as_record(record: Any) -> ConsumerRecord:
+    """kafka-python's record as ours."""
     return ConsumerRecord(
-        destination=each.topic,
-        partition=each.partition,
-        offset=each.offset,
-        key=each.key,
-        value=each.value,
-        headers=tuple((name, value or b"") for name, value in each.headers),
-        timestamp_ms=each.timestamp,
+        destination=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        key=record.key,
+        value=record.value,
+        headers=tuple((name, value or b"") for name, value in record.headers),
+        timestamp_ms=record.timestamp,
     )
 
-
-# Reading a topic from its start to where it ends now, without a group: nothing is committed.
 
 _CONNECT_S = 10.0
 _ASK_MS = 10_000
@@ -331,9 +315,12 @@ _STALLED_S = 30.0
 
 
 def read_topic(properties: Mapping[str, Any], topic: str) -> Iterator[ConsumerRecord]:
-    """Raises UnavailableError where the topic is not there or not for us, or no broker answers."""
+    """Read a topic from its start to where it ends now, without a group: nothing is committed.
+
+    Raises UnavailableError where the topic is not there or not for us, or no broker answers.
+    """
     own = {name: value for name, value in properties.items() if name != "commit_interval_ms"} | {"group_id": None}
-    connection = Connection(lambda **how: kafka.KafkaConsumer(**own, **how), _history_abandon, own)
+    connection = Connection(lambda **how: kafka.KafkaConsumer(**own, **how), _force_close_reader, own)
     try:
         client = connection.get(_CONNECT_S)
         yield from _records(client, topic)
@@ -369,5 +356,5 @@ def _records(client: Any, topic: str) -> Iterator[ConsumerRecord]:
             raise UnavailableError(f"Kafka stopped answering for {topic}")
 
 
-def _history_abandon(client: Any) -> None:
-    client.close(autocommit=False, timeout_ms=1_000)
+def _force_close_reader(client: Any) -> None:
+    patches.force_close(client, leave_timeout_ms=1_000)

@@ -1,6 +1,5 @@
 """Sending to Kafka: acknowledged by every replica in sync, each message once and in order."""
 
-import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any
@@ -15,6 +14,7 @@ from kafka.errors import (
 )
 
 from event_stream.binders.kafka.connection import Connection, denied
+from event_stream.binders.kafka.patches import force_close
 from event_stream.errors import PublishError, UnavailableError, UnsendableError
 from event_stream.messaging.message import ProducerRecord, RecordMetadata
 
@@ -32,7 +32,7 @@ class KafkaProducer:
     def __init__(self, properties: Mapping[str, Any]) -> None:
         self._max_block_s = properties["max_block_ms"] / 1000
         self._connection = Connection(
-            lambda **client: kafka.KafkaProducer(**properties, **client), _abandon, properties
+            lambda **client: kafka.KafkaProducer(**properties, **client), force_close, properties
         )
 
     def send(self, record: ProducerRecord) -> "Future[RecordMetadata]":
@@ -85,15 +85,3 @@ def _publish_error(record: ProducerRecord, error: Exception, *, for_good: bool) 
     result = kind(f"{where} did not take a message of {len(record.value or b'')} bytes: {denied(error)}")
     result.__cause__ = error
     return result
-
-
-def _abandon(client: Any) -> None:
-    # Its own close() waits for what is under way, or raises and closes nothing. Told to force it, the sender's thread
-    # fails everything and ends; that may be the thread we are on, so another one waits for it and tidies up.
-    client._sender.force_close()
-    threading.Thread(target=close_in_background, args=(client,), name="kafka-abandon", daemon=True).start()
-
-
-def close_in_background(client: Any) -> None:
-    client._sender.join()
-    client.close(timeout=0)
