@@ -1,6 +1,7 @@
-"""Is the cache as consistent as it promises? Measured on the running system, from outside of the protocol.
+"""Measures the consistency of the cache on the running system, independently of the protocol.
 
-`ChangeAudit` follows the log and reads each changed id again, a while after; `sweep` asks the origin about every entry.
+`ChangeAudit` follows the log and reads each changed id again some time later; `sweep` compares every entry with the
+origin.
 """
 
 import enum
@@ -21,25 +22,32 @@ from event_stream.fenced_cache.invalidators import Decode
 from event_stream.fenced_cache.read_through import Deadline, Fetch, Fetched, FetchFailed
 from event_stream.messaging.binder import OffsetRange
 
-# Asks the origin about every entry of the cache.
+logger = logging.getLogger("event_stream.fenced_cache.audit")
 
-AT_ONCE = 8
-BUDGET_S = 5.0
+MAX_PARALLEL_FETCHES = 8
+FETCH_TIMEOUT_S = 5.0
+
+CONFIDENCE = 0.95
+
+AFTER_S = (1.0, 5.0, 30.0, 60.0)
+MAX_WAITING_CHECKS = 200_000
+"""The checks kept in memory; with more, the log has to wait."""
+_TARDINESS_MS = 500
 
 
 class Verdict(enum.Enum):
-    """What an entry is worth."""
+    """The result of comparing an entry with the origin."""
 
     CURRENT = "current"
-    UNVOUCHED = "behind, but not vouched for: the next lookup asks anew"
-    CATCHING_UP = "behind, and changed within the bound"
-    STALE = "behind, and still served after the bound"
-    AHEAD = "newer than the origin: it was set back, from a backup perhaps"
+    UNVALIDATED = "behind, but not fresh: the next lookup asks the origin"
+    CATCHING_UP = "behind, and changed within the maximum staleness"
+    STALE = "behind, and still served after the maximum staleness"
+    AHEAD = "newer than the origin, which may have been restored from a backup"
     UNKNOWN = "the origin gave no answer"
 
 
 BROKEN = frozenset({Verdict.STALE, Verdict.AHEAD})
-"""What should never be, and what a repair evicts."""
+"""Verdicts that should never occur; a repair evicts these entries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +61,13 @@ class Finding:
 def sweep(
     cache: FencedCache, fetch: Fetch, ids: Iterable[str], *, wait: Callable[[float], object], repair: bool = False
 ) -> Iterator[Finding]:
-    """One finding for each id that has a value or a known absence. `wait` sleeps for so many seconds.
+    """Yield one finding for each id that has a value or a known absence. `wait` sleeps for a number of seconds.
 
-    An entry that is behind is looked at again after the bound: a change may be on its way just now. Raises
-    UnavailableError. With `repair`, what is broken is evicted.
+    An entry that is behind is checked again after the maximum staleness, because its change may be on its way. With
+    `repair`, broken entries are evicted. Raises UnavailableError.
     """
     behind: list[Finding] = []
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(MAX_PARALLEL_FETCHES) as pool:
         for finding in pool.map(lambda id: _look(cache, fetch, id), ids):
             if finding is None:
                 continue
@@ -82,7 +90,7 @@ def _look(cache: FencedCache, fetch: Fetch, id: str) -> Finding | None:
     if reading.state is State.MISS:
         return None
     try:
-        fetched = fetch(id, Deadline(cache.clock, BUDGET_S))
+        fetched = fetch(id, Deadline(cache.clock, FETCH_TIMEOUT_S))
     except FetchFailed:
         return Finding(id, Verdict.UNKNOWN, reading.version, None)
     return Finding(id, _verdict(reading, fetched), reading.version, fetched.version)
@@ -93,7 +101,7 @@ def _verdict(reading: Reading, fetched: Fetched) -> Verdict:
         return Verdict.CURRENT
     if reading.version > fetched.version and fetched.value is not None and reading.value is not None:
         return Verdict.AHEAD
-    return Verdict.CATCHING_UP if reading.state is State.HIT else Verdict.UNVOUCHED
+    return Verdict.CATCHING_UP if reading.state is State.HIT else Verdict.UNVALIDATED
 
 
 def _repaired(cache: FencedCache, finding: Finding, *, repair: bool) -> Finding:
@@ -102,23 +110,18 @@ def _repaired(cache: FencedCache, finding: Finding, *, repair: bool) -> Finding:
     return finding
 
 
-# How many of a sample were consistent, and what the sample allows to say about all.
-
-CONFIDENCE = 0.95
-
-
 @dataclass(slots=True)
 class Tally:
-    """The checks that were made so long after the change."""
+    """Counts the checks made `after_s` after the change, and estimates the share of stale entries."""
 
     after_s: float
     checked: int = 0
     stale: int = 0
     greatest_staleness_s: float = 0.0
-    """The longest time for which something stale is known to have been served."""
+    """The longest known time for which a stale value was served."""
 
     def add(self, *, stale_for_s: float | None) -> None:
-        """One check; None where it was consistent."""
+        """Count one check; None means that it was consistent."""
         self.checked += 1
         if stale_for_s is not None:
             self.stale += 1
@@ -131,9 +134,9 @@ class Tally:
 
     @property
     def stale_at_most(self) -> float:
-        """The share of stale ones that 95 % of such samples would not exceed (Clopper and Pearson, one-sided).
+        """The upper 95 % confidence limit of the stale share (Clopper and Pearson, one-sided).
 
-        With none stale among n it is about 3/n; without a check it is 1: nothing is known.
+        Without a stale one among n checks it is about 3/n; without a check it is 1: nothing is known.
         """
         if self.stale == self.checked:
             return 1.0
@@ -141,7 +144,7 @@ class Tally:
 
 
 def _at_most(successes: int, trials: int, share: float) -> float:
-    """The probability of at most so many successes, each with this probability."""
+    """Return the probability of at most this many successes, each with probability `share`."""
     logs = (
         lgamma(trials + 1) - lgamma(k + 1) - lgamma(trials - k + 1) + k * log(share) + (trials - k) * log1p(-share)
         for k in range(successes + 1)
@@ -150,31 +153,21 @@ def _at_most(successes: int, trials: int, share: float) -> float:
 
 
 def _bisect(falling: Callable[[float], float]) -> float:
-    """Where a falling function of 0 to 1 crosses 0."""
+    """Return the root of a falling function on 0 to 1."""
     low, high = 0.0, 1.0
-    # 60 halvings are as fine as a float between 0 and 1 can be.
+    # 60 halvings reach the precision of a float between 0 and 1.
     for _ in range(60):
         middle = (low + high) / 2
         low, high = (middle, high) if falling(middle) > 0 else (low, middle)
     return high
 
 
-# Follows the log, and after each change reads the entry as a lookup does: 1, 5, 30 and 60 s later.
-
-logger = logging.getLogger("event_stream.fenced_cache.audit")
-
-AFTER_S = (1.0, 5.0, 30.0, 60.0)
-MOST_WAITING = 200_000
-"""Checks kept in memory; beyond that the log has to wait for them."""
-_TARDINESS_MS = 500
-
-
 class ChangeAudit:
-    """A BatchHandler of a group of its own. `check_due` makes the checks whose time has come; call it from a thread.
+    """A BatchHandler that reads each changed entry as a lookup does, 1, 5, 30 and 60 s after the change.
 
-    Stale is a hit with a version below the change's: what a lookup would have answered, and should not have. A change
-    that was read too late for its early checks has only those that are still to come; a very old one has the last.
-    A change without a version can't be checked, and is counted.
+    Use a consumer group of its own, and call `check_due` from a thread. A hit with a version below the change's is
+    stale. A change that was read late has only the checks that are still due; a very old one has only the last check. A
+    change without a version can't be checked, and is counted.
     """
 
     def __init__(self, cache: FencedCache, decode: Decode, after_s: Sequence[float] = AFTER_S) -> None:
@@ -183,43 +176,43 @@ class ChangeAudit:
         self._lock = threading.Lock()
         self._order = itertools.count()
         self._waiting: list[tuple[int, int, Tally, str, int, int]] = []
-        self.tallies = [Tally(each) for each in after_s]
+        self.tallies = [Tally(seconds) for seconds in after_s]
         self.changes = 0
         self.unversioned = 0
         self.unreadable = 0
 
     @property
     def waiting(self) -> int:
-        """Checks whose time has not come."""
+        """The number of checks that are not due yet."""
         return len(self._waiting)
 
     def start(self, partition: int, log: OffsetRange, committed: int | None) -> int | None:
-        """Where the group stopped; the first time, at the log's start."""
+        """Return None: go on where the group stopped, or begin at the log's start."""
         return None
 
     def handle(self, batch: Batch) -> Handled:
-        if self.waiting > MOST_WAITING:
-            raise UnavailableError(f"{self.waiting} checks are waiting for their time")
+        if self.waiting > MAX_WAITING_CHECKS:
+            raise UnavailableError(f"{self.waiting} checks are waiting to become due")
         for record in batch.records:
             try:
-                told = self._decode(record)
+                event = self._decode(record)
             except ConversionError:
-                # What the worker does with it is its own matter; it is said here that nothing is known of it.
+                # The worker handles the record; the audit only counts it.
                 self.unreadable += 1
                 continue
-            if isinstance(told, Change):
-                self._plan(told, told.occurred_at_ms or record.timestamp_ms)
+            if isinstance(event, Change):
+                self._plan(event, event.occurred_at_ms or record.timestamp_ms)
         return Handled(routine=True)
 
     def idle(self, partition: int, position: int, log: OffsetRange) -> int | None:
         return None
 
     def stop(self, partition: int) -> None:
-        """What has been planned is checked all the same."""
+        """Do nothing: planned checks stay planned."""
 
     def check_due(self) -> int:
-        """Make the checks whose time has come; returns how many. Raises UnavailableError, and loses none."""
-        made = 0
+        """Make the checks that are due; return how many. Raises UnavailableError without losing a check."""
+        count = 0
         while (due := self._next()) is not None:
             _, _, tally, id, version, occurred_at_ms = due
             try:
@@ -236,8 +229,8 @@ class ChangeAudit:
                     extra={"id": id, "version": reading.version, "newer": version, "stale_for_s": stale_for_s},
                 )
             tally.add(stale_for_s=stale_for_s)
-            made += 1
-        return made
+            count += 1
+        return count
 
     def _plan(self, change: Change, occurred_at_ms: int) -> None:
         self.changes += 1
@@ -260,7 +253,7 @@ class ChangeAudit:
 
 
 def check_until(audit: ChangeAudit, stop: Callable[[], bool], pause: Callable[[float], object]) -> None:
-    """Make checks as they fall due, for as long as `stop` answers False; Redis may be away meanwhile."""
+    """Make checks when they are due until `stop` returns True, across outages of Redis."""
     while not stop():
         try:
             audit.check_due()

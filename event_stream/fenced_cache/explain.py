@@ -1,4 +1,4 @@
-"""One entry of the cache, explained in words to the person who wonders about it."""
+"""Explains one entry of the cache in words."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from event_stream.fenced_cache.entry import Tombstone, Value, Watermark, parse_e
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Everything that Redis holds about an id, read at one moment. Times to live are None where there is nothing."""
+    """Everything that Redis holds about an id, read at one moment. A time to live is None where there is no key."""
 
     id: str
     key: str
@@ -26,28 +26,28 @@ class Explanation:
     now_ms: int
     bound_ms: int
     representation: bytes = b""
-    """The one that this version of the service reads."""
+    """The representation that this version of the service reads."""
 
     def lines(self) -> Iterator[str]:
-        """Sentences, from what there is to what follows from it."""
+        """Yield sentences: first the stored facts, then the conclusions."""
         yield f"{self.id} belongs to partition {self.partition}; its entry's key is {self.key}"
         if isinstance(self.entry, Value):
             yield from self._value_lines(self.entry)
         elif isinstance(self.entry, Tombstone):
-            yield f"evicted by version {self.entry.version}: nothing older may be filled in{_for(self.entry_ttl_ms)}"
+            yield f"evicted by version {self.entry.version}: older fills are refused{_for(self.entry_ttl_ms)}"
         else:
-            yield "no entry: never asked for, or forgotten"
+            yield "no entry: never looked up, or expired"
         yield self._watermark_line()
         if self.lease is None:
-            yield "no lease: nobody is asking the origin"
+            yield "no lease: no lookup is asking the origin"
         else:
             yield f"lease: {self.lease} is asking the origin{_for(self.lease_ttl_ms)}"
 
     def _watermark_line(self) -> str:
         if self.watermark is None:
-            return "no watermark: the worker has not come to this partition, or Redis lost it; nothing is vouched for"
+            return "no watermark: the worker has not read this partition, or Redis lost it; it keeps no entry fresh"
         as_of_ms = self.watermark.as_of_ms
-        until = f"every change before {_instant(as_of_ms)} is in" if as_of_ms else "no heartbeat yet"
+        until = f"every change before {_instant(as_of_ms)} is applied" if as_of_ms else "no heartbeat yet"
         return (
             f"watermark: applied up to offset {self.watermark.offset}, {until}, epoch {self.watermark.epoch.decode()}"
         )
@@ -60,22 +60,22 @@ class Explanation:
             ours = _name(self.representation)
             yield f"its representation is {_name(value.representation)}, and this version of the service reads {ours}"
         if self.watermark is not None and value.epoch == self.watermark.epoch:
-            yield f"epoch {value.epoch.decode()}, as the watermark's: the watermark vouches for it"
+            yield f"epoch {value.epoch.decode()}, as the watermark's: the watermark keeps it fresh"
         else:
             yield f"epoch {value.epoch.decode() or '(none)'}, not the watermark's: only its own age counts"
         fresh_at_ms = value.fresh_at_ms(self.watermark)
         age_ms = self.now_ms - fresh_at_ms
-        verdict = "a hit" if abs(age_ms) <= self.bound_ms else "stale, to be asked for anew"
+        verdict = "a hit" if abs(age_ms) <= self.bound_ms else "stale, the next lookup asks the origin"
         if not readable:
-            verdict = "a miss, as its representation is another one"
+            verdict = "a miss, because the representations differ"
         yield (
-            f"proven current at {_instant(fresh_at_ms)}, {age_ms / 1000:.3f} s ago: {verdict} "
-            f"(the bound is {self.bound_ms / 1000:g} s)"
+            f"known to be current at {_instant(fresh_at_ms)}, {age_ms / 1000:.3f} s ago: {verdict} "
+            f"(the maximum staleness is {self.bound_ms / 1000:g} s)"
         )
 
 
 def explain(cache: FencedCache, id: str) -> Explanation:
-    """Raises UnavailableError."""
+    """Explain the entry of an id. Raises UnavailableError."""
     home = cache.keys.home(id)
     entry_key, lease_key = cache.keys.entry(id, home), cache.keys.lease(id, home)
     try:

@@ -1,4 +1,4 @@
-"""How long things hold."""
+"""The settings of the cache."""
 
 from dataclasses import dataclass
 
@@ -10,13 +10,13 @@ class CacheSettings:
     """The times of the cache protocol."""
 
     bound_s: float = 10.0
-    """BOUND: a value is a hit while it is proven to have been current no longer ago than this."""
+    """The maximum staleness: a value is fresh while it is known to have been current no longer ago than this."""
     hard_ttl_s: float = 86_400.0
-    """A value is forgotten this long after it was filled in; until then it may be served while the origin is away."""
+    """A value expires this long after its fill; until then it may be served while the origin is away."""
     lease_ms: int = 3_000
-    """How long the reader that asks the origin keeps the others waiting; longer than an answer takes."""
+    """How long the lookup that asks the origin excludes others; longer than the origin takes to answer."""
     floor_ttl_s: float = 300.0
-    """How long an eviction is remembered; longer than a lease and the origin's lag together."""
+    """How long a tombstone is kept; longer than a lease and the origin's lag together."""
 
     def __post_init__(self) -> None:
         if self.bound_s <= 0:

@@ -31,9 +31,9 @@ def words(cache: FencedCache, id: str) -> str:
 def test_nothing_at_all(cache: FencedCache, id: str) -> None:
     assert words(cache, id).splitlines() == [
         f"{id} belongs to partition 2; its entry's key is {cache.keys.entry(id, 2)}",
-        "no entry: never asked for, or forgotten",
-        "no watermark: the worker has not come to this partition, or Redis lost it; nothing is vouched for",
-        "no lease: nobody is asking the origin",
+        "no entry: never looked up, or expired",
+        "no watermark: the worker has not read this partition, or Redis lost it; it keeps no entry fresh",
+        "no lease: no lookup is asking the origin",
     ]
 
 
@@ -42,13 +42,13 @@ def test_a_value_that_the_watermark_vouches_for(cache: FencedCache, id: str, clo
     keep(cache, id, 7)
     clock.advance(60)
     assert "no heartbeat yet" in words(cache, id)
-    assert "proven current at 2026-11-18T11:06:40.000Z, 60.000 s ago: stale" in words(cache, id)
+    assert "known to be current at 2026-11-18T11:06:40.000Z, 60.000 s ago: stale" in words(cache, id)
     cache.apply(2, 41, 42, (), clock.ms - 1500)
     text = words(cache, id)
     assert f"a value of {len(PAYLOAD)} bytes, version 7, asked for at 2026-11-18T11:06:40.000Z" in text
-    assert "as the watermark's: the watermark vouches for it" in text
-    assert "proven current at 2026-11-18T11:07:38.500Z, 1.500 s ago: a hit (the bound is 10 s)" in text
-    assert "applied up to offset 42, every change before 2026-11-18T11:07:38.500Z is in, epoch" in text
+    assert "as the watermark's: the watermark keeps it fresh" in text
+    assert "known to be current at 2026-11-18T11:07:38.500Z, 1.500 s ago: a hit (the maximum staleness is 10 s)" in text
+    assert "applied up to offset 42, every change before 2026-11-18T11:07:38.500Z is applied, epoch" in text
 
 
 def test_an_absence_of_another_epoch(cache: FencedCache, id: str) -> None:
@@ -64,7 +64,7 @@ def test_a_floor_and_a_lease(cache: FencedCache, id: str) -> None:
     lease = cache.lease(id)
     assert lease is not None
     text = words(cache, id)
-    assert "evicted by version 8: nothing older may be filled in for another" in text
+    assert "evicted by version 8: older fills are refused for another" in text
     assert f"lease: {lease.token.decode()} is asking the origin for another" in text
 
 
