@@ -71,7 +71,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder, Valkey(Path(folder) / "valkey") as valkey:
         default = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": valkey.url()}
         settings.configure(CACHES={"default": default})
-        fenced = FencedCache(settings=CacheSettings(bound_s=3600))
+        fenced = FencedCache(settings=CacheSettings(max_staleness_s=3600))
         fill(fenced)
         if any(fenced.read(id).value != PAYLOAD or django_cache.get(f"bytes:{id}") != PAYLOAD for id in IDS):
             raise SystemExit("not every read is a hit")

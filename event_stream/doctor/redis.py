@@ -36,11 +36,13 @@ def check(cache: FencedCache, *, worker: str, vouched: bool = True) -> Iterator[
         yield ok("Redis", f"answers: version {_version(information)}")
         yield from _memory(information)
         yield from _persistence(information)
-        yield clock(subjects[0], lambda: _now_s(redis.time()), cache.settings.bound_s)
+        yield clock(subjects[0], lambda: _now_s(redis.time()), cache.settings.max_staleness_s)
         if vouched:
             yield from _watermarks(cache, worker)
         else:
-            text = f"none, as there is no log: an entry is good for {cache.settings.bound_s:g} s from its call on"
+            text = (
+                f"none, as there is no log: an entry is good for {cache.settings.max_staleness_s:g} s from its call on"
+            )
             yield ok("watermarks", text)
     except (RedisError, UnavailableError) as error:
         yield failed(
@@ -89,22 +91,26 @@ def _persistence(information: dict[str, Any]) -> Iterator[Finding]:
 
 def _watermarks(cache: FencedCache, worker: str) -> Iterator[Finding]:
     marks = [cache.watermark(partition) for partition in range(cache.keys.partitions)]
-    bound_ms, now_ms = cache.settings.bound_s * 1000, cache.clock.now_ms()
+    max_staleness_ms, now_ms = cache.settings.max_staleness_s * 1000, cache.clock.now_ms()
     behind_ms = [now_ms - mark.as_of_ms for mark in marks if mark is not None and mark.as_of_ms]
     missing = len(marks) - len(behind_ms)
     ask_always = "lookups there ask the origin each time"
     if missing:
         text = f"{missing} of {len(marks)} partitions have had no heartbeat: {ask_always}"
         yield warning("watermarks", text, f"start {worker}, and the relay that sends heartbeats")
-    elif max(behind_ms) > bound_ms:
-        late = sum(each > bound_ms for each in behind_ms)
-        text = f"{late} of {len(marks)} are older than {bound_ms / 1000:g} s, one by {max(behind_ms) / 1000:.0f} s"
+    elif max(behind_ms) > max_staleness_ms:
+        late = sum(each > max_staleness_ms for each in behind_ms)
+        text = (
+            f"{late} of {len(marks)} are older than {max_staleness_ms / 1000:g} s, one by {max(behind_ms) / 1000:.0f} s"
+        )
         yield warning("watermarks", f"{text}: {ask_always}", f"look at {worker}, at the relay and at the broker")
-    elif min(behind_ms) < -bound_ms / 10:
+    elif min(behind_ms) < -max_staleness_ms / 10:
         text = f"one is {-min(behind_ms) / 1000:.3f} s ahead of this machine's clock"
         yield warning("watermarks", text, "let one time service (NTP) set the clocks of all machines")
     else:
-        yield ok("watermarks", f"the oldest is {max(behind_ms) / 1000:.1f} s old, {bound_ms / 1000:g} s are allowed")
+        yield ok(
+            "watermarks", f"the oldest is {max(behind_ms) / 1000:.1f} s old, {max_staleness_ms / 1000:g} s are allowed"
+        )
 
 
 def _version(information: dict[str, Any]) -> str:

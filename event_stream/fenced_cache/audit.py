@@ -76,7 +76,7 @@ def sweep(
             else:
                 yield _repaired(cache, finding, repair=repair)
     if behind:
-        wait(cache.settings.bound_s)
+        wait(cache.settings.max_staleness_s)
     for finding in behind:
         again = _look(cache, fetch, finding.id)
         if again is not None and again.verdict is Verdict.CATCHING_UP:

@@ -124,9 +124,9 @@ class FencedCache:
         self.settings = settings or CacheSettings()
         self.clock = clock or SystemClock()
         self.scripts = Scripts(alias)
-        self._bound_ms = int(self.settings.bound_s * 1000)
+        self._max_staleness_ms = int(self.settings.max_staleness_s * 1000)
         self._hard_ttl_ms = int(self.settings.hard_ttl_s * 1000)
-        self._floor_ttl_ms = int(self.settings.floor_ttl_s * 1000)
+        self._tombstone_ttl_ms = int(self.settings.tombstone_ttl_s * 1000)
 
     def read(self, id: str) -> Reading:
         """One round trip, no script."""
@@ -140,7 +140,7 @@ class FencedCache:
             return MISS
         fresh_at_ms = value.fresh_at_ms(parse_watermark(cast("bytes | None", watermark)))
         # A proof from the future proves nothing: the clocks are further apart than BOUND.
-        vouched = abs(self.clock.now_ms() - fresh_at_ms) <= self._bound_ms
+        vouched = abs(self.clock.now_ms() - fresh_at_ms) <= self._max_staleness_ms
         return Reading(State.HIT if vouched else State.STALE, value.payload, value.version, fresh_at_ms)
 
     def lease(self, id: str) -> Lease | None:
@@ -176,7 +176,7 @@ class FencedCache:
         for eviction in evictions:
             by_home.setdefault(self.keys.home(eviction.id), []).append(eviction)
         for home, of_home in by_home.items():
-            self.scripts.run("evict", self._pairs(home, of_home), [self._floor_ttl_ms, *_versions(of_home)])
+            self.scripts.run("evict", self._pairs(home, of_home), [self._tombstone_ttl_ms, *_versions(of_home)])
 
     def apply(
         self, partition: int, predecessor: int, last: int, evictions: Iterable[Eviction], as_of_ms: int
@@ -191,7 +191,7 @@ class FencedCache:
         in_step, answer = self.scripts.run(
             "apply",
             [self.keys.watermark(partition), *self._pairs(partition, of_batch)],
-            [predecessor, last, as_of_ms, epoch, self._floor_ttl_ms, *_versions(of_batch)],
+            [predecessor, last, as_of_ms, epoch, self._tombstone_ttl_ms, *_versions(of_batch)],
         )
         if not in_step:
             return OutOfStep(int(answer))

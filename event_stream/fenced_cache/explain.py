@@ -24,7 +24,7 @@ class Explanation:
     lease_ttl_ms: int | None
     watermark: Watermark | None
     now_ms: int
-    bound_ms: int
+    max_staleness_ms: int
     representation: bytes = b""
     """The representation that this version of the service reads."""
 
@@ -65,12 +65,12 @@ class Explanation:
             yield f"epoch {value.epoch.decode() or '(none)'}, not the watermark's: only its own age counts"
         fresh_at_ms = value.fresh_at_ms(self.watermark)
         age_ms = self.now_ms - fresh_at_ms
-        verdict = "a hit" if abs(age_ms) <= self.bound_ms else "stale, the next lookup asks the origin"
+        verdict = "a hit" if abs(age_ms) <= self.max_staleness_ms else "stale, the next lookup asks the origin"
         if not readable:
             verdict = "a miss, because the representations differ"
         yield (
             f"known to be current at {_instant(fresh_at_ms)}, {age_ms / 1000:.3f} s ago: {verdict} "
-            f"(the maximum staleness is {self.bound_ms / 1000:g} s)"
+            f"(the maximum staleness is {self.max_staleness_ms / 1000:g} s)"
         )
 
 
@@ -97,7 +97,7 @@ def explain(cache: FencedCache, id: str) -> Explanation:
         lease_ttl_ms=_ttl(lease_ttl_ms),
         watermark=parse_watermark(cast("bytes | None", watermark)),
         now_ms=cache.clock.now_ms(),
-        bound_ms=int(cache.settings.bound_s * 1000),
+        max_staleness_ms=int(cache.settings.max_staleness_s * 1000),
         representation=cache.representation,
     )
 

@@ -27,7 +27,7 @@ class FreshnessRequirement:
     """The entry has to stay fresh for this much longer."""
     min_version: int | None = None
 
-    def met_by(self, reading: Reading, began_ms: int, bound_ms: int) -> bool:
+    def met_by(self, reading: Reading, began_ms: int, max_staleness_ms: int) -> bool:
         """Return whether the reading satisfies a request that began at `began_ms`.
 
         A reading made for an earlier request may have been fresh only then.
@@ -37,7 +37,7 @@ class FreshnessRequirement:
         age_ms = began_ms - reading.fresh_at_ms
         if self.max_age_s is not None and age_ms > self.max_age_s * 1000:
             return False
-        return age_ms <= bound_ms - (self.min_fresh_s or 0) * 1000
+        return age_ms <= max_staleness_ms - (self.min_fresh_s or 0) * 1000
 
     def new_enough(self, reading: Reading) -> bool:
         """Return whether the reading has `min_version`. An absence never has: its version is a clock's time."""
@@ -56,8 +56,8 @@ class ClockSkewGuard:
 
     def __init__(self, clock: Clock, settings: CacheSettings) -> None:
         self._clock = clock
-        self._bound_s = settings.bound_s
-        self._bound_ms = int(settings.bound_s * 1000)
+        self._max_staleness_s = settings.max_staleness_s
+        self._max_staleness_ms = int(settings.max_staleness_s * 1000)
         self._partitions: set[int] = set()
         """The partitions whose last heartbeat was ignored."""
         self._ignored = 0
@@ -65,7 +65,7 @@ class ClockSkewGuard:
     def rejects(self, heartbeat: Heartbeat, record: ConsumerRecord) -> bool:
         """Return whether to ignore the heartbeat. Logs the first ignored one, and the first good one after it."""
         ahead_ms = heartbeat.as_of_ms - self._clock.now_ms()
-        if ahead_ms <= self._bound_ms:
+        if ahead_ms <= self._max_staleness_ms:
             if record.partition in self._partitions:
                 self._partitions.discard(record.partition)
                 if not self._partitions:
@@ -75,7 +75,7 @@ class ClockSkewGuard:
             self._ignored = 0
             reason = (
                 f"the database's clock, as heartbeats tell it, is {ahead_ms / 1000:.3f} s ahead of this machine's, and "
-                f"the bound allows {self._bound_s:g} s: they are passed over, and lookups ask the origin"
+                f"the bound allows {self._max_staleness_s:g} s: they are passed over, and lookups ask the origin"
             )
             extra = {"partition": record.partition, "offset": record.offset, "ahead_ms": ahead_ms, "reason": reason}
             remedy = "let one time service (NTP) set the clocks of the database's machine and of this one"

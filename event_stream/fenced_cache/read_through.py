@@ -14,6 +14,7 @@ from event_stream.clock import Clock
 from event_stream.errors import EventStreamError, RefusedError, UnavailableError
 from event_stream.fenced_cache.cache import FencedCache, FillOutcome, Lease, Reading, State
 from event_stream.fenced_cache.freshness import ANY, FreshnessRequirement
+from event_stream.outage_log import OutageLog
 
 # Threads of one process that want the same at the same time: one works, the others wait for what it gets.
 
@@ -160,7 +161,7 @@ class ReadThrough:
         self._poll_timeout_s = patience_s
         self._sleep = sleep
         self._clock = cache.clock
-        self._bound_ms = int(cache.settings.bound_s * 1000)
+        self._max_staleness_ms = int(cache.settings.max_staleness_s * 1000)
         self._redis = CircuitBreaker(self._clock, cool_down_s)
         # A server that takes no writes still has what it has: hits go on, and nothing new is kept.
         self._writes = CircuitBreaker(
@@ -172,7 +173,7 @@ class ReadThrough:
         """Raises FetchFailed where neither the origin nor the cache has an answer, and VersionNotReached."""
         began_ms = self._clock.now_ms()
         reading = self._redis.attempt(self._cache.read, id)
-        if reading is not None and demand.met_by(reading, began_ms, self._bound_ms):
+        if reading is not None and demand.met_by(reading, began_ms, self._max_staleness_ms):
             return _found(reading, CacheStatus.HIT)
         try:
             found = self._find_together(id, demand, began_ms)
@@ -198,7 +199,7 @@ class ReadThrough:
                 continue
             answer = flight.result()
             asked_since = answer.asked_s is not None and answer.asked_s >= began_s
-            if asked_since or demand.met_by(answer.reading, began_ms, self._bound_ms):
+            if asked_since or demand.met_by(answer.reading, began_ms, self._max_staleness_ms):
                 return answer.found
 
     def _find_leased(
@@ -209,7 +210,7 @@ class ReadThrough:
             lease = self._write(self._cache.lease, id)
             # Read after it, too: whoever had it may have filled since the miss that brought us here.
             reading = None if demand.no_cache else self._redis.attempt(self._cache.read, id)
-            if reading is not None and demand.met_by(reading, began_ms, self._bound_ms):
+            if reading is not None and demand.met_by(reading, began_ms, self._max_staleness_ms):
                 if lease is not None:
                     self._write(self._cache.release, lease)
                 return _Answer(_found(reading, CacheStatus.HIT), reading, None)
@@ -261,28 +262,26 @@ class CircuitBreaker:
         ended: str = "cache.reachable",
     ) -> None:
         self._of = of
-        self._began, self._ended_again = began, ended
+        self._outage = OutageLog(logger, began=began, ended=ended, monotonic_s=clock.monotonic_s)
         self._clock = clock
         self._cool_down_s = cool_down_s
         self._lock = threading.Lock()
-        self._began_s: float | None = None
         self._next_try_s = 0.0
 
     @property
     def on(self) -> bool:
-        return self._began_s is not None
+        return self._outage.is_on()
 
     def attempt(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R | None:
         """What the work returns; None where the server fails (`of`) or did a moment ago."""
-        if self._began_s is not None and not self._my_turn():
+        if self.on and not self._my_turn():
             return None
         try:
             result = work(*args, **kwargs)
         except self._of as error:
             self._failed(error)
             return None
-        if self._began_s is not None:
-            self._ended()
+        self._outage.succeeded()
         return result
 
     def _my_turn(self) -> bool:
@@ -295,15 +294,6 @@ class CircuitBreaker:
 
     def _failed(self, error: UnavailableError) -> None:
         with self._lock:
-            now_s = self._clock.monotonic_s()
-            self._next_try_s = now_s + self._cool_down_s
-            if self._began_s is None:
-                self._began_s = now_s
-                logger.warning(self._began, extra={"error": str(error)})
-
-    def _ended(self) -> None:
-        with self._lock:
-            if self._began_s is not None:
-                outage_s = self._clock.monotonic_s() - self._began_s
-                self._began_s = None
-                logger.info(self._ended_again, extra={"outage_s": round(outage_s, 3)})
+            self._next_try_s = self._clock.monotonic_s() + self._cool_down_s
+            # While nobody can begin to try: `on` and the time of the next try change together.
+            self._outage.failed(error)

@@ -66,7 +66,7 @@ def make(options: LookupSettings, *, partitions: int, namespace: str = NAMESPACE
         namespace=namespace,
         partitions=partitions,
         settings=CacheSettings(
-            bound_s=options.bound_s,
+            max_staleness_s=options.max_staleness_s,
             hard_ttl_s=options.hard_ttl_s,
             # Nobody is to lose the lease for asking within the budget.
             lease_ms=int(options.budget_s * 1000) + 500,

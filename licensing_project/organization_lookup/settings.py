@@ -15,7 +15,7 @@ class LookupSettings:
     token_file: Path | None
     """Holds the bearer token to ask with for those who bring none of their own: a browser's session, a command. It is
     read with each such call, so that whoever renews tokens writes a new one there."""
-    bound_s: float
+    max_staleness_s: float
     """An organization out of the cache is proven to have been current no longer ago than this."""
     hard_ttl_s: float
     """The last known value is served no longer than this while the organization service is away."""
@@ -33,9 +33,9 @@ class LookupSettings:
     """…for so long."""
 
     def __post_init__(self) -> None:
-        if self.hard_ttl_s < self.bound_s:
+        if self.hard_ttl_s < self.max_staleness_s:
             raise ImproperlyConfigured(
-                f"ORGANIZATION_HARD_TTL_S should be at least ORGANIZATION_BOUND_S, {self.bound_s}: "
+                f"ORGANIZATION_HARD_TTL_S should be at least ORGANIZATION_MAX_STALENESS_S, {self.max_staleness_s}: "
                 f"it is {self.hard_ttl_s}."
             )
         if self.budget_s < self.connect_timeout_s:

@@ -57,7 +57,7 @@ class History:
         """How long before the read began its version was surely superseded; 0 if it may have been current."""
         return max(0.0, read.began_s - self._superseded_s(read))
 
-    def violations(self, reads: Iterable[Read], *, bound_s: float, clock_error_s: float) -> Iterator[Violation]:
+    def violations(self, reads: Iterable[Read], *, max_staleness_s: float, clock_error_s: float) -> Iterator[Violation]:
         """Reads older than the bound and not marked so, reads with a false claim, reads of what was never written."""
         for read in reads:
             written = [each for each in self._of(read) if each.version == read.version]
@@ -66,7 +66,7 @@ class History:
                 continue
             if written[0].began_s > read.answered_s + clock_error_s:
                 yield Violation(read, written[0].began_s - read.answered_s, "from the future")
-            late_s = self.staleness_s(read) - bound_s - clock_error_s
+            late_s = self.staleness_s(read) - max_staleness_s - clock_error_s
             # What is marked as stale claims no more than that it was true once.
             if late_s > 0 and read.cache != STALE:
                 yield Violation(read, late_s, "superseded for longer than the bound")

@@ -47,7 +47,7 @@ def read_of(version: int, began_s: float, fresh_at_s: float, cache: str = "hit")
     ],
 )
 def test_the_checker_tells_what_can_not_have_been(seen: Read, why: list[str]) -> None:
-    violations = History(WRITES).violations([seen], bound_s=BOUND_S, clock_error_s=CLOCK_ERROR_S)
+    violations = History(WRITES).violations([seen], max_staleness_s=BOUND_S, clock_error_s=CLOCK_ERROR_S)
     assert [violation.why for violation in violations] == why
 
 
@@ -61,7 +61,7 @@ def world(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         topic=f"history-{uuid.uuid4().hex}",
         databases=("history_organization", "history_licensing"),
         redis_url=redis_database(servers.redis_url, 14),
-        settings={"WEB_CONCURRENCY": "1", "ORGANIZATION_BOUND_S": str(BOUND_S)},
+        settings={"WEB_CONCURRENCY": "1", "ORGANIZATION_MAX_STALENESS_S": str(BOUND_S)},
     )
     platform.prepare()
     with platform, World(platform) as world:
@@ -95,7 +95,7 @@ def test_every_read_was_current_within_the_bound(world: World, record_property: 
         first.start()
         phase()
     history = History(load.writes)
-    violations = list(history.violations(load.reads, bound_s=BOUND_S, clock_error_s=CLOCK_ERROR_S))
+    violations = list(history.violations(load.reads, max_staleness_s=BOUND_S, clock_error_s=CLOCK_ERROR_S))
     assert violations == []
     # What was put to the test: hits, and some of them older than the newest version while nobody evicted.
     how = Counter(each.cache for each in load.reads)

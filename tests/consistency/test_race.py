@@ -110,7 +110,7 @@ def raced(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             "ORGANIZATION_CONNECT_TIMEOUT_S": str(DEADLINE_S),
             "ORGANIZATION_READ_TIMEOUT_S": str(DEADLINE_S),
             "ORGANIZATION_LOOKUP_BUDGET_S": str(2 * DEADLINE_S),
-            "ORGANIZATION_BOUND_S": "600",
+            "ORGANIZATION_MAX_STALENESS_S": "600",
         },
     )
     platform.prepare()

@@ -31,7 +31,7 @@ def platform(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iter
             "ACCESS_LOG": "true",
             "WEB_CONCURRENCY": "1",
             # So long that no entry goes stale by itself while a test looks: a missing entry was evicted.
-            "ORGANIZATION_BOUND_S": "120",
+            "ORGANIZATION_MAX_STALENESS_S": "120",
         },
     )
     platform.prepare(admin=ADMIN)

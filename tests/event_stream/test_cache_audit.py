@@ -132,7 +132,7 @@ class Origin:
 def verdicts(cache: FencedCache, origin: Origin, *, repair: bool = False) -> dict[str, Verdict]:
     waited: list[float] = []
     found = {each.id: each.verdict for each in sweep(cache, origin, cache.ids(), wait=waited.append, repair=repair)}
-    assert waited in ([], [cache.settings.bound_s])
+    assert waited in ([], [cache.settings.max_staleness_s])
     return found
 
 

@@ -18,7 +18,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def cache(clock: FakeClock) -> FencedCache:
-    return new_cache(clock, bound_s=10.0)
+    return new_cache(clock, max_staleness_s=10.0)
 
 
 @pytest.fixture

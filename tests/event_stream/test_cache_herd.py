@@ -62,7 +62,7 @@ def test_a_thousand_misses_are_one_call(processes: int, demand: FreshnessRequire
     origin = SlowOrigin()
     # No answer of Redis is given up: then each would have to ask for himself, and a thousand threads take their time.
     with caches_at(f"{os.environ['REDIS_URL']}?socket_timeout=60&socket_connect_timeout=60&max_connections={THREADS}"):
-        cache = new_cache(SystemClock(), lease_ms=60_000, bound_s=600)
+        cache = new_cache(SystemClock(), lease_ms=60_000, max_staleness_s=600)
         groups = [ReadThrough(_sibling(cache), origin, budget_s=120, patience_s=60).find for _ in range(processes)]
         found = all_at_once(groups, demand)
     assert origin.calls == 1

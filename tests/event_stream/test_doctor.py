@@ -110,7 +110,10 @@ def test_a_line_each_with_what_to_do(settings: Settings, kafka: dict[str, Any]) 
     use(settings, binder=kafka, away="no-such-topic")
     code, text = run()
     assert code == 4
-    assert "failed   topic no-such-topic: is not there -> create it, with the partitions and the copies that it should have" in text.splitlines()
+    assert (
+        "failed   topic no-such-topic: is not there -> create it, with the partitions and the copies that it should have"
+        in text.splitlines()
+    )
     # The other one is the relay, of which there is none.
     assert text.splitlines()[-1].startswith("2 failed, 1 warning, ")
 
@@ -340,7 +343,7 @@ def test_a_redis_that_is_away(tmp_path: Path, frozen: bool) -> None:
 
 def test_watermarks_that_stand_still(redis_url: str) -> None:
     with caches_at(redis_url):
-        cache = new_cache(SystemClock(), partitions=2, bound_s=10)
+        cache = new_cache(SystemClock(), partitions=2, max_staleness_s=10)
 
         def watermarks() -> Finding:
             [found] = [each for each in redis.check(cache, worker="w") if each.subject == "watermarks"]

@@ -128,7 +128,7 @@ def run(
         writes=load.writes,
         reads=load.reads,
         finals=_finals(client, customers, evidence.owners(site.database_url, TABLE, ids)),
-        bound_s=BOUND_S,
+        max_staleness_s=BOUND_S,
     )
     control = Evidence(
         commits=evidence.commits(site.naive_database_url, ids),
@@ -137,7 +137,7 @@ def run(
         writes=naive_load.writes,
         reads=naive_load.reads,
         finals=_finals(site.naive, customers, evidence.owners(site.naive_database_url, naive.TABLE, ids)),
-        bound_s=BOUND_S,
+        max_staleness_s=BOUND_S,
     )
     outcome = Outcome(fault, rounds, judge(product), judge(control), load.unanswered)
     results.add(results.Row.of(fault.name, rounds, outcome.product, outcome.naive, len(outcome.unanswered)))

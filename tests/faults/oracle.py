@@ -44,7 +44,7 @@ class Final:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Of one run. `writes` are those that were answered; `bound_s` is how old a hit may be."""
+    """Of one run. `writes` are those that were answered; `max_staleness_s` is how old a hit may be."""
 
     commits: Sequence[Commit]
     log: Sequence[Logged]
@@ -52,7 +52,7 @@ class Evidence:
     writes: Sequence[Write]
     reads: Sequence[Read]
     finals: Sequence[Final]
-    bound_s: float
+    max_staleness_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,9 @@ def _wrong_reads(evidence: Evidence) -> Iterator[str]:
         if (each.organization_id, each.version) not in known
     ]
     history = History([*evidence.writes, *silent])
-    for violation in history.violations(evidence.reads, bound_s=evidence.bound_s, clock_error_s=CLOCK_ERROR_S):
+    for violation in history.violations(
+        evidence.reads, max_staleness_s=evidence.max_staleness_s, clock_error_s=CLOCK_ERROR_S
+    ):
         read = violation.read
         said = f"{read.cache}, read at {read.began_s:.3f}, current at {read.fresh_at_s:.3f}"
         yield f"{read.organization_id} {read.version} ({said}): {violation.why}, by {violation.by_s:.3f} s"

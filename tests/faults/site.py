@@ -109,7 +109,7 @@ class Site:
                 "WEB_CONCURRENCY": "1",
                 "WEB_THREADS": "8",
                 "OUTBOX_EMBEDDED": "false",
-                "ORGANIZATION_BOUND_S": str(BOUND_S),
+                "ORGANIZATION_MAX_STALENESS_S": str(BOUND_S),
                 "ORGANIZATION_CIRCUIT_RESET_S": "0.5",
                 "DEAD_LETTER_LIMIT": str(_MORE_THAN_ANY_TEST_SENDS),
                 # Longer than a busy machine makes anybody wait who is not kept waiting by the fault.

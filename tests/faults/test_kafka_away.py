@@ -66,7 +66,7 @@ def test_a_backlog_needs_no_memory_and_is_sent_in_order(site: Site) -> None:
             writes=[],
             reads=[],
             finals=[],
-            bound_s=BOUND_S,
+            max_staleness_s=BOUND_S,
         )
     )
     assert verdict.changes == BACKLOG

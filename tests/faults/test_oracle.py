@@ -22,7 +22,7 @@ GOOD = Evidence(
     writes=[Write(A, 1, 0.0, 0.2), Write(A, 2, 10.0, 10.2), Write(B, 1, 0.0, 0.2)],
     reads=[hit(1, 5.0, 5.0), hit(2, 15.0, 15.0), hit(3, 20.2, 20.2), hit(2, 20.3, 20.3)],
     finals=[Final(A, 0, 3, 3), Final(A, 1, 3, 3), Final(B, 0, 1, 1)],
-    bound_s=1.0,
+    max_staleness_s=1.0,
 )
 
 

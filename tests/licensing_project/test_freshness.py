@@ -76,7 +76,7 @@ def test_the_last_known_organization_is_served_with_a_warning_while_its_service_
     api: Client, license_url: str, organization_service: OrganizationService, tuned: Any
 ) -> None:
     known = api.get(license_url).json()
-    tuned(base_url="http://127.0.0.1:1", bound_s=0.001)
+    tuned(base_url="http://127.0.0.1:1", max_staleness_s=0.001)
     answer = api.get(license_url)
     assert (answer.status_code, answer.json()) == (200, known)
     assert answer["Organization-Cache"] == "stale"

@@ -121,7 +121,7 @@ def test_too_many_in_a_row_that_can_not_be_read_end_it_with_what_to_do(platform:
 
 @pytest.mark.usefixtures("cached")
 def test_a_heartbeat_vouches_for_what_is_cached(platform: MemoryBinder, tuned: Any) -> None:
-    tuned(bound_s=0.2)
+    tuned(max_staleness_s=0.2)
     assert wait_until(lambda: lookup.current().cache.read(NASA).state is not State.HIT, within_s=10)
     lookup.current().find(NASA, FreshnessRequirement())
     home = lookup.current().cache.keys.home(NASA)

@@ -87,7 +87,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
         platform = ServiceCluster(
             Servers(postgres.url(), "", broker.bootstrap_servers, kafka_security=broker.security("admin")),
             folder,
-            settings={"WEB_CONCURRENCY": "1", "ORGANIZATION_BOUND_S": "120"},
+            settings={"WEB_CONCURRENCY": "1", "ORGANIZATION_MAX_STALENESS_S": "120"},
             own_settings={
                 project: {
                     **broker.environment(name),

@@ -60,7 +60,9 @@ def set_freshness_headers(response: HttpResponseBase, request: Request, found: F
         # A page is for a person, who may have changed the organization in the next tab.
         headers["Cache-Control"] = "private, no-cache"
     else:
-        headers["Cache-Control"] = f"private, max-age={int(settings.ORGANIZATION_LOOKUP.bound_s)}, must-revalidate"
+        headers["Cache-Control"] = (
+            f"private, max-age={int(settings.ORGANIZATION_LOOKUP.max_staleness_s)}, must-revalidate"
+        )
     if found.value is None:
         headers["Organization-Absent"] = "?1"
     if found.source is CacheStatus.STALE:

@@ -73,7 +73,7 @@ def test_a_sweep_finds_what_is_stale_and_repairs_it(world: World) -> None:
     assert world.lookup(customer, 0).version == version - 1
 
     # The platform's bound is two minutes: with one of its own the sweep need not wait for so long.
-    world.platform.licensing_settings["ORGANIZATION_BOUND_S"] = "5"
+    world.platform.licensing_settings["ORGANIZATION_MAX_STALENESS_S"] = "5"
     try:
         found = command(world, "cache_audit", "--sweep", "--json")
         assert found.returncode == INCONSISTENT, found.stderr
@@ -84,7 +84,7 @@ def test_a_sweep_finds_what_is_stale_and_repairs_it(world: World) -> None:
         assert f"{customer.id}: cached {version - 1}, true {version}, evicted" in repaired.stdout
         assert command(world, "cache_audit", "--sweep").returncode == 0
     finally:
-        world.platform.licensing_settings["ORGANIZATION_BOUND_S"] = "120"
+        world.platform.licensing_settings["ORGANIZATION_MAX_STALENESS_S"] = "120"
     assert world.lookup(customer, 0).version == version
 
 
@@ -94,11 +94,11 @@ def test_where_nothing_is_vouched_for_a_sweep_waits_for_the_bound_and_finds_noth
     customer = world.customer()
     version = world.cached(customer)[0].version
     plant(world, customer, version - 1)
-    world.platform.licensing_settings["ORGANIZATION_BOUND_S"] = "5"
+    world.platform.licensing_settings["ORGANIZATION_MAX_STALENESS_S"] = "5"
     try:
         found = command(world, "cache_audit", "--sweep", "--json")
     finally:
-        world.platform.licensing_settings["ORGANIZATION_BOUND_S"] = "120"
+        world.platform.licensing_settings["ORGANIZATION_MAX_STALENESS_S"] = "120"
     assert found.returncode == 0, found.stderr
     assert report(found)["counts"]["UNVALIDATED"] >= 1
     # The next change evicts it, whatever it is.

@@ -91,7 +91,7 @@ class Command(BaseCommand):
         finished.set()
         checker.join()
         self._report_changes(audit, as_json=options["json"])
-        return not any(tally.stale for tally in audit.tallies if tally.after_s >= cache.settings.bound_s)
+        return not any(tally.stale for tally in audit.tallies if tally.after_s >= cache.settings.max_staleness_s)
 
     def _report_changes(self, audit: ChangeAudit, *, as_json: bool) -> None:
         if as_json:

@@ -28,8 +28,8 @@ _CLOSE_TIMEOUT_S = 1.0
 class Command(BaseCommand):
     help = (
         "Applies organization changes to the cache until SIGTERM or SIGINT. Any number may run: they share the topic. "
-        "Where the platform can't seek it evicts only: a cached organization is then asked for anew after "
-        "ORGANIZATION_BOUND_S. Exit code 0 when told to stop, or done; 1 after an error that trying again can't mend."
+        "Where the platform can't seek it evicts only: a cached organization is then read again after "
+        "ORGANIZATION_MAX_STALENESS_S. Exit code: 0 if it was stopped or is done, 1 after a permanent error."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -77,9 +77,9 @@ def _handler(channel: Channel) -> LogInvalidator | QueueInvalidator:
         "cache.bound_is_ttl",
         extra={
             "binder": channel.binding.binder,
-            "bound_s": cache.settings.bound_s,
-            "meaning": "it can't seek: an organization is asked for anew when it has been cached for bound_s, which is "
-            "also how stale it can be",
+            "max_staleness_s": cache.settings.max_staleness_s,
+            "meaning": "the binder can't seek: a cached organization is read again after max_staleness_s, which is also "
+            "how stale it can be",
         },
     )
     return QueueInvalidator(cache, decode, error_handler=error_handler_for(channel.binding))
