@@ -1,4 +1,4 @@
-"""Settings of the organization service. All that differs between installations comes from the environment."""
+"""Settings of the organization service. Everything that differs between installations comes from the environment."""
 
 from pathlib import Path
 
@@ -51,17 +51,17 @@ DATABASES = {
         "DATABASE_URL",
         "a PostgreSQL URL such as postgresql://user:password@host:5432/organization",
         conn_max_age=None,
-        # One short statement a request, so that a restart of PostgreSQL costs no request.
+        # One short statement per request, so that a restart of PostgreSQL fails no request.
         conn_health_checks=True,
     )
 }
 DATABASES["default"]["OPTIONS"] = {"connect_timeout": 5, **DATABASES["default"].get("OPTIONS", {})}
 
-# What an event looks like on the topic. Whatever it is, licensing reads it.
+# The format of events on the topic. Licensing reads every format.
 _ACTIONS = outbound.ACTIONS[choice("ORG_CHANGE_ACTIONS", "standard", tuple(outbound.ACTIONS))]
 _FORMAT = outbound.FORMATS[choice("ORG_CHANGE_FORMAT", "json", tuple(outbound.FORMATS))]
 EVENT_STREAM = {
-    # Kafka and Redis know how many partitions the topic has; RabbitMQ has to be told, as licensing is.
+    # Kafka and Redis know the topic's number of partitions; RabbitMQ needs it here and in licensing.
     "binders": event_binders.binders(
         rabbitmq={"partitions": count("ORG_CHANGE_PARTITIONS", 6, "partitions of the topic")}
     ),
@@ -80,10 +80,10 @@ EVENT_STREAM = {
 }
 EVENT_STREAM_OUTBOX = {"embedded": flag("OUTBOX_EMBEDDED", default=True)}
 
-# Whether reading an organization is told too (ActionEnum GET). It makes each read a write.
+# Whether reading an organization emits an event too (ActionEnum GET). Each read is then also a write.
 ORGANIZATION_PUBLISH_READS = flag("ORGANIZATION_PUBLISH_READS", default=False)
 
-# Browsers send cookies to every port of a host, and both services are behind one gateway: each has names of its own.
+# Browsers send cookies to every port of a host, and both services are behind one gateway, so the names differ.
 SESSION_COOKIE_NAME = "organization_session"
 CSRF_COOKIE_NAME = "organization_csrf"
 

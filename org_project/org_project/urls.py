@@ -1,4 +1,4 @@
-"""Where everything is."""
+"""The URLs of the organization service."""
 
 from django.contrib import admin
 from django.http import HttpResponse
@@ -18,8 +18,8 @@ urlpatterns = [
     path("openapi.json", SpectacularJSONAPIView.as_view(), name="openapi"),
     path("docs", SpectacularSwaggerSplitView.as_view(url_name="openapi"), name="docs"),
     path("admin/", admin.site.urls),
-    # The login of the browsable API, for those who may not enter the admin.
+    # The login of the browsable API, for users without access to the admin.
     path("api-auth/", include("rest_framework.urls")),
-    # Browsers ask for one by themselves, and would show an error for each page.
+    # Browsers request it for each page; the empty answer avoids an error in their console.
     path("favicon.ico", lambda _request: HttpResponse(status=204)),
 ]

@@ -13,9 +13,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "org_project.settings")
 
 application = get_application()
 
-# After the applications are loaded: the relay uses their models, and the log is set up.
+# Import these after the applications are loaded: the relay uses their models, and logging is set up.
 from event_stream.outbox.relay import start_embedded_relay  # noqa: E402
-from service_kit.auth import log_who_gets_in  # noqa: E402
+from service_kit.auth import log_auth_mode  # noqa: E402
 
-log_who_gets_in(settings.AUTH)
+log_auth_mode(settings.AUTH)
 start_embedded_relay()

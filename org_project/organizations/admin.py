@@ -1,4 +1,4 @@
-"""The admin of organizations: every write in it emits, by the model or by the queryset."""
+"""The admin of organizations: forms, actions, and the latest events. Every write emits its event."""
 
 import csv
 import uuid
@@ -25,6 +25,7 @@ from organizations.models import Organization
 from organizations.querysets import OrganizationQuerySet
 from organizations.validators import EMAIL_LENGTH, NAME_LENGTH, PHONE_LENGTH, validate_one_line, validate_phone
 
+# Generic for the type checker only: Django's own classes take no parameter.
 if TYPE_CHECKING:
     ModelForm = forms.ModelForm[Organization]
     ModelAdmin = admin.ModelAdmin[Organization]
@@ -32,8 +33,7 @@ else:
     ModelForm = forms.ModelForm
     ModelAdmin = admin.ModelAdmin
 
-
-# What the admin does with several organizations at once.
+LATEST = 10
 
 CSV_COLUMNS = {
     "id": "id",
@@ -42,18 +42,66 @@ CSV_COLUMNS = {
     "contactEmail": "contact_email",
     "contactPhone": "contact_phone",
 }
-"""What `import_organizations` reads, so that an export can be changed and taken in again."""
+"""The columns that `import_organizations` reads, so that an edited export can be imported again."""
+
+
+class OrganizationForm(ModelForm):
+    """Refuses to overwrite a change that was made since the form was opened, like If-Match in the API."""
+
+    seen_version = forms.IntegerField(widget=forms.HiddenInput, required=False)
+
+    class Meta:
+        model = Organization
+        fields = ("name", "contact_name", "contact_email", "contact_phone")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not self.instance._state.adding:
+            self.fields["seen_version"].initial = self.instance.version
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        if not self.instance._state.adding:
+            # The admin's view is one transaction: the row stays locked until it is saved.
+            rows = Organization.objects.select_for_update().filter(pk=self.instance.pk)
+            current = rows.values_list("version", flat=True).first()
+            if current != cleaned.get("seen_version"):
+                raise ValidationError(
+                    gettext("Somebody else has changed this organization since you opened it. Open it again."),
+                    code="changed_meanwhile",
+                )
+        return cleaned
+
+
+class ContactForm(forms.Form):
+    """A contact for several organizations; empty fields stay unchanged."""
+
+    contact_name = forms.CharField(
+        label=_("Contact name"), max_length=NAME_LENGTH, required=False, validators=[validate_one_line]
+    )
+    contact_email = forms.EmailField(
+        label=_("Contact e-mail"), max_length=EMAIL_LENGTH, required=False, validators=[validate_one_line]
+    )
+    contact_phone = forms.CharField(
+        label=_("Contact phone"), max_length=PHONE_LENGTH, required=False, validators=[validate_phone]
+    )
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        if not self.errors and not any(cleaned.values()):
+            raise ValidationError(gettext("Fill in at least one of them."), code="nothing_to_do")
+        return cleaned
 
 
 @admin.action(description=_("Set the contact of selected organizations"), permissions=["change"])
 def set_contact(
     model_admin: "ModelAdmin", request: HttpRequest, queryset: QuerySet[Organization]
 ) -> HttpResponse | None:
-    """Asks for the contact on a page of its own, then writes it to all of them in one transaction."""
+    """Ask for the contact on a separate page, then write it to all of them in one transaction."""
     form = ContactForm(request.POST if "apply" in request.POST else None)
     if form.is_valid():
-        given = {field: value for field, value in form.cleaned_data.items() if value}
-        _report(model_admin, request, _selected(queryset).update(**given))
+        values = {field: value for field, value in form.cleaned_data.items() if value}
+        _report(model_admin, request, _selected(queryset).update(**values))
         return None
     context = {
         **model_admin.admin_site.each_context(request),
@@ -88,7 +136,7 @@ def export_csv(_model_admin: "ModelAdmin", _request: HttpRequest, queryset: Quer
 
 
 def _selected(queryset: QuerySet[Organization]) -> OrganizationQuerySet:
-    """The same rows without what the list needs to show them."""
+    """Return the same rows without the annotations and ordering of the list."""
     return Organization.objects.filter(pk__in=queryset.order_by().values("pk"))
 
 
@@ -97,13 +145,8 @@ def _report(model_admin: "ModelAdmin", request: HttpRequest, count: int) -> None
     model_admin.message_user(request, text % {"count": count}, messages.SUCCESS)
 
 
-# What has been told of an organization, so that one change can be followed from here to the topic.
-
-LATEST = 10
-
-
 def event_table(organization_id: uuid.UUID) -> SafeString:
-    """The latest events with where they lie; each correlation id links to everything of its transaction."""
+    """Render the latest events and their positions; each correlation id links to the entries of its transaction."""
     entries = OutboxEntry.objects.filter(binding=events.BINDING, key=str(organization_id)).order_by("-id")[:LATEST]
     rows = format_html_join(
         "",
@@ -139,61 +182,6 @@ def _transaction(correlation_id: str) -> str:
     return format_html('<a href="{}?{}">{}</a>', changelist, urlencode({"q": correlation_id}), correlation_id)
 
 
-# Forms of the admin.
-
-# Generic for the type checker only: Django's own class takes no parameter.
-
-
-class OrganizationForm(ModelForm):
-    """Refuses to write over a change that was made since the form was opened, like If-Match in the API."""
-
-    seen_version = forms.IntegerField(widget=forms.HiddenInput, required=False)
-
-    class Meta:
-        model = Organization
-        fields = ("name", "contact_name", "contact_email", "contact_phone")
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if not self.instance._state.adding:
-            self.fields["seen_version"].initial = self.instance.version
-
-    def clean(self) -> dict[str, Any]:
-        cleaned = super().clean() or self.cleaned_data
-        if not self.instance._state.adding:
-            # The admin's view is one transaction: what is locked here stays as it is until it is saved.
-            rows = Organization.objects.select_for_update().filter(pk=self.instance.pk)
-            current = rows.values_list("version", flat=True).first()
-            if current != cleaned.get("seen_version"):
-                raise ValidationError(
-                    gettext("Somebody else has changed this organization since you opened it. Open it again."),
-                    code="changed_meanwhile",
-                )
-        return cleaned
-
-
-class ContactForm(forms.Form):
-    """A contact for several organizations; what is left empty stays as it is."""
-
-    contact_name = forms.CharField(
-        label=_("Contact name"), max_length=NAME_LENGTH, required=False, validators=[validate_one_line]
-    )
-    contact_email = forms.EmailField(
-        label=_("Contact e-mail"), max_length=EMAIL_LENGTH, required=False, validators=[validate_one_line]
-    )
-    contact_phone = forms.CharField(
-        label=_("Contact phone"), max_length=PHONE_LENGTH, required=False, validators=[validate_phone]
-    )
-
-    def clean(self) -> dict[str, Any]:
-        cleaned = super().clean() or self.cleaned_data
-        if not self.errors and not any(cleaned.values()):
-            raise ValidationError(gettext("Fill in at least one of them."), code="nothing_to_do")
-        return cleaned
-
-
-# Generic for the type checker only: Django's own class takes no parameter.
-
 admin.site.site_header = admin.site.site_title = _("Organization service")
 admin.site.index_title = _("Administration")
 
@@ -219,7 +207,7 @@ class OrganizationAdmin(ModelAdmin):
     )
 
     def get_fieldsets(self, request: HttpRequest, obj: Organization | None = None) -> Any:
-        """A new organization has nothing published yet."""
+        """Leave out the publication of a new organization."""
         return self.fieldsets if obj else self.fieldsets[:2]
 
     @admin.display(description=_("latest events"))
@@ -227,5 +215,5 @@ class OrganizationAdmin(ModelAdmin):
         return event_table(organization.pk)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Organization]) -> None:
-        """The queryset's own, which locks the rows and emits."""
+        """Use the queryset's method, which locks the rows and emits events."""
         queryset.order_by().delete()

@@ -10,9 +10,9 @@ class OrganizationsConfig(AppConfig):
     verbose_name = _("Organizations")
 
     def ready(self) -> None:
-        from organizations import signals  # noqa: F401, PLC0415  (connects them)
+        from organizations import signals  # noqa: F401, PLC0415  (connects the handlers)
         from service_kit.auth.permissions import make_groups, make_groups_of_readers  # noqa: PLC0415
 
         post_migrate.connect(make_groups, sender=self)
-        # An organization's form leads to its events.
+        # An organization's form links to its events.
         post_migrate.connect(make_groups_of_readers, sender=apps.get_app_config("event_stream_outbox"))

@@ -1,6 +1,6 @@
-"""What the organization service publishes: OrganizationChangeModel, the four keys of old and three of ours.
+"""The events of the organization service: OrganizationChangeModel, with the four original keys and three more.
 
-The shape is in `schema/organization_change.v1.json`.
+The schema is in `schema/organization_change.v1.json`.
 """
 
 import uuid
@@ -20,7 +20,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class ActionEnum(StrEnum):
-    """What was done with the organization."""
+    """The operation on the organization."""
 
     GET = "GET"
     CREATED = "CREATED"
@@ -37,7 +37,7 @@ PAYLOAD_SQL = {
     "eventId": triggers.EVENT_ID,
     "occurredAt": triggers.OCCURRED_AT,
 }
-"""The payload of a change that went round the ORM, which a trigger has to put together."""
+"""The payload of a change that bypassed the ORM, which a trigger assembles."""
 
 
 def publish(action: ActionEnum, versions: Iterable[tuple[uuid.UUID, int]], *, using: str) -> None:
@@ -48,16 +48,16 @@ def publish(action: ActionEnum, versions: Iterable[tuple[uuid.UUID, int]], *, us
 
 
 def heartbeat(as_of_us: int) -> JSON:
-    """Says that every change committed before `as_of_us` (microseconds since the epoch) has been published.
+    """Return the payload that says: every change committed before `as_of_us` (microseconds) has been published.
 
-    A consumer that knows only the four keys passes over it: it reads nothing and names no organization.
+    A consumer that knows only the four original keys ignores it, because it names no organization.
     """
     as_of = _rfc3339(_EPOCH + timedelta(microseconds=as_of_us))
     return {"type": TYPE, "action": ActionEnum.GET, "correlationId": "", "asOf": as_of}
 
 
 def stand_in(payload: JSON) -> JSON:
-    """In the place of an event that can't be sent: the four keys of old, by which every reader lets go of its copy."""
+    """Return the fallback payload of an event that can't be sent: the four original keys, which evict every copy."""
     return {key: payload[key] for key in ("type", "action", "organizationId", "correlationId")}
 
 
@@ -73,7 +73,7 @@ def _emission(action: ActionEnum, pair: tuple[uuid.UUID, int], context: user_con
         "eventId": str(event_id),
         "occurredAt": _rfc3339(datetime.now(UTC)),
     }
-    # A read makes no version, and the outbox' guard must not take it for the event of one.
+    # A read creates no version, so it must not count as the event of one.
     row_version = None if action is ActionEnum.GET else version
     return Emission(Message(payload, key=str(organization_id)), row_version, event_id)
 

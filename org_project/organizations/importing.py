@@ -1,4 +1,8 @@
-"""Writes the organizations of a file, a chunk at a time, and so in bounded memory."""
+"""Imports the organizations of a CSV or JSON Lines file, one chunk at a time, in bounded memory.
+
+The readers yield the lines of a file one at a time, so that a bad line does not hide later ones. `OrganizationParser`
+turns a line into an organization, `Importer` writes organizations, and `progress` shows how far it is.
+"""
 
 import csv
 import itertools
@@ -16,19 +20,27 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from organizations.models import Organization
 
-# Lines of a CSV or JSON Lines file, one at a time: a bad one does not hide those that follow.
-
 FIELDS = ("id", "name", "contactName", "contactEmail", "contactPhone")
+CHUNK = 1_000
+"""Organizations written in one transaction, each with its event."""
+LINES_BETWEEN = 10_000
 
-_LONGEST = 1_000_000
-"""Characters of a line, or of a value that goes over several: beyond it is some other kind of file."""
+_MAX_LINE_LENGTH = 1_000_000
+"""The longest line, or value over several lines, in characters. A longer one means some other kind of file."""
+_COLUMNS = {
+    "name": "name",
+    "contactName": "contact_name",
+    "contactEmail": "contact_email",
+    "contactPhone": "contact_phone",
+}
+_NAMES = {column: name for name, column in _COLUMNS.items()}
 
-csv.field_size_limit(_LONGEST)
+csv.field_size_limit(_MAX_LINE_LENGTH)
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line that could be read. `number` counts from 1; a CSV record over several lines has that of its last."""
+    """A line that was read. `number` counts from 1; a CSV record over several lines has the number of its last line."""
 
     number: int
     values: Mapping[str, Any]
@@ -36,31 +48,31 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
-    """A line that will not go in, and why."""
+    """A line that can't be imported, and the reason."""
 
     number: int
     reason: str
 
 
 class UnreadableFileError(Exception):
-    """No line of the file can be read. The text says what is wrong."""
+    """The file can't be read. The text says what is wrong."""
 
 
 Reader = Callable[[Iterable[str]], Iterator[Line | BadLine]]
 
 
-def lines_of(stream: IO[str]) -> Iterator[str]:
-    """The lines with their ends, none of them without bounds. Raises UnreadableFileError for one that is."""
+def read_lines(stream: IO[str]) -> Iterator[str]:
+    """Yield lines with their ends. Raises UnreadableFileError for a line that is too long."""
     number = 0
-    while line := stream.readline(_LONGEST):
+    while line := stream.readline(_MAX_LINE_LENGTH):
         number += 1
-        if len(line) == _LONGEST:
-            raise UnreadableFileError(f"Line {number} is longer than {_LONGEST:,} characters.")
+        if len(line) == _MAX_LINE_LENGTH:
+            raise UnreadableFileError(f"Line {number} is longer than {_MAX_LINE_LENGTH:,} characters.")
         yield line
 
 
 def read_csv(lines: Iterable[str]) -> Iterator[Line | BadLine]:
-    """The first line names the columns, in any order. Raises UnreadableFileError for a header that can't be used."""
+    """Read CSV whose first line names the columns, in any order. Raises UnreadableFileError for an invalid header."""
     reader = csv.reader(_without_nul(lines), strict=True)
     try:
         header = [name.strip() for name in next(reader, [])]
@@ -84,7 +96,7 @@ def read_csv(lines: Iterable[str]) -> Iterator[Line | BadLine]:
 
 
 def read_jsonl(lines: Iterable[str]) -> Iterator[Line | BadLine]:
-    """One JSON object a line; empty lines are passed over."""
+    """Read JSON Lines: one JSON object per line. Empty lines are ignored."""
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -114,7 +126,7 @@ def _check_header(header: list[str]) -> None:
 
 
 def _without_nul(lines: Iterable[str]) -> Iterator[str]:
-    # The csv module gives up for good at a NUL; this way its line is refused like any other control character.
+    # The csv module can't continue after a NUL. Replaced, it is refused like any other control character.
     return (line.replace("\0", "\x01") for line in lines)
 
 
@@ -123,107 +135,22 @@ def _listed(names: Iterable[str]) -> str:
     return shown if len(shown) <= 200 else f"{shown[:200]}…"
 
 
-CHUNK = 1_000
-"""Organizations written in one transaction, each with its event."""
-
-_UPDATED_FIELDS = ("name", "contact_name", "contact_email", "contact_phone")
-
-
-@dataclass(slots=True)
-class Tally:
-    """How many lines were created, updated and refused."""
-
-    created: int = 0
-    updated: int = 0
-    bad: int = 0
-
-    @property
-    def lines(self) -> int:
-        return self.created + self.updated + self.bad
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """What is done with the lines, and who is told on the way."""
-
-    write: bool
-    """False: only look whether they could go in."""
-    atomic: bool
-    """One transaction, which is given up for a single bad line."""
-    on_bad: Callable[[BadLine], None]
-    on_chunk: Callable[[Tally], None]
-
-    def run(self, lines: Iterable[Line | BadLine]) -> Tally:
-        """An organization is created, or updated where its id exists already."""
-        tally = Tally()
-        with transaction.atomic() if self.atomic and self.write else nullcontext():
-            for organizations in self._chunks(lines, tally):
-                # A file that will not go in needs no more writing, but all its bad lines are to be named.
-                self._write(organizations, tally, write=self.write and not (self.atomic and tally.bad))
-                self.on_chunk(tally)
-            if self.write and self.atomic and tally.bad:
-                transaction.set_rollback(True)
-                tally.created = tally.updated = 0
-        return tally
-
-    def _chunks(self, lines: Iterable[Line | BadLine], tally: Tally) -> Iterator[list[Organization]]:
-        rows = Rows()
-        for batch in _batched(lines, CHUNK):
-            organizations = []
-            for line in batch:
-                row = rows.organization(line) if isinstance(line, Line) else line
-                if isinstance(row, BadLine):
-                    tally.bad += 1
-                    self.on_bad(row)
-                else:
-                    organizations.append(row)
-            yield organizations
-
-    @staticmethod
-    def _write(organizations: list[Organization], tally: Tally, *, write: bool) -> None:
-        there = Organization.objects.filter(pk__in=[each.pk for each in organizations])
-        with transaction.atomic():
-            updated = len(there.select_for_update().values_list("pk")) if write else there.count()
-            if write:
-                Organization.objects.bulk_create(
-                    organizations, update_conflicts=True, unique_fields=["id"], update_fields=_UPDATED_FIELDS
-                )
-        tally.updated += updated
-        tally.created += len(organizations) - updated
-
-
-def _batched(lines: Iterable[Line | BadLine], size: int) -> Iterator[list[Line | BadLine]]:
-    iterator = iter(lines)
-    return iter(lambda: list(itertools.islice(iterator, size)), [])
-
-
-# From the values of a line to an organization, or the reason why they are none.
-
-_COLUMNS = {
-    "name": "name",
-    "contactName": "contact_name",
-    "contactEmail": "contact_email",
-    "contactPhone": "contact_phone",
-}
-_NAMES = {column: name for name, column in _COLUMNS.items()}
-
-
-class Rows:
-    """Makes organizations of lines. Remembers which line gave an id, about 150 bytes each: twice is a mistake."""
+class OrganizationParser:
+    """Turns lines into organizations. Remembers each id's line (about 150 bytes): a repeated id is an error."""
 
     def __init__(self) -> None:
         self._line_of: dict[uuid.UUID, int] = {}
 
-    def organization(self, line: Line) -> Organization | BadLine:
-        """A value that is left out, null or empty is empty, as in a PUT. Without an id it gets a new one."""
+    def parse(self, line: Line) -> Organization | BadLine:
+        """Parse a line. Missing, null and empty values are empty, as in a PUT. A line without an id gets a new one."""
         try:
             values = {column: _text(name, line.values.get(name)) for name, column in _COLUMNS.items()}
-            given = _text("id", line.values.get("id"))
-            organization = Organization(**values, **({"pk": _id(given)} if given else {}))
+            id = _text("id", line.values.get("id"))
+            organization = Organization(**values, **({"pk": _id(id)} if id else {}))
             organization.clean_fields(exclude={"id", "version"})
         except ValidationError as error:
             return BadLine(line.number, _reason(error))
-        if given:
+        if id:
             earlier = self._line_of.setdefault(organization.pk, line.number)
             if earlier != line.number:
                 return BadLine(line.number, f"id: line {earlier} has the same")
@@ -238,7 +165,7 @@ def _text(name: str, value: Any) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        # Bytes that could not be decoded, or half of a pair in a JSON escape.
+        # Undecodable bytes, or a lone surrogate in a JSON escape.
         raise ValidationError({name: "it should be UTF-8"}) from None
     return value.strip()
 
@@ -256,56 +183,122 @@ def _reason(error: ValidationError) -> str:
     )
 
 
-# How far a long command is: a bar on a terminal, a line now and then elsewhere. On stderr, with the bad lines.
+@dataclass(slots=True)
+class Tally:
+    """The numbers of created and updated organizations, and of bad lines."""
 
-LINES_BETWEEN = 10_000
+    created: int = 0
+    updated: int = 0
+    bad: int = 0
+
+    @property
+    def lines(self) -> int:
+        return self.created + self.updated + self.bad
 
 
-class Shown(Protocol):
-    """Told on the way; `done` is how many bytes of the file have been read."""
+@dataclass(frozen=True, slots=True)
+class Importer:
+    """Writes the organizations of lines, and reports bad lines and progress."""
 
-    def bad_line(self, bad: BadLine) -> None: ...
+    write: bool
+    """False only checks the lines."""
+    atomic: bool
+    """Whether to use one transaction, which a single bad line rolls back."""
+    on_bad_line: Callable[[BadLine], None]
+    on_chunk: Callable[[Tally], None]
 
-    def chunk(self, tally: Tally, done: int) -> None: ...
+    def run(self, lines: Iterable[Line | BadLine]) -> Tally:
+        """Create each organization, or update it if its id exists."""
+        tally = Tally()
+        with transaction.atomic() if self.atomic and self.write else nullcontext():
+            for organizations in self._chunks(lines, tally):
+                # After a bad line, an atomic import only looks for further bad lines.
+                self._write(organizations, tally, write=self.write and not (self.atomic and tally.bad))
+                self.on_chunk(tally)
+            if self.write and self.atomic and tally.bad:
+                transaction.set_rollback(True)
+                tally.created = tally.updated = 0
+        return tally
+
+    def _chunks(self, lines: Iterable[Line | BadLine], tally: Tally) -> Iterator[list[Organization]]:
+        parser = OrganizationParser()
+        for batch in _batched(lines, CHUNK):
+            organizations = []
+            for line in batch:
+                organization = parser.parse(line) if isinstance(line, Line) else line
+                if isinstance(organization, BadLine):
+                    tally.bad += 1
+                    self.on_bad_line(organization)
+                else:
+                    organizations.append(organization)
+            yield organizations
+
+    @staticmethod
+    def _write(organizations: list[Organization], tally: Tally, *, write: bool) -> None:
+        existing = Organization.objects.filter(pk__in=[organization.pk for organization in organizations])
+        with transaction.atomic():
+            updated = len(existing.select_for_update().values_list("pk")) if write else existing.count()
+            if write:
+                Organization.objects.bulk_create(
+                    organizations, update_conflicts=True, unique_fields=["id"], update_fields=list(_NAMES)
+                )
+        tally.updated += updated
+        tally.created += len(organizations) - updated
+
+
+def _batched(lines: Iterable[Line | BadLine], size: int) -> Iterator[list[Line | BadLine]]:
+    iterator = iter(lines)
+    return iter(lambda: list(itertools.islice(iterator, size)), [])
+
+
+class ProgressReporter(Protocol):
+    """Reports bad lines and progress; `bytes_read` counts the bytes of the file."""
+
+    def bad_line(self, line: BadLine) -> None: ...
+
+    def chunk(self, tally: Tally, bytes_read: int) -> None: ...
 
 
 @contextmanager
-def progress(total: int | None) -> Iterator[Shown]:
-    """`total` is the size of the file in bytes; None where nobody knows."""
+def progress(total: int | None) -> Iterator[ProgressReporter]:
+    """Show progress on stderr: a bar on a terminal, a line every 10,000 lines elsewhere.
+
+    `total` is the size of the file in bytes; None if it is unknown.
+    """
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     if not console.is_terminal:
-        yield _Lines(console)
+        yield _LineReporter(console)
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as bar:
-        yield _Bar(bar, total)
+        yield _BarReporter(bar, total)
 
 
-def described(tally: Tally) -> str:
+def summarize(tally: Tally) -> str:
     return f"{tally.lines:,} lines: {tally.created:,} created, {tally.updated:,} updated, {tally.bad:,} bad"
 
 
-class _Lines:
+class _LineReporter:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._next = LINES_BETWEEN
 
-    def bad_line(self, bad: BadLine) -> None:
-        self._console.print(f"line {bad.number}: {bad.reason}")
+    def bad_line(self, line: BadLine) -> None:
+        self._console.print(f"line {line.number}: {line.reason}")
 
-    def chunk(self, tally: Tally, done: int) -> None:
+    def chunk(self, tally: Tally, bytes_read: int) -> None:
         if tally.lines >= self._next:
-            self._console.print(described(tally))
+            self._console.print(summarize(tally))
             self._next = tally.lines + LINES_BETWEEN
 
 
-class _Bar:
+class _BarReporter:
     def __init__(self, bar: Progress, total: int | None) -> None:
         self._bar = bar
         self._task = bar.add_task("Importing", total=total)
 
-    def bad_line(self, bad: BadLine) -> None:
-        self._bar.console.print(f"line {bad.number}: {bad.reason}")
+    def bad_line(self, line: BadLine) -> None:
+        self._bar.console.print(f"line {line.number}: {line.reason}")
 
-    def chunk(self, tally: Tally, done: int) -> None:
-        self._bar.update(self._task, completed=done, description=described(tally))
+    def chunk(self, tally: Tally, bytes_read: int) -> None:
+        self._bar.update(self._task, completed=bytes_read, description=summarize(tally))

@@ -1,4 +1,4 @@
-"""An organization, whose every change is told."""
+"""The organization model. Every write emits an event."""
 
 import uuid
 from typing import Any, ClassVar
@@ -14,7 +14,7 @@ from organizations.validators import EMAIL_LENGTH, NAME_LENGTH, PHONE_LENGTH, va
 
 
 class Organization(models.Model):
-    """What licensing merges into each license. Whatever path writes one, the same transaction writes its event."""
+    """An organization, which licensing merges into each license. Each write emits its event in its transaction."""
 
     id = models.UUIDField(_("id"), primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(_("name"), max_length=NAME_LENGTH, validators=[validate_one_line])
@@ -27,7 +27,7 @@ class Organization(models.Model):
     contact_phone = models.CharField(
         _("contact phone"), max_length=PHONE_LENGTH, blank=True, default="", validators=[validate_phone]
     )
-    # Given by the trigger, and handed back by the INSERT because it has a default in the database.
+    # Set by the trigger. INSERT returns it, because it has a default in the database.
     version = models.BigIntegerField(_("version"), db_default=0, editable=False)
 
     objects = OrganizationQuerySet.as_manager()
@@ -47,13 +47,13 @@ class Organization(models.Model):
         return self.name
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Atomic, so that the row and the event that `post_save` writes are kept or lost together."""
+        """Save atomically, so that the row and the event that `post_save` writes are kept or lost together."""
         using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
         with transaction.atomic(using=using, savepoint=False):
             super().save(*args, **kwargs)
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
-        """Atomic like `save`. Deleting what somebody else has deleted meanwhile does nothing, and tells nothing."""
+        """Delete atomically. If the row is already gone, do nothing and emit no event."""
         using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
         with transaction.atomic(using=using, savepoint=False):
             if not type(self)._base_manager.using(using).select_for_update().filter(pk=self.pk).exists():

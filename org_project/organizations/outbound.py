@@ -1,6 +1,6 @@
-"""How an event looks on the topic: its words and its format. The outbox keeps it as `events` made it.
+"""The format of an event on the topic. The outbox stores the payload that `events` created.
 
-Needs none of Django's settings, which are made of it.
+This module needs none of Django's settings, because the settings import it.
 """
 
 import dataclasses
@@ -12,18 +12,18 @@ from event_stream.messaging import cloudevents
 from event_stream.messaging.message import Message
 
 SOURCE = "/v1/organization"
-"""Whose events they are, for CloudEvents: together with the event's id it is nobody else's."""
+"""The `source` attribute of CloudEvents; with the event's id it is globally unique."""
 
 SPRING_WORDS = {"CREATED": "SAVE", "UPDATED": "UPDATE", "DELETED": "DELETE"}
-"""What the book's code says where its text has other words; its consumer passes over those of the text."""
+"""The action names in the book's code, which differ from its text; its consumer ignores the names of the text."""
 
 ACTIONS: Mapping[str, list[str]] = {"standard": [], "spring": ["organizations.outbound.spring_actions"]}
-"""By ORG_CHANGE_ACTIONS: the interceptors that say it so."""
+"""The interceptors for each value of ORG_CHANGE_ACTIONS."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Format:
-    """Of the binding."""
+    """Settings of the binding."""
 
     content_type: str = "application/json"
     header_format: HeaderFormat = "spring"
@@ -36,19 +36,19 @@ FORMATS: Mapping[str, Format] = {
     "cloudevents": Format("application/cloudevents+json", "cloudevents", _AS_EVENT),
     "cloudevents-binary": Format("application/json", "cloudevents", _AS_EVENT),
 }
-"""By ORG_CHANGE_FORMAT."""
+"""The format for each value of ORG_CHANGE_FORMAT."""
 
 
 def spring_actions(message: Message[Any]) -> Message[Any]:
-    """In the words of the book's code. GET, and so a heartbeat, is the same in both."""
-    word = SPRING_WORDS.get(message.payload["action"])
-    return message if word is None else dataclasses.replace(message, payload={**message.payload, "action": word})
+    """Use the action names of the book's code. GET, and so a heartbeat, is the same in both."""
+    action = SPRING_WORDS.get(message.payload["action"])
+    return message if action is None else dataclasses.replace(message, payload={**message.payload, "action": action})
 
 
 def cloud_event(message: Message[Any]) -> Message[Any]:
-    """With the attributes of a CloudEvents message."""
+    """Add the attributes of a CloudEvents message."""
     payload = message.payload
-    # Of a heartbeat each partition has a copy: the same event, which says the same.
+    # The copies of a heartbeat in each partition are the same event, with the same id.
     attributes = cloudevents.attributes(
         id=payload.get("eventId") or f"as-of-{payload['asOf']}",
         source=SOURCE,

@@ -1,4 +1,4 @@
-"""Bulk writes, which send no signals: each emits the events of the rows it has written, in its own transaction."""
+"""Bulk writes, which send no signals: each emits the events of its rows in its own transaction."""
 
 import uuid
 from collections.abc import Collection, Iterable, Iterator
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from organizations.models import Organization
 
 CHUNK = 1_000
-"""Rows that are locked, written and told of at a time."""
+"""The number of rows that are locked and written at a time."""
 
 
 class OrganizationQuerySet(models.QuerySet["Organization"]):
-    """Chunks are taken in the order of the ids, so that two bulk writes wait for each other and never deadlock."""
+    """Writes chunks in the order of ids, so that two bulk writes wait for each other and never deadlock."""
 
     def update(self, **kwargs: Any) -> int:
-        """`bulk_update` comes through here too."""
+        """Update and emit events; `bulk_update` calls this method too."""
         self._for_write = True
         updated = 0
         with transaction.atomic(using=self.db, savepoint=False):
@@ -33,7 +33,7 @@ class OrganizationQuerySet(models.QuerySet["Organization"]):
     update.alters_data = True  # type: ignore[attr-defined]
 
     def delete(self) -> tuple[int, dict[str, int]]:
-        """`post_delete` tells of each: what is locked here is still there when the signal is sent."""
+        """Delete; the handler of `post_delete` emits the events. The lock keeps each row until then."""
         self._for_write = True
         deleted = 0
         with transaction.atomic(using=self.db, savepoint=False):
@@ -56,7 +56,7 @@ class OrganizationQuerySet(models.QuerySet["Organization"]):
         self._for_write = True
         objs = list(objs)
         with transaction.atomic(using=self.db, savepoint=False):
-            there = self._there(objs) if ignore_conflicts or update_conflicts else set()
+            existing = self._existing(objs) if ignore_conflicts or update_conflicts else set()
             super().bulk_create(
                 objs,
                 batch_size=batch_size or CHUNK,
@@ -65,10 +65,13 @@ class OrganizationQuerySet(models.QuerySet["Organization"]):
                 update_fields=update_fields,
                 unique_fields=unique_fields,
             )
-            # Where conflicts are ignored the rows are not handed back; otherwise each object has its new version.
-            written = self._inserted(objs, there) if ignore_conflicts else [(each.pk, each.version) for each in objs]
-            created = [pair for pair in written if pair[0] not in there]
-            updated = [pair for pair in written if pair[0] in there]
+            # If conflicts are ignored, INSERT returns no rows; otherwise each object has its new version.
+            if ignore_conflicts:
+                written = self._inserted(objs, existing)
+            else:
+                written = [(organization.pk, organization.version) for organization in objs]
+            created = [pair for pair in written if pair[0] not in existing]
+            updated = [pair for pair in written if pair[0] in existing]
             events.publish(ActionEnum.CREATED, created, using=self.db)
             events.publish(ActionEnum.UPDATED, updated, using=self.db)
         return objs
@@ -76,7 +79,7 @@ class OrganizationQuerySet(models.QuerySet["Organization"]):
     bulk_create.alters_data = True  # type: ignore[attr-defined]
 
     def _locked(self) -> Iterator[list[uuid.UUID]]:
-        """The ids of the rows, locked, a chunk at a time. What becomes of a chunk does not change the later ones."""
+        """Lock the rows and yield their ids in chunks. Writing a chunk does not change the later ones."""
         rows = self.order_by("pk").select_for_update()
         ids = list(rows.values_list("pk", flat=True)[:CHUNK])
         while ids:
@@ -87,15 +90,16 @@ class OrganizationQuerySet(models.QuerySet["Organization"]):
         rows = self.model._base_manager.using(self.db).filter(pk__in=ids)
         return rows.order_by("pk").values_list("pk", "version")
 
-    def _there(self, objs: Iterable["Organization"]) -> set[uuid.UUID]:
-        """Which of the ids exist; locked, so that they stay."""
-        return set(self._versions([each.pk for each in objs]).select_for_update().values_list("pk", flat=True))
+    def _existing(self, objs: Iterable["Organization"]) -> set[uuid.UUID]:
+        """Return the ids that exist, with their rows locked."""
+        rows = self._versions(organization.pk for organization in objs)
+        return set(rows.select_for_update().values_list("pk", flat=True))
 
-    def _inserted(self, objs: Iterable["Organization"], there: set[uuid.UUID]) -> list[tuple[uuid.UUID, int]]:
-        pairs = [pair for pair in self._versions([each.pk for each in objs]) if pair[0] not in there]
-        # A row that another transaction inserted since we looked is not ours, and has its event.
-        told = OutboxEntry.objects.using(self.db).filter(
+    def _inserted(self, objs: Iterable["Organization"], existing: set[uuid.UUID]) -> list[tuple[uuid.UUID, int]]:
+        pairs = [pair for pair in self._versions([organization.pk for organization in objs]) if pair[0] not in existing]
+        # Leave out rows that another transaction has inserted meanwhile: they have their events.
+        entries = OutboxEntry.objects.using(self.db).filter(
             binding=events.BINDING, key__in=[str(pk) for pk, _ in pairs], version__in=[version for _, version in pairs]
         )
-        others = set(told.values_list("key", "version"))
+        others = set(entries.values_list("key", "version"))
         return [(pk, version) for pk, version in pairs if (str(pk), version) not in others]

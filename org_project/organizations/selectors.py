@@ -1,4 +1,4 @@
-"""The reads."""
+"""Functions that read organizations."""
 
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -12,13 +12,13 @@ from organizations.models import Organization
 
 
 def organizations(*, search: str = "") -> QuerySet[Organization]:
-    """All whose name or contact has every word of `search`, by name."""
-    found = Organization.objects.all()
+    """Return the organizations whose name or contact has every word of `search`, by name."""
+    queryset = Organization.objects.all()
     for word in search.split():
-        found = found.filter(
+        queryset = queryset.filter(
             Q(name__icontains=word) | Q(contact_name__icontains=word) | Q(contact_email__icontains=word)
         )
-    return found
+    return queryset
 
 
 def organization(organization_id: uuid.UUID) -> Organization:
@@ -27,15 +27,15 @@ def organization(organization_id: uuid.UUID) -> Organization:
 
 
 def absence_version(organization_id: uuid.UUID) -> int:
-    """The version of there being no such organization: above all that it ever had, below those of any later creation.
+    """Return a version for the absence of an organization: above its past versions, below those of any later creation.
 
-    Not the clock: a creation that is under way has a version from before now, and a reader that kept our "absent"
-    under a later one would take the event of that creation for old news. It is the deletion's version while the outbox
-    remembers it, read in the same snapshot in which the organization is absent, and so not a later creation's. Beyond
-    the outbox' retention it is the latest that a forgotten version can have been.
+    While the outbox keeps the deletion's entry, this is the deletion's version. One snapshot covers both reads, so it
+    is never a later creation's version. Afterwards it is the highest version that a purged entry can have. The clock
+    would be wrong: a concurrent creation may have a lower version, and a reader that kept "absent" under the clock's
+    version would ignore the event of that creation.
     """
-    there = Organization.objects.filter(pk=organization_id)
-    told = OutboxEntry.objects.filter(~Exists(there), binding=events.BINDING, key=str(organization_id))
-    last: int | None = told.aggregate(last=Max("version"))["last"]
-    remembered = timedelta(hours=outbox_settings().retention_hours)
-    return last or int((datetime.now(UTC) - remembered).timestamp() * 1_000_000)
+    existing = Organization.objects.filter(pk=organization_id)
+    entries = OutboxEntry.objects.filter(~Exists(existing), binding=events.BINDING, key=str(organization_id))
+    last: int | None = entries.aggregate(last=Max("version"))["last"]
+    retention = timedelta(hours=outbox_settings().retention_hours)
+    return last or int((datetime.now(UTC) - retention).timestamp() * 1_000_000)

@@ -1,4 +1,4 @@
-"""The writes. Each is one transaction, with its event in it."""
+"""Functions that write organizations. Each is one transaction, with its event in it."""
 
 import uuid
 from collections.abc import Callable, Mapping
@@ -10,11 +10,11 @@ from organizations.events import ActionEnum
 from organizations.models import Organization
 
 Guard = Callable[[int], None]
-"""Given the version that is there, locked, it raises to forbid the write: no update is lost."""
+"""Receives the current version of the locked row, and raises to reject the write."""
 
 
 def create_organization(*, values: Mapping[str, str]) -> Organization:
-    """`values` are valid fields of the model; the id is made here."""
+    """Create an organization with a new id. `values` are validated fields of the model."""
     organization = Organization(**values)
     organization.save(force_insert=True)
     return organization
@@ -22,7 +22,7 @@ def create_organization(*, values: Mapping[str, str]) -> Organization:
 
 @transaction.atomic
 def update_organization(*, organization_id: uuid.UUID, values: Mapping[str, str], guard: Guard) -> Organization:
-    """Raises Organization.DoesNotExist."""
+    """Update an organization. Raises Organization.DoesNotExist."""
     organization = _locked(organization_id, guard)
     for field, value in values.items():
         setattr(organization, field, value)
@@ -32,7 +32,7 @@ def update_organization(*, organization_id: uuid.UUID, values: Mapping[str, str]
 
 @transaction.atomic
 def delete_organization(*, organization_id: uuid.UUID, guard: Guard) -> int:
-    """The version of the deletion. Raises Organization.DoesNotExist."""
+    """Delete an organization; return the deletion's version. Raises Organization.DoesNotExist."""
     organization = _locked(organization_id, guard)
     organization.delete()
     return organization.version
@@ -40,7 +40,7 @@ def delete_organization(*, organization_id: uuid.UUID, guard: Guard) -> int:
 
 @transaction.atomic
 def publish_read(organization: Organization) -> None:
-    """Tell that somebody has read it."""
+    """Emit an event that says that the organization was read."""
     events.publish(ActionEnum.GET, [(organization.pk, organization.version)], using="default")
 
 

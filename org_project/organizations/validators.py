@@ -1,4 +1,4 @@
-"""What the texts of an organization may hold. The model, the API and the import use the same."""
+"""Validators for the fields of an organization, used by the model, the API and the import."""
 
 import re
 import unicodedata
@@ -19,13 +19,13 @@ _MIN_DIGITS, _MAX_DIGITS = 3, 15
 
 
 def validate_one_line(value: str) -> None:
-    """One line of text that every part of the system can keep."""
+    """Allow one line of text that every part of the system can store."""
     if not value.isprintable() and any(unicodedata.category(character) in _NOT_IN_A_LINE for character in value):
         raise ValidationError(_("Line ends and control characters are not allowed."), code="not_one_line")
 
 
 def validate_phone(value: str) -> None:
-    """3 to 15 digits with spaces, hyphens, parentheses, a leading plus and an extension at will."""
+    """Allow 3 to 15 digits, with optional spaces, hyphens, parentheses, a leading plus and an extension."""
     number = re.split("[ex]", value, maxsplit=1, flags=re.IGNORECASE)[0]
     digits = sum(character in "0123456789" for character in number)
     if not _PHONE.fullmatch(value) or not _MIN_DIGITS <= digits <= _MAX_DIGITS:

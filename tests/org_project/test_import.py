@@ -13,7 +13,7 @@ from django.core.management import CommandError, call_command
 
 from event_stream.outbox.models import OutboxEntry
 from organizations import importing
-from organizations.importing import Load
+from organizations.importing import Importer
 from organizations.models import Organization
 from tests.org_project.conftest import Told
 
@@ -212,10 +212,12 @@ def lines(count: int) -> Iterator[str]:
 
 
 def peak_of(file: Iterable[str], *, write: bool) -> int:
-    load = Load(write=write, atomic=False, on_bad=lambda bad: pytest.fail(bad.reason), on_chunk=lambda tally: None)
+    importer = Importer(
+        write=write, atomic=False, on_bad_line=lambda bad: pytest.fail(bad.reason), on_chunk=lambda tally: None
+    )
     tracemalloc.start()
     try:
-        load.run(importing.read_csv(file))
+        importer.run(importing.read_csv(file))
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says beyond what the code shows by itself."""
+"""Parts of the OpenAPI document that drf-spectacular can't derive from the code."""
 
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, inline_serializer
@@ -9,7 +9,6 @@ from service_kit.auth import authentication as _bearer  # noqa: F401 - found by 
 from service_kit.problem_details import MEDIA_TYPE
 
 VERSION_HEADER = "Organization-Version"
-
 
 _FIELD_ERROR = inline_serializer(
     "FieldError",
@@ -40,7 +39,7 @@ def problem(description: str) -> OpenApiResponse:
 
 
 def problems(*statuses: int) -> dict[tuple[int, str], OpenApiResponse]:
-    """These statuses, and those that any request may end with."""
+    """Return the responses for these statuses and for those that every request may end with."""
     return {(status, MEDIA_TYPE): problem(_PROBLEMS[status]) for status in (*statuses, 401, 403, 503)}
 
 

@@ -1,4 +1,4 @@
-"""The paths of the REST API, each with and without a slash at its end."""
+"""The paths of the REST API, each with and without a trailing slash."""
 
 from django.urls import path
 
@@ -10,7 +10,7 @@ urls.register()
 LIST = "v1/organization"
 DETAIL = "v1/organization/<any_case_uuid:organization_id>"
 
-# One view for both forms: the browsable API takes two for two pages, and shows the way to each.
+# Both forms share one view: the browsable API would list two views as two pages.
 _organizations, _organization = OrganizationList.as_view(), OrganizationDetail.as_view()
 
 urlpatterns = [

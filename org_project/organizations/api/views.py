@@ -1,4 +1,4 @@
-"""The REST API: `/v1/organization`. Each view reads the request, calls a service or a selector, and answers."""
+"""The REST API: `/v1/organization`. Each view reads the request, calls a service or a selector, and responds."""
 
 import uuid
 from collections.abc import Iterator
@@ -80,7 +80,7 @@ class OrganizationDetail(GenericAPIView[Organization]):
     )
     def get(self, request: Request, organization_id: uuid.UUID) -> Response:
         """Read an organization."""
-        with _absence_answered(organization_id):
+        with _absence_as_404(organization_id):
             organization = selectors.organization(organization_id)
         if settings.ORGANIZATION_PUBLISH_READS:
             services.publish_read(organization)
@@ -114,7 +114,7 @@ class OrganizationDetail(GenericAPIView[Organization]):
     )
     def delete(self, request: Request, organization_id: uuid.UUID) -> Response:
         """Delete an organization."""
-        with _absence_answered(organization_id):
+        with _absence_as_404(organization_id):
             version = services.delete_organization(
                 organization_id=organization_id, guard=partial(conditional_requests.check_if_match, request)
             )
@@ -123,7 +123,7 @@ class OrganizationDetail(GenericAPIView[Organization]):
     def _update(self, request: Request, organization_id: uuid.UUID, *, whole: bool) -> Response:
         serializer = self.get_serializer(Organization(pk=organization_id), data=request.data, partial=not whole)
         serializer.is_valid(raise_exception=True)
-        with _absence_answered(organization_id):
+        with _absence_as_404(organization_id):
             organization = services.update_organization(
                 organization_id=organization_id,
                 values=serializer.validated_data,
@@ -133,7 +133,7 @@ class OrganizationDetail(GenericAPIView[Organization]):
 
 
 def _version_headers(version: int) -> dict[str, str]:
-    # A cache may keep the answer, but has to ask whether it is still true.
+    # Caches may store the response, but have to revalidate it.
     return {
         "ETag": conditional_requests.etag(version),
         VERSION_HEADER: str(version),
@@ -142,8 +142,8 @@ def _version_headers(version: int) -> dict[str, str]:
 
 
 @contextmanager
-def _absence_answered(organization_id: uuid.UUID) -> Iterator[None]:
-    """404 for an organization that is not there, with the version of its absence."""
+def _absence_as_404(organization_id: uuid.UUID) -> Iterator[None]:
+    """Respond 404 for a missing organization, with the version of its absence."""
     try:
         yield
     except Organization.DoesNotExist:

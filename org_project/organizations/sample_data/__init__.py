@@ -1,6 +1,6 @@
-"""Organizations to try the service with: real names, invented contacts, and as many invented ones as are wanted.
+"""Sample organizations: real ones with invented contacts, and any number of generated ones.
 
-Each id follows from a name, so that the licensing service's sample data can refer to it, and that a second load adds
+Each id is derived from a name, so that the licensing service's sample data can refer to it, and a second load adds
 nothing.
 """
 
@@ -32,18 +32,18 @@ _FIELDS = ("Hydrology", "Optics", "Robotics", "Botany", "Acoustics", "Geodesy", 
 
 
 def sample_id(slug: str) -> uuid.UUID:
-    """The id of the sample organization `slug` ("nasa", "esa", ...)."""
+    """Return the id of the sample organization `slug` ("nasa", "esa", ...)."""
     return uuid.uuid5(uuid.NAMESPACE_URL, _URL + slug)
 
 
 def real() -> Iterator[Organization]:
-    """Well-known organizations. Their contacts are invented: roles at addresses and numbers that belong to nobody."""
+    """Yield well-known organizations. Their contacts are invented, with addresses and numbers that nobody uses."""
     for slug, name in json.loads(_FILE.read_text(encoding="utf-8")).items():
         yield _organization(slug, name, random.Random(slug))  # noqa: S311 - not for secrets
 
 
 def generated(count: int, *, seed: int) -> Iterator[Organization]:
-    """`count` invented organizations, the same ones for the same seed; a greater count begins with the lesser one's."""
+    """Yield `count` generated organizations. The same seed always yields the same sequence."""
     for number in range(1, count + 1):
         slug = f"generated/{seed}/{number}"
         chance = random.Random(slug)  # noqa: S311 - not for secrets

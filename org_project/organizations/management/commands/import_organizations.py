@@ -10,7 +10,16 @@ from typing import Any, BinaryIO
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from event_stream import user_context
-from organizations.importing import FIELDS, READERS, Load, Tally, UnreadableFileError, described, lines_of, progress
+from organizations.importing import (
+    FIELDS,
+    READERS,
+    Importer,
+    Tally,
+    UnreadableFileError,
+    progress,
+    read_lines,
+    summarize,
+)
 
 EXIT_BAD_LINES = 1
 EXIT_UNREADABLE = 2
@@ -22,11 +31,12 @@ _SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 class Command(BaseCommand):
     help = f"""Import organizations from CSV (the first line names the columns) or JSON Lines (one object a line).
 
-Columns or keys: {", ".join(FIELDS)}; only name has to be there. A line with the id of an existing organization replaces
-it, and what the line leaves out is emptied; any other line creates one. Every one of them is told by its event.
+Columns or keys: {", ".join(FIELDS)}; only name is required. A line with the id of an existing organization
+replaces it, and values that the line leaves out become empty; any other line creates one. Each write emits an event.
 
-A bad line is reported with its number and reason, and the others go in, 1,000 at a time; with --atomic all go in or
-none. Exit code: 0 all lines are in, {EXIT_BAD_LINES} some were bad, {EXIT_UNREADABLE} the file could not be read."""
+A bad line is reported with its number and reason, and the others are written, 1,000 at a time; with --atomic, all are
+written or none. Exit code: 0 all lines are written, {EXIT_BAD_LINES} some were bad, {EXIT_UNREADABLE} the file is
+unreadable."""
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         return super().create_parser(
@@ -35,12 +45,12 @@ none. Exit code: 0 all lines are in, {EXIT_BAD_LINES} some were bad, {EXIT_UNREA
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", metavar="FILE", help="the file, or - for standard input")
-        parser.add_argument("--format", choices=sorted(READERS), help="where the file's name does not tell")
-        parser.add_argument("--dry-run", action="store_true", help="check every line, and write nothing")
+        parser.add_argument("--format", choices=sorted(READERS), help="the format, if the file's name does not show it")
+        parser.add_argument("--dry-run", action="store_true", help="check every line without writing")
         parser.add_argument("--atomic", action="store_true", help="write all lines or, if one is bad, none")
 
     def handle(self, *, file: str, format: str | None, dry_run: bool, atomic: bool, **_options: Any) -> None:
-        # One correlation id for the whole import, so that its events can be found by it.
+        # One correlation id for the whole import, so that it leads to all events.
         with user_context.use(user_context.UserContext()) as context:
             try:
                 tally = _import(file, format or _format_of(file), write=not dry_run, atomic=atomic)
@@ -57,19 +67,19 @@ none. Exit code: 0 all lines are in, {EXIT_BAD_LINES} some were bad, {EXIT_UNREA
 
 
 def _import(file: str, format_: str, *, write: bool, atomic: bool) -> Tally:
-    with _opened(file) as binary, progress(_size(file)) as shown:
-        # With or without a byte order mark. Bytes that are no UTF-8 are kept, and refused with their line.
+    with _open(file) as binary, progress(_size(file)) as reporter:
+        # Accepts a byte order mark. Bytes that are not UTF-8 are kept, and refused with their line.
         stream = io.TextIOWrapper(binary, encoding="utf-8-sig", errors="surrogateescape", newline="")
-        load = Load(
+        importer = Importer(
             write=write,
             atomic=atomic,
-            on_bad=shown.bad_line,
-            on_chunk=lambda tally: shown.chunk(tally, binary.tell() if binary.seekable() else 0),
+            on_bad_line=reporter.bad_line,
+            on_chunk=lambda tally: reporter.chunk(tally, binary.tell() if binary.seekable() else 0),
         )
-        return load.run(READERS[format_](lines_of(stream)))
+        return importer.run(READERS[format_](read_lines(stream)))
 
 
-def _opened(file: str) -> AbstractContextManager[BinaryIO]:
+def _open(file: str) -> AbstractContextManager[BinaryIO]:
     return nullcontext(sys.stdin.buffer) if file == "-" else Path(file).open("rb")
 
 
@@ -89,7 +99,7 @@ def _format_of(file: str) -> str:
 
 def _summary(tally: Tally, *, dry_run: bool, atomic: bool) -> str:
     if dry_run:
-        return f"{described(tally)}. Nothing was written: this was a dry run."
+        return f"{summarize(tally)}. Nothing was written: this was a dry run."
     if atomic and tally.bad:
         return f"{tally.bad:,} bad lines. Nothing was written."
-    return f"{described(tally)}."
+    return f"{summarize(tally)}."

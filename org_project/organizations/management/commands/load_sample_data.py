@@ -14,13 +14,13 @@ from organizations.querysets import CHUNK
 
 
 class Command(BaseCommand):
-    help = "Create the sample organizations that are missing; those that are there stay as they are."
+    help = "Creates the missing sample organizations; existing ones stay unchanged."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--generate", type=_count, default=0, metavar="N", help="create N invented organizations as well"
         )
-        parser.add_argument("--seed", type=int, default=1, help="other invented organizations (default: 1)")
+        parser.add_argument("--seed", type=int, default=1, help="a seed for the invented organizations (default: 1)")
 
     def handle(self, *, generate: int, seed: int, **_options: Any) -> None:
         samples = itertools.chain(sample_data.real(), sample_data.generated(generate, seed=seed))
@@ -30,9 +30,10 @@ class Command(BaseCommand):
 
 
 def _create_missing(organizations: list[Organization]) -> int:
-    there = set(Organization.objects.filter(pk__in=[each.pk for each in organizations]).values_list("pk", flat=True))
-    missing = [each for each in organizations if each.pk not in there]
-    # Another load at the same time may be quicker with some.
+    ids = [organization.pk for organization in organizations]
+    existing = set(Organization.objects.filter(pk__in=ids).values_list("pk", flat=True))
+    missing = [organization for organization in organizations if organization.pk not in existing]
+    # A concurrent load may have created some of them.
     Organization.objects.bulk_create(missing, ignore_conflicts=True)
     return len(missing)
 
