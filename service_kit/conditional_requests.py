@@ -1,6 +1,6 @@
-"""Conditional requests (RFC 9110, section 13) on a version: no lost update, no needless body.
+"""Conditional requests (RFC 9110, section 13) with a version: they prevent lost updates and needless bodies.
 
-Every tag is strong and is the version in quotes, so that a client which knows the one knows the other.
+Every entity tag is strong and is the version in quotes, so that a client that knows one knows the other.
 """
 
 import re
@@ -19,7 +19,7 @@ _OPAQUE = re.compile(r"[\x21\x23-\x7e\x80-\xff]+")
 
 
 def etag(version: Version) -> str:
-    """The value of the ETag header. ValueError for a text that no entity tag can hold."""
+    """Return the value of the ETag header. Raises ValueError for a text that no entity tag can hold."""
     text = str(version)
     if not _OPAQUE.fullmatch(text):
         raise ValueError(f"{text!r} can't be an entity tag: visible characters only, and no quotes")
@@ -27,10 +27,10 @@ def etag(version: Version) -> str:
 
 
 def check_if_match(request: HttpRequest | Request, version: Version | None, *, required: bool = False) -> None:
-    """Let an update pass only if its If-Match names the version that is there; None: nothing is there.
+    """Let an update pass only if its If-Match names the current version; None means that nothing exists.
 
-    Problems: 412 when it names another (the answer's ETag is the current one), 400 when it can't be read (a guard that
-    is not understood must not be passed over), 428 when it is missing and `required`.
+    Raises Problem: 412 if it names another version (the response's ETag is the current one), 400 if it can't be parsed
+    (a precondition must not be ignored), 428 if it is missing and `required`.
     """
     header = request.META.get("HTTP_IF_MATCH")
     if header is None:
@@ -42,7 +42,7 @@ def check_if_match(request: HttpRequest | Request, version: Version | None, *, r
         raise Problem(400, detail=_('If-Match should be a list of entity tags in quotes, "17" for example, or *.'))
     if version is not None:
         current = etag(version)
-        # The comparison is the strong one: W/"17" never matches.
+        # Strong comparison: W/"17" never matches.
         if "*" in tags or current in tags:
             return
         raise Problem(
@@ -52,31 +52,31 @@ def check_if_match(request: HttpRequest | Request, version: Version | None, *, r
 
 
 def not_modified(request: HttpRequest | Request, version: Version) -> bool:
-    """Whether the client's If-None-Match names this version, so that a 304 will do.
+    """Return whether the request's If-None-Match names this version, so that a 304 suffices.
 
-    One that can't be read is passed over: the whole answer is right in any case.
+    An invalid header is ignored, because a full response is always correct.
     """
     header = request.META.get("HTTP_IF_NONE_MATCH")
     if header is None:
         return False
     tags = _parse(header) or ()
-    # The comparison is the weak one: a proxy that compresses weakens our tags on their way.
+    # Weak comparison: a proxy that compresses weakens the tags in transit.
     return "*" in tags or etag(version) in {tag.removeprefix("W/") for tag in tags}
 
 
 def _parse(header: str) -> tuple[str, ...] | None:
-    """The tags of a list as they were sent, ("*",) for the star, None for what is neither."""
+    """Return the tags of a list as sent, ("*",) for the star, or None for anything else."""
     if header.strip() == "*":
         return ("*",)
     tags = []
-    # Empty members of a list are nothing (RFC 9110, section 5.6.1).
+    # Skip empty list elements (RFC 9110, section 5.6.1).
     position = len(header) - len(header.lstrip(", \t"))
     while position < len(header):
-        found = _TAG.match(header, position)
-        if not found:
+        match = _TAG.match(header, position)
+        if not match:
             return None
-        tags.append(found[0])
-        rest = header[found.end() :].lstrip(" \t")
+        tags.append(match[0])
+        rest = header[match.end() :].lstrip(" \t")
         if rest and not rest.startswith(","):
             return None
         position = len(header) - len(rest.lstrip(", \t"))

@@ -1,4 +1,4 @@
-"""gunicorn's log in the format of the services' own. Named by deploy/gunicorn/gunicorn.conf.py as `logger_class`."""
+"""A logger class for gunicorn (`logger_class`) that writes in the format of the services' own log."""
 
 import logging
 from collections.abc import Mapping
@@ -12,10 +12,10 @@ from event_stream import user_context
 
 
 class EventLogger(Logger):  # type: ignore[misc]
-    """Everything goes to the root logger, which `logconfig_dict` has set up; one `http.request` line a request.
+    """Sends everything to the root logger, which `logconfig_dict` configures, with one `http.request` line per request.
 
-    gunicorn would build 60 to 100 values a request, header by header, for its format string to choose from, and would
-    do so whenever a `logconfig_dict` is given. Here `accesslog` alone turns the line on, and only what it says is read.
+    gunicorn's own class computes 60 to 100 values for each request as soon as `logconfig_dict` is set, for its format
+    string to choose from. Here only `accesslog` turns the line on, and only the logged values are computed.
     """
 
     def setup(self, cfg: Config) -> None:
@@ -23,7 +23,7 @@ class EventLogger(Logger):  # type: ignore[misc]
         for log in (self.error_log, self.access_log):
             log.handlers.clear()
             log.propagate = True
-        # The line of a request that has been asked for is written at any LOG_LEVEL.
+        # Write the access log at any LOG_LEVEL.
         self.access_log.setLevel(logging.INFO)
 
     def _compute_access_log_enabled(self) -> bool:
@@ -38,7 +38,7 @@ class EventLogger(Logger):  # type: ignore[misc]
             extra={
                 "correlation_id": correlation_id,
                 "method": environ["REQUEST_METHOD"],
-                # Without its query: that is where people put tokens.
+                # Without the query, which may hold tokens.
                 "path": environ["RAW_URI"].partition("?")[0],
                 "status": int(str(resp.status).split(maxsplit=1)[0]),
                 "bytes": resp.sent,

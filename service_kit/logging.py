@@ -1,8 +1,8 @@
-"""Log lines that a machine can read, and that say in which transaction they were written.
+"""Structured logging with the correlation id of the transaction, and redaction of secrets and contact data.
 
-A log call names an event and gives its values apart: `logger.info("eviction.applied", extra={"partition": 3})`.
-Two formats: "json", one object a line (timestamp, level, logger, service, event, correlation_id, user_id, org_id, then
-the call's own values), and "plain" for a person's terminal.
+A log call names an event and passes its values separately: `logger.info("eviction.applied", extra={"partition": 3})`.
+There are two formats. "json" writes one object per line (timestamp, level, logger, service, event, correlation_id,
+user_id, org_id, then the call's own values); "plain" is for a terminal.
 """
 
 import logging
@@ -20,19 +20,73 @@ from event_stream.errors import ConfigurationError
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 FORMATS = ("json", "plain")
 
-# Django hands the request object itself to its log calls: what matters of it is said by the other fields.
+# Django passes the request object itself to its log calls; the other fields say enough about it.
 _NOT_LOGGED = frozenset(RESERVED_ATTRS) | {"request", "taskName"}
-# Everything that can end a line or steer a terminal: C0, DEL, C1, and Unicode's own line ends and direction marks.
+# Characters that can end a line or control a terminal: C0, DEL, C1, and Unicode's own line ends and direction marks.
 _CONTROLS = {
     code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
     for code in (*range(0x20), 0x7F, *range(0x80, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
 } | {ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"}
 
 
-def logging_config(level: str, fmt: str, service: str = "") -> dict[str, Any]:
-    """The value of LOGGING (and of gunicorn's log): one handler, on stderr, for everything.
+# A log line must not contain credentials, nor contact data of the people that it is about.
 
-    `service` is written in every line. Raises ConfigurationError for an unknown level or format.
+REDACTED = "[redacted]"
+
+SECRET_NAMES = frozenset(
+    {
+        *("authorization", "proxy_authorization", "cookie", "set_cookie", "password", "secret", "token"),
+        *("contact_name", "contact_email", "contact_phone", "contactname", "contactemail", "contactphone"),
+        *("email", "phone"),
+    }
+)
+"""The names of values that are never logged, in lower case with underscores."""
+
+# Stays inside a JSON string.
+_TEXT = r'(?:[^"\\\n]|\\.)*'
+
+
+def _credentials(match: re.Match[str]) -> str:
+    return f"{match[1]} {REDACTED}" if match[1] else f"{match[2]}:{REDACTED}@"
+
+
+_PATTERNS: tuple[tuple[tuple[str, ...], re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
+    (
+        ("earer ", "EARER ", "asic ", "ASIC ", "://"),
+        re.compile(r"\b([Bb]earer|[Bb]asic|BEARER|BASIC) +[A-Za-z0-9._~+/=-]{8,}|(?<=://)([^\s:/@]*):[^\s/@]+@"),
+        _credentials,
+    ),
+    (
+        ("_session=", "_csrf="),
+        re.compile(r"\b(\w+_(?:session|csrf))=[^\s;,\"\\]+"),
+        lambda match: f"{match[1]}={REDACTED}",
+    ),
+    (
+        # PostgreSQL's errors list the refused values.
+        ("Failing row", "Key ("),
+        re.compile(rf"(Failing row contains |Key \([\w, ]+\)=)\({_TEXT}\)"),
+        lambda match: f"{match[1]}({REDACTED})",
+    ),
+    (
+        ("ontact",),
+        # Up to the same quote, however often it is escaped, but never beyond the end of the enclosing string.
+        re.compile(
+            r"""(contact_?(?:name|email|phone)(?:\\*["'])?\s*[:=]\s*(\\*["']))(?:(?!\2)(?:[^"\\\n]|\\.))*""",
+            re.IGNORECASE,
+        ),
+        lambda match: f"{match[1]}{REDACTED}",
+    ),
+    (("@",), re.compile(r"[\w.+%-]+@[\w-]+(?:\.[\w-]+)+"), lambda _found: REDACTED),
+    # Only with a plus; otherwise it may be any number.
+    (("+",), re.compile(r"\+\d[\d ()-]{5,}\d"), lambda _found: REDACTED),
+)
+"""Markers (a pattern can match only where one of them occurs), the pattern, and its replacement."""
+
+
+def logging_config(level: str, fmt: str, service: str = "") -> dict[str, Any]:
+    """Return the value of LOGGING (and of gunicorn's `logconfig_dict`): one handler, on stderr, for everything.
+
+    Every line contains `service`. Raises ConfigurationError for an unknown level or format.
     """
     if level not in LEVELS:
         raise ConfigurationError(f"LOG_LEVEL is {level!r}; it should be one of {', '.join(LEVELS)}")
@@ -47,16 +101,16 @@ def logging_config(level: str, fmt: str, service: str = "") -> dict[str, Any]:
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "event"}},
         "root": {"level": level, "handlers": ["stderr"]},
         "loggers": {
-            # Django brings handlers of its own (a console, mail to the admins): one line an event is enough.
+            # Remove Django's own handlers (console, mail to the admins): one line per event is enough.
             "django": {"handlers": [], "level": "NOTSET", "propagate": True},
             "django.server": {"handlers": [], "level": "NOTSET", "propagate": True},
-            # A status alone is the access log's affair; what remains is a crash with its traceback.
+            # The access log has the status; only crashes with a traceback remain.
             "django.request": {"level": "ERROR", "filters": ["crashes"]},
-            # A caller's affair, answered with 400: a traceback for each would let anybody fill the log.
+            # The caller gets a 400; a traceback for each would let anybody fill the log.
             "django.security.DisallowedHost": {"level": "CRITICAL"},
-            # One line per call at INFO.
+            # httpx logs one line per call at INFO.
             "httpx": {"level": "WARNING"},
-            # Several a second while a broker is away; the event layer says it once. At DEBUG a person wants to see.
+            # These log several lines a second during an outage, which the event layer logs once. Keep them at DEBUG.
             "kafka": {"level": "DEBUG" if level == "DEBUG" else "CRITICAL"},
             "pika": {"level": "DEBUG" if level == "DEBUG" else "CRITICAL"},
         },
@@ -64,7 +118,7 @@ def logging_config(level: str, fmt: str, service: str = "") -> dict[str, Any]:
 
 
 class EventJsonFormatter(JsonFormatter):
-    """One JSON object a line, in ASCII: no value can end the line or break out of its string."""
+    """Writes one JSON object per line, in ASCII: no value can end the line or break out of its string."""
 
     def __init__(self, *, service: str = "") -> None:
         super().__init__()
@@ -86,7 +140,7 @@ class EventJsonFormatter(JsonFormatter):
 
 
 class EventPlainFormatter(logging.Formatter):
-    """`time level logger event name=value …`, control characters escaped, each line of a traceback behind a bar."""
+    """Writes `time level logger event name=value …`, with control characters escaped, and tracebacks behind a bar."""
 
     def __init__(self, *, service: str = "") -> None:
         super().__init__()
@@ -99,13 +153,13 @@ class EventPlainFormatter(logging.Formatter):
         line = " ".join(filter(None, parts)).translate(_CONTROLS)
         trace = self.formatException(record.exc_info) if record.exc_info else record.exc_text
         for block in filter(None, (trace, record.stack_info)):
-            # A message inside the traceback may hold anything; behind the bar it can't pass for a line of its own.
+            # A message in the traceback may hold anything; behind the bar it can't look like a log line.
             line += "".join(f"\n    | {part.translate(_CONTROLS)}" for part in block.split("\n"))
         return redacted(line)
 
 
 class CrashFilter(logging.Filter):
-    """Lets through what has a traceback."""
+    """Lets only records with a traceback pass."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return bool(record.exc_info)
@@ -136,64 +190,10 @@ def _extra(record: logging.LogRecord) -> dict[str, Any]:
     }
 
 
-# A log line must not contain credentials, nor contact data of the people that it is about.
-
-REDACTED = "[redacted]"
-
-SECRET_NAMES = frozenset(
-    {
-        *("authorization", "proxy_authorization", "cookie", "set_cookie", "password", "secret", "token"),
-        *("contact_name", "contact_email", "contact_phone", "contactname", "contactemail", "contactphone"),
-        *("email", "phone"),
-    }
-)
-"""Names of values, in lower case with underscores, of which nothing is shown."""
-
-# Inside of a JSON string: none of these may run on past its end.
-_TEXT = r'(?:[^"\\\n]|\\.)*'
-
-
-def _credentials(found: re.Match[str]) -> str:
-    return f"{found[1]} {REDACTED}" if found[1] else f"{found[2]}:{REDACTED}@"
-
-
-_PATTERNS: tuple[tuple[tuple[str, ...], re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
-    (
-        ("earer ", "EARER ", "asic ", "ASIC ", "://"),
-        re.compile(r"\b([Bb]earer|[Bb]asic|BEARER|BASIC) +[A-Za-z0-9._~+/=-]{8,}|(?<=://)([^\s:/@]*):[^\s/@]+@"),
-        _credentials,
-    ),
-    (
-        ("_session=", "_csrf="),
-        re.compile(r"\b(\w+_(?:session|csrf))=[^\s;,\"\\]+"),
-        lambda found: f"{found[1]}={REDACTED}",
-    ),
-    (
-        # PostgreSQL says what it refused, value by value.
-        ("Failing row", "Key ("),
-        re.compile(rf"(Failing row contains |Key \([\w, ]+\)=)\({_TEXT}\)"),
-        lambda found: f"{found[1]}({REDACTED})",
-    ),
-    (
-        ("ontact",),
-        # Up to the same quote, however often it is escaped, and in any case to the end of the string around it all.
-        re.compile(
-            r"""(contact_?(?:name|email|phone)(?:\\*["'])?\s*[:=]\s*(\\*["']))(?:(?!\2)(?:[^"\\\n]|\\.))*""",
-            re.IGNORECASE,
-        ),
-        lambda found: f"{found[1]}{REDACTED}",
-    ),
-    (("@",), re.compile(r"[\w.+%-]+@[\w-]+(?:\.[\w-]+)+"), lambda _found: REDACTED),
-    # With its plus: what has none may be any number.
-    (("+",), re.compile(r"\+\d[\d ()-]{5,}\d"), lambda _found: REDACTED),
-)
-"""Texts of which one is there if the pattern can be, the pattern, and what stands in its place."""
-
-
 def redacted(line: str) -> str:
-    """The line without them; a line that was JSON still is."""
-    for telltales, pattern, replacement in _PATTERNS:
-        # Looking for a pattern takes microseconds a line, for a text next to nothing.
-        if any(telltale in line for telltale in telltales):
+    """Redact credentials and contact data. A line of JSON stays valid."""
+    for markers, pattern, replacement in _PATTERNS:
+        # Searching for a pattern takes microseconds per line, for a text next to nothing.
+        if any(marker in line for marker in markers):
             line = pattern.sub(replacement, line)
     return line

@@ -1,4 +1,4 @@
-"""Wrong passwords are counted (django-axes) by who really calls, and after too many there is no login for a while."""
+"""Callables for django-axes, which counts failed logins per client address and locks an address out for a while."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -13,24 +13,26 @@ from service_kit.problem_details import Problem, answer
 
 
 def client_address(request: HttpRequest) -> str | None:
-    """The caller's address. What `X-Forwarded-For` says counts only where the request came from a gateway (the setting
-    GATEWAYS); None where no address is known, as behind a Unix socket."""
+    """Return the client's address; None where it is unknown, as behind a Unix socket.
+
+    `X-Forwarded-For` counts only if the request came from one of the setting GATEWAYS.
+    """
     peer = _address(request.META.get("REMOTE_ADDR", ""))
     if peer is None or not any(peer in network for network in settings.GATEWAYS):
         return None if peer is None else str(peer)
-    # The gateway says one; of several the last would be what it has added.
+    # The gateway sends one address; of several, the last is the one that it has added.
     forwarded = _address(request.META.get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip())
     return str(forwarded or peer)
 
 
 def tried_name(request: HttpRequest, credentials: Mapping[str, str] | None) -> str | None:
-    """The name that was tried, as far as it fits into the table: a longer one is nobody's, and would be an error."""
+    """Return the submitted user name, cut to the length of axes' column; a longer one would be an error."""
     name = (credentials or request.POST).get("username")
     return None if name is None else name[:255]
 
 
 def locked_out(request: HttpRequest, _response: HttpResponse | None, _credentials: object) -> HttpResponse:
-    """429 with Retry-After: a page, or problem+json."""
+    """Return a 429 with Retry-After, as a page or as problem+json."""
     wait: timedelta = settings.AXES_COOLOFF_TIME
     problem = Problem(
         429,

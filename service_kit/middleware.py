@@ -1,4 +1,4 @@
-"""The user context of a web request, from its headers to its response."""
+"""Middleware that sets the user context of a request."""
 
 import logging
 from collections.abc import Callable
@@ -11,7 +11,7 @@ logger = logging.getLogger("service_kit")
 
 CORRELATION_ID_REPLACED = f"{user_context.CORRELATION_ID}-replaced"
 
-# WSGI's names for the headers that are read, so that a request's other headers are never looked at.
+# WSGI's names of the relevant headers, so that a request's other headers are not copied.
 _META_NAMES = tuple(
     (f"HTTP_{name.upper().replace('-', '_')}", name)
     for name in (
@@ -24,10 +24,10 @@ _META_NAMES = tuple(
 
 
 class UserContextMiddleware:
-    """Holds the caller's user context while the request is handled; the first entry of MIDDLEWARE.
+    """Sets the caller's user context while the request is handled. List it first in MIDDLEWARE.
 
-    Every response carries `tmx-correlation-id`. An id that is no id (over 128 characters, or characters that have no
-    place in a log) is replaced by a new one, and `tmx-correlation-id-replaced` says why.
+    Every response has `tmx-correlation-id`. An invalid id (over 128 characters, or with characters that don't belong in
+    a log) is replaced by a new one, and `tmx-correlation-id-replaced` gives the reason.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:

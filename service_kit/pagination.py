@@ -1,4 +1,4 @@
-"""Pages of a list: `?page=2&size=50`, counted from 1."""
+"""Pagination: `?page=2&size=50`, counted from 1."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,9 +13,9 @@ from service_kit.problem_details import Problem
 
 
 class Pages(PageNumberPagination):
-    """DRF's shape, {count, next, previous, results}; a page beyond the last is a 404, as everywhere in DRF.
+    """DRF's pagination, with {count, next, previous, results}; a page beyond the last is a 404, as in DRF.
 
-    A number that is none is a 400 that names the parameter, and not the first page or the usual size.
+    An invalid number is a 400 that names the parameter; DRF would use the first page or the default size.
     """
 
     page_query_param = "page"
@@ -33,10 +33,10 @@ class Pages(PageNumberPagination):
 
 
 def _check(request: Request, name: str, greatest: int | None) -> None:
-    given = request.query_params.get(name)
-    if given is None:
+    value = request.query_params.get(name)
+    if value is None:
         return
-    digits = given if given.isascii() and given.isdigit() and len(given) <= 18 else "0"
+    digits = value if value.isascii() and value.isdigit() and len(value) <= 18 else "0"
     if int(digits) < 1 or (greatest is not None and int(digits) > greatest):
         message = (
             _("A whole number of 1 or more is wanted.")

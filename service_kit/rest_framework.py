@@ -1,4 +1,4 @@
-"""JSON bodies, within bounds."""
+"""Variants of DRF's parser, metadata and browsable API."""
 
 from collections.abc import Mapping
 from typing import IO, Any
@@ -14,9 +14,9 @@ from rest_framework.request import Request
 
 
 class JSONParser(parsers.JSONParser):
-    """DRF's, which reads a body of any length and lets a deeply nested one end in a RecursionError.
+    """DRF's parser with limits: a body that is too long is a 413, and one that is nested too deeply is a 400.
 
-    DATA_UPLOAD_MAX_MEMORY_SIZE is the greatest length, as it is for forms: 413 beyond it.
+    DATA_UPLOAD_MAX_MEMORY_SIZE is the maximum length, as for forms.
     """
 
     def parse(
@@ -24,7 +24,7 @@ class JSONParser(parsers.JSONParser):
     ) -> Any:
         limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
         if parser_context and limit is not None:
-            # A body without a Content-Length reads as empty under WSGI, so that the header is the length.
+            # The header is the length: without it, a body reads as empty under WSGI.
             length = int(parser_context["request"].META.get("CONTENT_LENGTH") or 0)
             if length > limit:
                 raise RequestDataTooBig(f"{length} bytes of JSON, {limit} are accepted")
@@ -34,21 +34,15 @@ class JSONParser(parsers.JSONParser):
             raise ParseError(_("The JSON is nested too deeply.")) from None
 
 
-# What OPTIONS answers.
-
-
 class Metadata(SimpleMetadata):
-    """DRF's, without the fields of each write: OpenAPI has them, and DRF would look for the object in its own way."""
+    """DRF's answer to OPTIONS without the fields: OpenAPI describes them, and DRF would load the object for them."""
 
     def determine_actions(self, request: Request, view: Any) -> dict[str, Any]:
-        """Nothing, so that it is left out."""
+        """Return nothing, so that DRF leaves the actions out."""
         return {}
 
 
-# DRF's browsable API, for pages on which no script may stand between the tags.
-
-
 class BrowsableAPI(BrowsableAPIRenderer):
-    """DRF's own *Log out* is a link with a script in it, which a Content-Security-Policy forbids: this is a button."""
+    """DRF's browsable API without inline scripts, which a Content-Security-Policy forbids: *Log out* is a button."""
 
     template = "service_kit/api.html"

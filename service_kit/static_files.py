@@ -1,4 +1,4 @@
-"""Static files below whatever prefix the request came in under."""
+"""Storage for static files whose URLs have the prefix of the current request."""
 
 from django.contrib.staticfiles.storage import StaticFilesStorage
 from django.urls import get_script_prefix
@@ -7,8 +7,8 @@ from django.urls import get_script_prefix
 class PrefixedStaticFilesStorage(StaticFilesStorage):
     """For STORAGES["staticfiles"], with a STATIC_URL that begins with a slash.
 
-    A relative STATIC_URL promises the same, but keeps the prefix of whoever asks first: the process at its start, to
-    which there is none. Here each request has its own, so that one process serves with and without a gateway.
+    Django computes the prefix of a relative STATIC_URL only once, at the start of the process, when there is none. This
+    class uses the prefix of each request, so that one process serves with and without a gateway.
     """
 
     def url(self, name: str | None) -> str:

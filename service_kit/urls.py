@@ -1,4 +1,4 @@
-"""Parts of URLs that both services have."""
+"""Helpers for URLs that both services use."""
 
 from typing import Any
 from uuid import UUID
@@ -7,7 +7,7 @@ from django.urls import register_converter
 
 
 class AnyCaseUUID:
-    """A UUID in either case; Django's own converter takes lower case only, where RFC 9562 has readers take both."""
+    """A UUID in either case, as RFC 9562 requires of readers; Django's own converter accepts only lower case."""
 
     regex = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 
@@ -19,10 +19,10 @@ class AnyCaseUUID:
 
 
 def one_form_of_each_url(endpoints: list[tuple[str, str, str, Any]], **_: Any) -> list[tuple[str, str, str, Any]]:
-    """A hook of drf-spectacular: the document has each URL once, without the slash that it may end with."""
+    """Preprocessing hook of drf-spectacular: list each URL once, without a trailing slash."""
     return [endpoint for endpoint in endpoints if not endpoint[0].endswith("/")]
 
 
 def register() -> None:
-    """Make `<any_case_uuid:…>` known to `django.urls.path`."""
+    """Register `<any_case_uuid:…>` for `django.urls.path`."""
     register_converter(AnyCaseUUID, "any_case_uuid")

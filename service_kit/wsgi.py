@@ -1,4 +1,4 @@
-"""What a WSGI server serves, with a request that no header can break."""
+"""The WSGI application, with a request class that no header can break."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,18 +8,18 @@ from django.core.wsgi import get_wsgi_application
 
 
 class Request(WSGIRequest):
-    """Django's, which `Content-Type: text/plain; charset*=utf-8''%00` ends before any middleware: the server's 500."""
+    """Django's request, in which `Content-Type: text/plain; charset*=utf-8''%00` raises before any middleware runs."""
 
     def _set_content_type_params(self, meta: Mapping[str, Any]) -> None:
         try:
             super()._set_content_type_params(meta)  # type: ignore[misc]  # not in the stubs
         except ValueError:
-            # Python looks for no encoding of such a name. One that nobody knows is passed over, and so is this.
+            # Python has no encoding with such a name. Ignore it like an unknown encoding.
             self.content_params = {}
 
 
 def get_application() -> WSGIHandler:
-    """In the place of `django.core.wsgi.get_wsgi_application`."""
+    """Return the application; use it in place of `django.core.wsgi.get_wsgi_application`."""
     application = get_wsgi_application()
     application.request_class = Request
     return application

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from django.conf import settings
 
-from service_kit.auth import log_who_gets_in
+from service_kit.auth import log_auth_mode
 from service_kit.wsgi import get_application
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "licensing_project.settings")
 
 application = get_application()
-log_who_gets_in(settings.AUTH)
+log_auth_mode(settings.AUTH)

@@ -1,16 +1,15 @@
-"""An OAuth2 resource server: bearer tokens (JWT) checked against their issuer's published keys, and what roles may do.
+"""An OAuth2 resource server: verifies bearer tokens (JWT) with their issuer's published keys, and checks roles.
 
-In the settings, `AUTH = from_environment()`; None, which has to be asked for by name, leaves everything open. wsgi.py
-says so in the log: `log_who_gets_in(settings.AUTH)`. REST_FRAMEWORK names
-`service_kit.auth.authentication.BearerAuthentication` first among its authentication classes, before the
-session's, and `service_kit.auth.permissions.HasRequiredRole` as its permission class. Both look at `settings.AUTH` with
-each request.
+The settings contain `AUTH = from_environment()`. None, which AUTH_REQUIRED=false requests explicitly, opens the API to
+everybody; `log_auth_mode(settings.AUTH)` in wsgi.py logs that. In REST_FRAMEWORK,
+`service_kit.auth.authentication.BearerAuthentication` is the first authentication class, before the session's, and
+`service_kit.auth.permissions.HasRequiredRole` is the permission class. Both read `settings.AUTH` with each request.
 
     no credentials, or bad ones   401, WWW-Authenticate: Bearer …
-    not the role                  403, WWW-Authenticate: Bearer error="insufficient_scope"
-    no key to check a token with  503, Retry-After
+    missing role                  403, WWW-Authenticate: Bearer error="insufficient_scope"
+    keys of the issuer unknown    503, Retry-After
 """
 
-from service_kit.auth.settings import AuthSettings, from_environment, log_who_gets_in
+from service_kit.auth.settings import AuthSettings, from_environment, log_auth_mode
 
-__all__ = ["AuthSettings", "from_environment", "log_who_gets_in"]
+__all__ = ["AuthSettings", "from_environment", "log_auth_mode"]

@@ -1,4 +1,4 @@
-"""DRF's authentication by bearer token."""
+"""DRF's authentication by bearer token, and its description in OpenAPI."""
 
 from typing import Any
 
@@ -15,10 +15,10 @@ CHALLENGE = "Bearer"
 
 
 class BearerAuthentication(BaseAuthentication):
-    """`Authorization: Bearer <JWT>`. Put it first: it gives a 401 its challenge.
+    """Authenticates `Authorization: Bearer <JWT>`. List it first, because it provides the challenge of a 401.
 
-    Another scheme, or no header, is left to the next class; a token that is not believed ends the request, whatever
-    other credentials come with it. Nothing at all while `settings.AUTH` is None.
+    It leaves other schemes, and requests without the header, to the next class. An invalid token ends the request,
+    whatever other credentials come with it. While `settings.AUTH` is None, this class does nothing.
     """
 
     def authenticate(self, request: Request) -> tuple[Any, str] | None:
@@ -27,7 +27,7 @@ class BearerAuthentication(BaseAuthentication):
         if settings.AUTH is None or scheme.lower() != "bearer":
             return None
         try:
-            caller: TokenUser = verifier(settings.AUTH).verify(token.strip())
+            user: TokenUser = verifier(settings.AUTH).verify(token.strip())
         except InvalidToken as error:
             challenge = f'{CHALLENGE} error="invalid_token", error_description="{error}"'
             raise Problem(
@@ -40,18 +40,15 @@ class BearerAuthentication(BaseAuthentication):
                 _("The issuer's keys can't be read, and the token can't be checked without them."),
                 retry_after_s=error.retry_after_s,
             ) from error
-        return caller, token
+        return user, token
 
     def authenticate_header(self, request: Request) -> str | None:
-        """None, while anybody may call, keeps DRF's 403 for a browser whose form lacks its CSRF token."""
+        """Return None while the API is open: a browser's form without a CSRF token then still gets DRF's 403."""
         return None if settings.AUTH is None else CHALLENGE
 
 
-# What an OpenAPI document says of bearer tokens. Import it where drf-spectacular is used.
-
-
 class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call] # registers itself, untyped
-    """Found by drf-spectacular through its target."""
+    """Describes bearer tokens in the OpenAPI document. Importing the module registers it with drf-spectacular."""
 
     target_class = "service_kit.auth.authentication.BearerAuthentication"
     name = "bearer"

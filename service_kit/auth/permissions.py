@@ -17,15 +17,22 @@ from service_kit.problem_details import Problem
 if TYPE_CHECKING:
     from rest_framework.views import APIView
 
+# Names in a token's roles claim, and of the groups of users who log in.
+USER = "USER"
+ADMIN = "ADMIN"
+
+_WRITE = ("view", "add", "change")
+
 
 class HasRequiredRole(BasePermission):
-    """Read: whoever is authenticated. Write: USER or ADMIN. Delete: ADMIN. Everything while `settings.AUTH` is None.
+    """Authenticated users may read; writing needs USER or ADMIN, deleting ADMIN.
 
-    The roles of a browser's session are the names of its user's groups; a superuser has both.
+    While `settings.AUTH` is None, everything is allowed. The roles of a browser's session are the names of its user's
+    groups; a superuser has both roles.
     """
 
     def has_permission(self, request: Request, view: "APIView") -> bool:
-        """False makes DRF answer 401. Raises a 403 problem for a caller who is known, and may not."""
+        """Return False for a 401. Raises a 403 problem for an authenticated user without the role."""
         if settings.AUTH is None:
             return True
         if not request.user or not request.user.is_authenticated:
@@ -41,7 +48,7 @@ class HasRequiredRole(BasePermission):
 
 
 def roles_of(user: Any) -> frozenset[str]:
-    """Of a token's caller, or of a user of Django's."""
+    """Return the roles of a `TokenUser` or of a Django user."""
     if isinstance(user, TokenUser):
         return user.roles
     if user.is_superuser:
@@ -50,46 +57,30 @@ def roles_of(user: Any) -> frozenset[str]:
 
 
 def _needed(method: str) -> frozenset[str]:
-    """Any one of these roles; empty: none. A method that nobody has thought of needs as much as deleting."""
+    """Return the roles of which one is needed; empty if none is. Unknown methods need as much as DELETE."""
     if method in SAFE_METHODS:
         return frozenset()
     return frozenset({USER, ADMIN}) if method in {"POST", "PUT", "PATCH"} else frozenset({ADMIN})
 
 
-# The roles that permissions ask for: names in a token's claim, and of the groups of those who log in.
-
-USER = "USER"
-ADMIN = "ADMIN"
-
-
-# The groups that are named like the roles, for those who log in: what a role may do in the API, its group may in the
-# admin.
-#
-# An app connects them for its own models in `ready()`: `post_migrate.connect(make_groups, sender=self)`. They run after
-# each `migrate`, so that a new model's rights are there too, and those that somebody took away come back: for other
-# rights make other groups.
-
-_WRITE = ("view", "add", "change")
-
-
 def make_groups(sender: AppConfig, using: str, apps: Any = installed, **_: Any) -> None:
-    """A receiver of `post_migrate` for models that people edit."""
+    """Receiver of `post_migrate`: groups for models that people edit."""
     _grant(sender, using, apps, {USER: _WRITE, ADMIN: (*_WRITE, "delete")})
 
 
 def make_groups_of_readers(sender: AppConfig, using: str, apps: Any = installed, **_: Any) -> None:
-    """The same, for models that people only look at."""
+    """Receiver of `post_migrate`: groups for models that people only view."""
     _grant(sender, using, apps, {USER: ("view",), ADMIN: ("view",)})
 
 
 def _grant(sender: AppConfig, using: str, apps: Any, rights: Mapping[str, tuple[str, ...]]) -> None:
-    """`apps` has the models as they are by now in the database; `flush` sends none, and leaves them as they are."""
+    """Create the groups, with the models in `apps` (those of the migrated state; `flush` passes none)."""
     try:
         groups, permissions = (
             apps.get_model("auth", name)._default_manager.using(using) for name in ("Group", "Permission")
         )
     except LookupError:
-        # Only some app was migrated: the tables of the logins are yet to come.
+        # Only one app was migrated; the tables of django.contrib.auth don't exist yet.
         return
     for role, actions in rights.items():
         names = [get_permission_codename(action, model._meta) for model in sender.get_models() for action in actions]

@@ -10,8 +10,8 @@ from service_kit.settings.environment import base_url, env, flag, setting, text,
 
 logger = logging.getLogger("service_kit.auth")
 
-# Signatures that are made with a private key. With a shared secret (HS256) every service that checks tokens could make
-# some, and "none" is no signature: neither can be allowed.
+# Signatures with a private key. With a shared secret (HS256), every service that verifies tokens could issue them, and
+# "none" is no signature, so neither is allowed.
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 DEFAULT_ALGORITHMS = ("RS256", "ES256")
 KEYCLOAK_ROLES = "realm_access.roles"
@@ -23,18 +23,18 @@ class AuthSettings:
     """The issuer of tokens, and the claims that its tokens must have."""
 
     issuer: str
-    """Equal to the claim `iss`, letter by letter."""
+    """Has to equal the claim `iss` exactly."""
     audience: str
-    """Has to be among the claim `aud`: a token made for another service is not good here."""
+    """Has to be in the claim `aud`, so that tokens for other services are refused."""
     jwks_url: str
     """Where the issuer publishes its keys: https, http, or file for keys that are mounted."""
     algorithms: tuple[str, ...] = DEFAULT_ALGORITHMS
     roles_claim: str = KEYCLOAK_ROLES
-    """A claim's name, or names between dots: the path to a list of texts."""
+    """The name of a claim, or a path of names with dots, to a list of strings."""
 
 
 def from_environment() -> AuthSettings | None:
-    """None only where AUTH_REQUIRED is false. Raises ImproperlyConfigured naming what is wrong, or what is lacking."""
+    """Return None only if AUTH_REQUIRED is false. Raises ImproperlyConfigured for a wrong or missing variable."""
     should_be = "the issuer's URL as its tokens have it, such as https://id.example.org/realms/ours"
     is_named = env.str("AUTH_ISSUER", default=None) is not None
     if not flag("AUTH_REQUIRED", default=True):
@@ -71,8 +71,8 @@ def from_environment() -> AuthSettings | None:
     )
 
 
-def log_who_gets_in(settings: AuthSettings | None) -> None:
-    """For the start of a web process, when logs are set up: settings are read before."""
+def log_auth_mode(settings: AuthSettings | None) -> None:
+    """Log the mode of authentication. Call it when logging is set up, which is after the settings are read."""
     if settings is None:
         logger.warning("auth.off", extra={"reason": "AUTH_REQUIRED=false: whoever reaches the API may do everything"})
     else:

@@ -1,4 +1,4 @@
-"""From the text of a token to its caller."""
+"""From the text of a token to its user."""
 
 import functools
 import hashlib
@@ -21,30 +21,37 @@ from jwt import PyJWK, PyJWKSet, PyJWTError
 from event_stream.clock import Clock, SystemClock
 from service_kit.auth.settings import AuthSettings
 
-# Why a token is not believed.
-#
-# AuthError
-# ├── InvalidToken     it is not one of ours, or no longer: 401
-# └── JWKSUnavailableError      it can't be told: the issuer's keys were never read, and can't be now: 503
+logger = logging.getLogger("service_kit.auth")
+
+LEEWAY_S = 30
+"""The largest difference between the clocks of the issuer and of this machine."""
+RECHECK_AFTER_S = 300.0
+"""A token is verified again after this, so that a withdrawn key ends it before it expires."""
+
+_MAX_KEY_SET_BYTES = 256 * 1024
+_TIMEOUT_S = 2.0
+_MAX_CACHED_TOKENS = 10_000
+_MAX_TOKEN_LENGTH = 8192
+# RFC 9068 names access tokens at+jwt; Keycloak and others say JWT. A logout token, for example, is neither.
+_TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
+
+Keys = Mapping[str, PyJWK]
 
 
 class AuthError(Exception):
-    """A token that can't be accepted."""
+    """A token that can't be accepted. The base of `InvalidToken` (401) and `JWKSUnavailableError` (503)."""
 
 
 class InvalidToken(AuthError):  # noqa: N818 - the name that RFC 6750 gives it
-    """The text is for the caller, and never repeats anything out of the token."""
+    """The token is not valid, or no longer. The text is for the caller, and never repeats parts of the token."""
 
 
 class JWKSUnavailableError(AuthError):
-    """`retry_after_s`: when the issuer is asked again."""
+    """The issuer's keys were never read and can't be read now. `retry_after_s` is the time until the next attempt."""
 
     def __init__(self, retry_after_s: float) -> None:
         super().__init__("the issuer's keys can't be read")
         self.retry_after_s = retry_after_s
-
-
-# The caller, as a verified token describes it.
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,34 +79,26 @@ class TokenUser:
 
 
 def token_user(claims: dict[str, Any], roles_claim: str) -> TokenUser:
-    """`roles_claim` is a claim's own name, or a path of names between dots. What isn't there, or isn't a list of texts,
-    gives no role."""
-    found: Any = claims.get(roles_claim)
-    if found is None:
-        # Some issuers name claims like URLs, whose dots are no path: hence only now.
-        found = claims
+    """Return the user that the claims name. `roles_claim` is the name of a claim, or a path of names with dots.
+
+    A missing claim, or one that is not a list of strings, means no roles.
+    """
+    value: Any = claims.get(roles_claim)
+    if value is None:
+        # Try the name before the path: some issuers use URLs, which have dots, as names of claims.
+        value = claims
         for name in roles_claim.split("."):
-            found = found.get(name) if isinstance(found, dict) else None
-    roles = frozenset(role for role in found if isinstance(role, str)) if isinstance(found, list) else frozenset()
+            value = value.get(name) if isinstance(value, dict) else None
+    roles = frozenset(role for role in value if isinstance(role, str)) if isinstance(value, list) else frozenset()
     return TokenUser(str(claims["sub"]), roles)
 
 
-# The issuer's public keys, read seldom and kept during an outage of the issuer.
-
-logger = logging.getLogger("service_kit.auth")
-
-_LARGEST_SET = 256 * 1024
-_TIMEOUT_S = 2.0
-
-Keys = Mapping[str, PyJWK]
-
-
 class KeySet:
-    """The keys by their `kid`. For several threads; asks nobody before the first key is wanted.
+    """The issuer's public keys by their `kid`. Thread-safe. It reads them when the first key is needed.
 
-    Keys are read again when they are `fresh_s` old, so that one which the issuer has withdrawn is not believed for
-    much longer. A key that isn't known may be a new one, and the set is read again for it. Neither happens more often
-    than every `pause_s`, however many strange tokens come. When the issuer is away, the keys at hand stay good.
+    Keys are read again when they are `fresh_s` old, so that a withdrawn key expires soon. An unknown `kid` may belong
+    to a new key, and makes it read them again too. Neither happens more often than every `pause_s`, however many
+    unknown tokens arrive. While the issuer is away, the known keys stay valid.
     """
 
     def __init__(
@@ -120,9 +119,9 @@ class KeySet:
         now_s = self._clock.monotonic_s()
         if self._read_at_s is None or now_s - self._read_at_s >= self._fresh_s or kid not in self._keys:
             self._refresh(kid)
-        found = self._keys.get(kid)
-        if found is not None:
-            return found
+        key = self._keys.get(kid)
+        if key is not None:
+            return key
         if self._read_at_s is None:
             raise JWKSUnavailableError(self._pause_s)
         raise InvalidToken("It is signed with a key that the issuer does not have.")
@@ -144,14 +143,14 @@ class KeySet:
             else:
                 self._keys, self._read_at_s, self._away = keys, now_s, False
                 logger.info("auth.keys_read", extra={"kids": sorted(keys)})
-            # After the attempt, which may have taken as long as its timeout.
+            # Read the clock after the attempt, which may have taken as long as its timeout.
             self._tried_at_s = self._clock.monotonic_s()
         finally:
             self._reading.release()
 
 
 def reader(url: str) -> Callable[[], bytes]:
-    """A function that reads the document at `url`. It raises OSError, httpx.HTTPError or ValueError."""
+    """Return a function that reads the document at `url`. It raises OSError, httpx.HTTPError or ValueError."""
     if url.startswith("file:"):
         return Path(url2pathname(urlsplit(url).path)).read_bytes
 
@@ -162,17 +161,17 @@ def reader(url: str) -> Callable[[], bytes]:
                 raise ValueError(f"the key set was answered with status {answer.status_code}")
             for part in answer.iter_bytes():
                 body += part
-                if len(body) > _LARGEST_SET:
-                    raise ValueError(f"a key set of more than {_LARGEST_SET} bytes")
+                if len(body) > _MAX_KEY_SET_BYTES:
+                    raise ValueError(f"a key set of more than {_MAX_KEY_SET_BYTES} bytes")
         return bytes(body)
 
     return read
 
 
 def _parse(document: bytes) -> Keys:
-    """Public keys for signatures, by their kid. A secret (`oct`) is none: whoever reads the set could sign with it.
+    """Return the public keys for signatures by kid, without secrets (`oct`), with which every reader could sign.
 
-    Raises ValueError, RecursionError or PyJWTError for what is no key set.
+    Raises ValueError, RecursionError or PyJWTError for an invalid key set.
     """
     content: Any = json.loads(document)
     if not isinstance(content, dict):
@@ -187,44 +186,35 @@ def _is_for_signatures(key: PyJWK) -> bool:
     return key.public_key_use != "enc" and key.key_type != "oct"
 
 
-LEEWAY_S = 30
-"""The clocks of the issuer and of this machine may differ by so much."""
-BELIEVED_S = 300.0
-"""A token is checked again after this, so that a key which the issuer has withdrawn ends it before it expires."""
-_REMEMBERED = 10_000
-_LONGEST = 8192
-# RFC 9068 names access tokens at+jwt; Keycloak and others say JWT. A logout token, say, is neither.
-_TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
-
-
 @dataclass(frozen=True, slots=True)
 class VerifiedToken:
-    caller: TokenUser
+    user: TokenUser
     expires_ms: int
     until_s: float
 
 
 class TokenVerifier:
-    """Checks tokens of one issuer, and remembers the last 10,000 that were good: a lookup is not to cost a signature.
+    """Verifies the tokens of one issuer. Thread-safe.
 
-    What is remembered is a digest, so that no dump of the memory gives a token away. For several threads.
+    It caches the last 10,000 valid tokens, so that not every request verifies a signature. The cache holds digests, so
+    that a memory dump reveals no token.
     """
 
     def __init__(self, settings: AuthSettings, keys: KeySet, clock: Clock) -> None:
         self._settings = settings
         self._keys = keys
         self._clock = clock
-        self._believed: OrderedDict[bytes, VerifiedToken] = OrderedDict()
+        self._verified: OrderedDict[bytes, VerifiedToken] = OrderedDict()
         self._lock = threading.Lock()
 
     def verify(self, token: str) -> TokenUser:
-        """Raises InvalidToken, or JWKSUnavailableError when nothing can be said of it."""
-        if len(token) > _LONGEST:
+        """Return the token's user. Raises InvalidToken, or JWKSUnavailableError if the token can't be verified now."""
+        if len(token) > _MAX_TOKEN_LENGTH:
             raise InvalidToken("It is too long.")
         digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
-        known = self._believed.get(digest)
+        known = self._verified.get(digest)
         if known and self._clock.monotonic_s() < known.until_s and self._clock.now_ms() < known.expires_ms:
-            return known.caller
+            return known.user
         return self._remember(digest, self._check(token))
 
     def _check(self, token: str) -> VerifiedToken:
@@ -254,25 +244,25 @@ class TokenVerifier:
         except jwt.MissingRequiredClaimError as error:
             raise InvalidToken("It lacks a claim: exp, iss, aud and sub are needed.") from error
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
-            # Whatever a stranger may have put there: the reason stays in the exception's cause.
+            # Arbitrary input: the reason stays in the exception's cause.
             raise InvalidToken("It can't be read, or its signature is wrong.") from error
         return VerifiedToken(
             token_user(claims, self._settings.roles_claim),
             expires_ms=(int(claims["exp"]) + LEEWAY_S) * 1000,
-            until_s=self._clock.monotonic_s() + BELIEVED_S,
+            until_s=self._clock.monotonic_s() + RECHECK_AFTER_S,
         )
 
-    def _remember(self, digest: bytes, believed: VerifiedToken) -> TokenUser:
+    def _remember(self, digest: bytes, verified: VerifiedToken) -> TokenUser:
         with self._lock:
-            self._believed[digest] = believed
-            self._believed.move_to_end(digest)
-            if len(self._believed) > _REMEMBERED:
-                self._believed.popitem(last=False)
-        return believed.caller
+            self._verified[digest] = verified
+            self._verified.move_to_end(digest)
+            if len(self._verified) > _MAX_CACHED_TOKENS:
+                self._verified.popitem(last=False)
+        return verified.user
 
 
 @functools.lru_cache(maxsize=8)
 def verifier(settings: AuthSettings) -> TokenVerifier:
-    """This process's verifier for these settings."""
+    """Return this process' verifier for these settings."""
     clock = SystemClock()
     return TokenVerifier(settings, KeySet(reader(settings.jwks_url), clock), clock)

@@ -14,7 +14,7 @@ SECRET_KEY = security.secret_key(debug=DEBUG)
 ALLOWED_HOSTS = security.allowed_hosts(debug=DEBUG)
 CSRF_TRUSTED_ORIGINS = texts("CSRF_TRUSTED_ORIGINS", "origins such as https://example.org between commas", default=[])
 
-# A redirect to the URL with a slash would lose a body: the API answers both forms itself.
+# A redirect to the URL with a slash would lose the body, so the API serves both forms.
 APPEND_SLASH = False
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LANGUAGE_CODE = "en"
@@ -40,12 +40,12 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "service_kit.static_files.PrefixedStaticFilesStorage"},
 }
-# Straight from the packages: there is nothing to collect before the first start.
+# Serve files from the packages, so that nothing has to be collected before the first start.
 WHITENOISE_USE_FINDERS = True
-# Their names do not change with their content.
+# The names do not change with the content.
 WHITENOISE_MAX_AGE = 600
 
-# Whose bearer tokens are believed; None, which is AUTH_REQUIRED=false: the API is open to whoever reaches it.
+# The accepted bearer tokens. None (AUTH_REQUIRED=false) opens the API to everybody who can reach it.
 AUTH = from_environment()
 
 AUTH_PASSWORD_VALIDATORS = [
@@ -57,7 +57,7 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
-# No page has to read it: each has the token in a form, or in a script of its own.
+# No page has to read the cookie: each has the token in a form, or in its own script.
 CSRF_COOKIE_HTTPONLY = True
 
 # X-Forwarded-For is trusted from these networks only; scheme and prefix are gunicorn's affair,
@@ -66,7 +66,7 @@ GATEWAYS = security.gateways()
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = security.is_https(debug=DEBUG)
 SECURE_HSTS_SECONDS = 31_536_000 if SESSION_COOKIE_SECURE else 0
 SILENCED_SYSTEM_CHECKS = [
-    # Whether all other names of the domain are reached by https is not for a service to say.
+    # A service can't decide whether all other names of the domain use https.
     "security.W005",
     "security.W021",
     # The proxy that terminates TLS redirects. Probes and the other service call this one without TLS.
@@ -108,7 +108,7 @@ REST_FRAMEWORK = {
 
 SPECTACULAR_SETTINGS = {
     "VERSION": "1.0.0",
-    # Relative to the document, and so true behind a gateway that serves it under a prefix.
+    # Relative to the document, so that it is right behind a gateway with a prefix.
     "SERVERS": [{"url": "."}],
     "SERVE_INCLUDE_SCHEMA": False,
     "PREPROCESSING_HOOKS": ["service_kit.urls.one_form_of_each_url"],

@@ -1,7 +1,7 @@
-"""Settings from environment variables. One that is missing or wrong stops the start and says what it should be.
+"""Settings from environment variables. A missing or wrong one raises an error that says what it should be.
 
-Each may come from a file instead, as Docker and Kubernetes hand secrets on: SECRET_KEY_FILE names the file that holds
-SECRET_KEY. White space around what the file holds does not count.
+Each may come from a file instead, as Docker and Kubernetes pass secrets: SECRET_KEY_FILE names the file that holds
+SECRET_KEY. White space around the content is ignored.
 """
 
 import os
@@ -21,7 +21,7 @@ _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/@]+):(\d{1,5})")
 
 
 def setting(read: Callable[..., T], name: str, should_be: str, **options: Any) -> T:
-    """The variable's value as one of `env`'s parsers reads it. Raises ImproperlyConfigured naming the variable."""
+    """Return the variable's value, read by one of `env`'s parsers. Raises ImproperlyConfigured with its name."""
     if name in os.environ and f"{name}_FILE" in os.environ:
         raise ImproperlyConfigured(f"{name} should be set, or {name}_FILE, and not both.")
     try:
@@ -35,14 +35,14 @@ def flag(name: str, *, default: bool) -> bool:
 
 
 def number(name: str, default: float, unit: str) -> float:
-    """A number above zero."""
+    """Read a number above zero."""
     return setting(
         env.float, name, f"a number of {unit} above 0", default=default, validate=validate.Range(0, min_inclusive=False)
     )
 
 
 def count(name: str, default: int, unit: str) -> int:
-    """A whole number of at least one."""
+    """Read a whole number of at least one."""
     return setting(env.int, name, f"a whole number of {unit}, at least 1", default=default, validate=validate.Range(1))
 
 
@@ -51,33 +51,33 @@ def choice(name: str, default: str, allowed: tuple[str, ...]) -> str:
 
 
 def text(name: str, should_be: str, **options: Any) -> str:
-    """A text that is not empty."""
+    """Read a text that is not empty."""
     return setting(env.str, name, should_be, validate=validate.Length(min=1), **options)
 
 
 def texts(name: str, should_be: str, **options: Any) -> list[str]:
-    """Texts between commas; spaces round them and empty ones don't count."""
+    """Read comma-separated texts; surrounding spaces and empty texts are ignored."""
     values: list[str] = setting(env.list, name, should_be, **options)
     return [value.strip() for value in values if value.strip()]
 
 
 def path(name: str, should_be: str) -> Path | None:
-    """Where a file is that is read later; None where none is named."""
+    """Read the path of a file; None if the variable is not set."""
     value = setting(env.str, name, should_be, default=None, validate=validate.Length(min=1))
     return None if value is None else Path(value)
 
 
 def addresses(name: str, should_be: str) -> list[str]:
-    """At least one host:port."""
+    """Read a comma-separated list of at least one host:port."""
     values = texts(name, should_be)
-    wrong = [value for value in values if not (found := _ADDRESS.fullmatch(value)) or not 0 < int(found[2]) < 65536]
+    wrong = [value for value in values if not (match := _ADDRESS.fullmatch(value)) or not 0 < int(match[2]) < 65536]
     if wrong or not values:
         raise ImproperlyConfigured(f"{name} should be {should_be}, not {', '.join(wrong) or 'empty'}.")
     return values
 
 
 def postgresql(name: str, should_be: str, **options: Any) -> dict[str, Any]:
-    """An entry of DATABASES from a postgresql:// URL."""
+    """Read a postgresql:// URL as an entry of DATABASES."""
     is_right = [_is_url_of("postgresql", "postgres"), _names_files("sslrootcert", "sslcert", "sslkey", "sslcrl")]
     setting(env.str, name, should_be, validate=is_right)
     entry: dict[str, Any] = setting(env.dj_db_url, name, should_be, engine="django.db.backends.postgresql", **options)
@@ -90,13 +90,13 @@ def redis_url(name: str, should_be: str) -> str:
 
 
 def base_url(name: str, should_be: str) -> str:
-    """An http or https URL of a host and perhaps a path, without a slash at its end."""
+    """Read an http or https URL with a host and an optional path; return it without a trailing slash."""
     return setting(env.str, name, should_be, validate=_is_base_url).rstrip("/")
 
 
 def _is_url_of(*schemes: str) -> Callable[[str], None]:
     def check(value: str) -> None:
-        # It may hold a password, so that the message does not repeat it.
+        # The message doesn't repeat the URL, which may hold a password.
         if urlsplit(value).scheme not in schemes:
             raise ValidationError("It is the URL of something else.")
 
@@ -106,8 +106,8 @@ def _is_url_of(*schemes: str) -> Callable[[str], None]:
 def _names_files(*parameters: str) -> Callable[[str], None]:
     def check(value: str) -> None:
         query = parse_qs(urlsplit(value).query)
-        # libpq takes the word "system" for the certificates that the machine trusts.
-        named = {each: query[each][-1] for each in parameters if each in query and query[each][-1] != "system"}
+        # libpq reads "system" as the certificates that the machine trusts.
+        named = {name: query[name][-1] for name in parameters if name in query and query[name][-1] != "system"}
         for parameter, named_file in named.items():
             if not os.access(named_file, os.R_OK):
                 raise ValidationError(f"Its {parameter} is {named_file}, which can't be read.")

@@ -1,4 +1,4 @@
-"""Which platform carries the messages: the parts of EVENT_STREAM that come from the environment."""
+"""The parts of EVENT_STREAM that come from the environment: the platform, and TLS and login for Kafka."""
 
 import os
 import ssl
@@ -11,6 +11,11 @@ from service_kit.settings.environment import addresses, choice, path, redis_url,
 
 Properties = Mapping[str, Any]
 
+PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+MECHANISMS = ("SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN")
+_SASL = ("KAFKA_SASL_MECHANISM", "KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD")
+_SSL = ("KAFKA_SSL_CAFILE", "KAFKA_SSL_CERTFILE", "KAFKA_SSL_KEYFILE", "KAFKA_SSL_PASSWORD")
+
 
 def _kafka() -> Properties:
     servers = addresses("KAFKA_BOOTSTRAP_SERVERS", "host:port of Kafka's brokers, between commas")
@@ -18,27 +23,27 @@ def _kafka() -> Properties:
 
 
 def _redis() -> Properties:
-    # Not the Redis of a service's cache: whoever publishes must not be able to reach that.
+    # Not the Redis of a service's cache, which publishers must not reach.
     return {"url": redis_url("EVENT_REDIS_URL", "the URL of the events' own Redis, such as redis://events:6379/0")}
 
 
 def _rabbitmq() -> Properties:
-    # Several nodes: URLs with commas between them.
+    # For several nodes: comma-separated URLs.
     return {"url": text("RABBITMQ_URL", "the URL of RabbitMQ, such as amqps://user:password@host:5671/vhost")}
 
 
 _BINDERS: Mapping[str, Callable[[], Properties]] = {"kafka": _kafka, "rabbitmq": _rabbitmq, "redis": _redis}
-"""By the type of a binder: what reads its properties."""
+"""The functions that read a binder's properties, by its type."""
 
 
 def binders(**more_by_type: Properties) -> dict[str, Properties]:
-    """EVENT_STREAM["binders"]: the one that EVENT_BINDER names, with more properties. Raises ImproperlyConfigured."""
+    """Return EVENT_STREAM["binders"] for EVENT_BINDER, with more properties. Raises ImproperlyConfigured."""
     chosen = _chosen()
     return {chosen: {"type": chosen, **_BINDERS[chosen](), **more_by_type.get(chosen, {})}}
 
 
 def properties(**by_type: Properties) -> Properties:
-    """Of those given for each type of binder, the ones for the binder that EVENT_BINDER names."""
+    """Select the properties for the binder that EVENT_BINDER names."""
     return by_type.get(_chosen(), {})
 
 
@@ -46,19 +51,12 @@ def _chosen() -> str:
     return choice("EVENT_BINDER", "kafka", tuple(_BINDERS))
 
 
-# How Kafka is spoken to: TLS and the login of a client, from the environment, as settings of kafka-python.
-#
-# KAFKA_SECURITY_PROTOCOL decides which of the others belong there. One that does not stops the start: whoever has set a
-# password means it to be asked for.
-
-PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
-MECHANISMS = ("SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN")
-_SASL = ("KAFKA_SASL_MECHANISM", "KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD")
-_SSL = ("KAFKA_SSL_CAFILE", "KAFKA_SSL_CERTFILE", "KAFKA_SSL_KEYFILE", "KAFKA_SSL_PASSWORD")
-
-
 def kafka_security() -> dict[str, Any]:
-    """Nothing for PLAINTEXT, the default. Raises ImproperlyConfigured, also for a file that holds nothing useful."""
+    """Return kafka-python's settings for TLS and a login; none for PLAINTEXT, the default.
+
+    KAFKA_SECURITY_PROTOCOL decides which other variables are needed. A variable that the protocol doesn't use is an
+    error: a password that is set is meant to be used. Raises ImproperlyConfigured, also for invalid files.
+    """
     protocol = choice("KAFKA_SECURITY_PROTOCOL", PROTOCOLS[0], PROTOCOLS)
     with_login, with_tls = protocol.startswith("SASL"), protocol.endswith("SSL")
     for used, names in ((with_login, _SASL), (with_tls, _SSL)):
@@ -73,9 +71,9 @@ def kafka_security() -> dict[str, Any]:
 
 def _check_absent(names: tuple[str, ...], protocol: str) -> None:
     for name in names:
-        for given in (name, f"{name}_FILE"):
-            if given in os.environ:
-                raise ImproperlyConfigured(f"{given} should not be set where KAFKA_SECURITY_PROTOCOL is {protocol}.")
+        for variable in (name, f"{name}_FILE"):
+            if variable in os.environ:
+                raise ImproperlyConfigured(f"{variable} should not be set where KAFKA_SECURITY_PROTOCOL is {protocol}.")
 
 
 def _login() -> dict[str, str]:
@@ -87,16 +85,16 @@ def _login() -> dict[str, str]:
 
 
 def _tls() -> dict[str, str]:
-    """Without KAFKA_SSL_CAFILE the authorities are believed that the machine believes."""
+    """Return the settings for TLS. Without KAFKA_SSL_CAFILE, the machine's own authorities are trusted."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    found: dict[str, str] = {}
+    tls_settings: dict[str, str] = {}
     should_be = "the path of a PEM file with the certificates of the authorities to believe"
     if authorities := path("KAFKA_SSL_CAFILE", should_be):
         try:
             context.load_verify_locations(authorities)
         except (OSError, ssl.SSLError) as error:
             raise ImproperlyConfigured(f"KAFKA_SSL_CAFILE should be {should_be}. {authorities}: {error}") from None
-        found["ssl_cafile"] = str(authorities)
+        tls_settings["ssl_cafile"] = str(authorities)
     should_be = "the path of a PEM file with the certificate of this service"
     certificate = path("KAFKA_SSL_CERTFILE", should_be)
     key = path("KAFKA_SSL_KEYFILE", "the path of a PEM file with the private key of KAFKA_SSL_CERTFILE")
@@ -104,18 +102,18 @@ def _tls() -> dict[str, str]:
     if certificate is None:
         if key is not None or password is not None:
             raise ImproperlyConfigured(f"KAFKA_SSL_CERTFILE should be {should_be} where there is a key of it.")
-        return found
+        return tls_settings
     try:
-        # Never None: OpenSSL would ask for it on the terminal.
+        # Never None, or OpenSSL would prompt for it on the terminal.
         context.load_cert_chain(certificate, key, password or "")
     except (OSError, ssl.SSLError) as error:
         raise ImproperlyConfigured(
             "KAFKA_SSL_CERTFILE and KAFKA_SSL_KEYFILE should be a certificate and its key in PEM, and "
             f"KAFKA_SSL_PASSWORD its password if it has one. {certificate}, {key or 'no key'}: {error}"
         ) from None
-    found["ssl_certfile"] = str(certificate)
+    tls_settings["ssl_certfile"] = str(certificate)
     if key is not None:
-        found["ssl_keyfile"] = str(key)
+        tls_settings["ssl_keyfile"] = str(key)
     if password is not None:
-        found["ssl_password"] = password
-    return found
+        tls_settings["ssl_password"] = password
+    return tls_settings
