@@ -15,6 +15,8 @@ from django.urls import path
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from event_stream.outage_log import OutageLog
+
 logger = logging.getLogger("service_kit")
 
 Check = Callable[[], None]
@@ -27,7 +29,7 @@ def _database() -> None:
 
 
 _checks: dict[str, Check] = {"database": _database}
-_failing: set[str] = set()
+_outages = OutageLog(logger, began="health.down", ended="health.up", level=logging.ERROR, cause_field="check")
 
 
 def register(name: str, check: Check) -> None:
@@ -54,13 +56,9 @@ def _state(name: str, check: Check) -> str:
     try:
         check()
     except Exception as error:  # noqa: BLE001 - whatever a check raises is what it has found
-        if name not in _failing:
-            _failing.add(name)
-            logger.error("health.down", extra={"check": name, "error": str(error)})  # noqa: TRY400 - a probe's finding
+        _outages.failed(error, name)
         return "DOWN"
-    if name in _failing:
-        _failing.discard(name)
-        logger.info("health.up", extra={"check": name})
+    _outages.succeeded(name)
     return "UP"
 
 

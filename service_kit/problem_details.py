@@ -105,9 +105,9 @@ class Problem(APIException):
         return body
 
 
-def unavailable(detail: Text, *, retry_after_s: float) -> Problem:
-    """503: the same request may well be answered later."""
-    return Problem(503, detail=detail, headers={"Retry-After": str(max(1, math.ceil(retry_after_s)))})
+def unavailable(detail: Text, *, retry_after_s: float, type: str | None = None) -> Problem:
+    """503: the same request may well be answered later. `type` names the cause, if the caller knows it."""
+    return Problem(503, detail=detail, type=type, headers={"Retry-After": str(max(1, math.ceil(retry_after_s)))})
 
 
 # From an exception to the problem it means for the caller.

@@ -54,7 +54,7 @@ class SingleFlight(Generic[T]):
         return flight
 
     def _land(self, key: str) -> None:
-        """Whoever comes from now on begins anew."""
+        """Later callers start a flight of their own."""
         with self._lock:
             del self._under_way[key]
 

@@ -3,7 +3,7 @@
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 
@@ -22,15 +22,23 @@ _PASSING_STATUSES = frozenset({429, 502, 503, 504})
 # What can go wrong when the organization service is asked.
 #
 # FetchFailed (event_stream.fenced_cache: a value already known may be served in its place)
-# ├── UpstreamError      it can't be reached, is too slow, answers 5xx, or answers what no organization service would
-# │   └── Passing    of these, the ones that another attempt may mend
-# ├── ServiceTokenError  this service's own token can't be read, or is refused: nobody else is concerned
-# ├── CircuitOpen    it has failed too often lately, and is left alone for a while
-# └── BulkheadFull        as many calls as allowed are under way, and none ended within the budget
-# Refused            it answers, but not this caller: 401 or 403, handed on to him
+# └── OrganizationLookupError
+#     ├── UpstreamError          it can't be reached, is too slow, answers 5xx, or what no organization service would
+#     │   └── TransientUpstreamError  of these, the ones that may be gone with another attempt
+#     ├── ServiceTokenError      this service's own token can't be read, or is refused: nobody else is concerned
+#     ├── CircuitOpen            it has failed too often lately, and is left alone for a while
+#     └── BulkheadFull           as many calls as allowed are under way, and none ended within the budget
+# UpstreamAuthError              it answers, but not this caller: 401 or 403, handed on to the caller
 
 
-class UpstreamError(FetchFailed):
+class OrganizationLookupError(FetchFailed):
+    """The organization can't be asked for now. Each kind names its cause."""
+
+    cause: ClassVar[str] = "organization-service-unavailable"
+    """In the log, and the last segment of the problem's type."""
+
+
+class UpstreamError(OrganizationLookupError):
     """The organization service did not give a usable answer. Counted by the circuit."""
 
 
@@ -38,19 +46,27 @@ class TransientUpstreamError(UpstreamError):
     """May be gone with the next attempt: a broken connection, a 502."""
 
 
-class ServiceTokenError(FetchFailed):
+class ServiceTokenError(OrganizationLookupError):
     """Says nothing of the organization service: callers with tokens of their own are answered, so no circuit opens."""
 
+    cause = "service-token-fault"
     authorization = None
     """What the caller had sent."""
 
 
-class CircuitOpen(FetchFailed):
+class CircuitOpen(OrganizationLookupError):  # noqa: N818 - what happened, as its siblings
     """Not asked at all."""
 
+    cause = "organization-service-circuit-open"
 
-class BulkheadFull(FetchFailed):
-    """Not asked for want of a free place."""
+
+class BulkheadFull(OrganizationLookupError):  # noqa: N818 - what happened, as its siblings
+    """Not asked, because no place was free."""
+
+    cause = "organization-service-busy"
+
+
+CAUSES = tuple(each.cause for each in (UpstreamError, CircuitOpen, BulkheadFull, ServiceTokenError))
 
 
 class UpstreamAuthError(Exception):
@@ -116,7 +132,7 @@ class OrganizationClient:
                 return _read(organization_id, response, self._body(response, deadline))
         except UpstreamAuthError as refused:
             if own_token:
-                # Not the caller's fault, nor anything that he could mend.
+                # Not the caller's fault, nor anything that the caller could fix.
                 raise ServiceTokenError(f"this service's own token was answered with {refused.status}") from refused
             raise
         except httpx.TimeoutException as error:

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,10 +20,15 @@ from pybreaker import (
 )
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random
 
+from event_stream import user_context
 from event_stream.fenced_cache import Deadline, Fetched
+from event_stream.outage_log import OutageLog
 from organization_lookup.client import (
+    CAUSES,
     BulkheadFull,
     CircuitOpen,
+    OrganizationLookupError,
+    ServiceTokenError,
     TransientUpstreamError,
     UpstreamAuthError,
     UpstreamError,
@@ -38,7 +44,7 @@ class Circuit:
 
     `CircuitBreaker.call` holds its lock for as long as the call takes, which would make it one lookup at a time. So
     each call is made first and its outcome is told to the breaker afterwards; and while the circuit is half open, one
-    caller at a time finds out, and the others are turned away instead of waiting for him.
+    caller at a time finds out, and the others are turned away instead of waiting.
     """
 
     def __init__(self, *, failures: int, reset_s: float) -> None:
@@ -110,13 +116,28 @@ class _Log(CircuitBreakerListener):
 # Where less than this is left of the budget, another attempt could only fail.
 _LEAST_USEFUL_S = 0.05
 
+# Without a failure for so long, a cause is over: a service that fails now and then is one outage.
+_QUIET_S = 5.0
+
+
+def outage_log(monotonic_s: Callable[[], float] = time.monotonic) -> OutageLog:
+    return OutageLog(
+        logger,
+        began="organization_lookup.failing",
+        ended="organization_lookup.recovered",
+        quiet_s=_QUIET_S,
+        monotonic_s=monotonic_s,
+    )
+
 
 @dataclass(slots=True)
 class ResilientClient:
     """Fetches an organization: `event_stream.fenced_cache.Fetch`.
 
     `max_calls` bounds the threads that a slow organization service can hold (a bulkhead). `attempts` counts the first
-    one too; only what may pass is tried again, and only a GET, which may be repeated.
+    one too; only what may pass is tried again, and only a GET, which may be repeated. `outages` logs each cause of
+    failure once, with the first request that it costs, whether that request is answered 503 or with the last known
+    value.
     """
 
     call: Callable[[str, float], Fetched]
@@ -124,13 +145,31 @@ class ResilientClient:
     circuit: Circuit
     attempts: int
     max_calls: int
+    outages: OutageLog = field(default_factory=outage_log, repr=False)
     _places: threading.BoundedSemaphore = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._places = threading.BoundedSemaphore(self.max_calls)
 
     def __call__(self, organization_id: str, budget: Deadline, /) -> Fetched:
-        """Raises FetchFailed in one of its forms (see errors), or Refused; waiting for a place counts as well."""
+        """Raises OrganizationLookupError or UpstreamAuthError; the budget includes waiting for a place."""
+        try:
+            fetched = self._fetch(organization_id, budget)
+        except OrganizationLookupError as failed:
+            self.outages.failed(failed, failed.cause)
+            raise
+        except UpstreamAuthError:
+            self._answered()
+            raise
+        self._answered()
+        return fetched
+
+    def _answered(self) -> None:
+        # An answer to a caller's token proves nothing about this service's own.
+        own_token = user_context.current_or_new().authorization is None
+        self.outages.succeeded(*(each for each in CAUSES if own_token or each != ServiceTokenError.cause))
+
+    def _fetch(self, organization_id: str, budget: Deadline) -> Fetched:
 
         def enough(state: RetryCallState) -> bool:
             return state.attempt_number >= self.attempts or budget.remaining_s() < _LEAST_USEFUL_S

@@ -8,6 +8,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 
 from licenses.api.serializers import LicenseSerializer
+from organization_lookup.client import CAUSES
 from service_kit.auth import authentication as _bearer  # noqa: F401 - found by drf-spectacular, once imported
 
 MEDIA_TYPES = ("application/json", "application/hal+json")
@@ -59,7 +60,13 @@ _REFUSED = {
     (403, PROBLEM): OpenApiResponse(OpenApiTypes.OBJECT, description="The caller's roles do not allow this."),
 }
 _UNAVAILABLE = {
-    (503, PROBLEM): OpenApiResponse(OpenApiTypes.OBJECT, description="Nothing is known of the organization.")
+    (503, PROBLEM): OpenApiResponse(
+        OpenApiTypes.OBJECT,
+        description=(
+            "Nothing is known of the organization, and its service can't be asked. The problem's type says why: "
+            f"{', '.join(f'/problems/{cause}' for cause in CAUSES)}; /problems/unavailable names another server."
+        ),
+    )
 }
 
 

@@ -17,7 +17,7 @@ from licenses.api import openapi, responses
 from licenses.api.serializers import LicenseSerializer
 from licenses.models import License
 from organization_lookup import lookup, organization
-from organization_lookup.client import UpstreamAuthError
+from organization_lookup.client import OrganizationLookupError, UpstreamAuthError
 from organization_lookup.freshness import demand
 from service_kit.conditional_requests import not_modified
 from service_kit.problem_details import Problem, unavailable
@@ -191,5 +191,7 @@ def _found(organization_id: UUID, wanted: FreshnessRequirement) -> Found:
         ) from not_reached
     except FetchFailed as failed:
         raise unavailable(
-            _("The organization of the license can't be asked for now."), retry_after_s=lookup.current().retry_after_s()
+            _("The organization of the license can't be asked for now."),
+            retry_after_s=lookup.current().retry_after_s(),
+            type=f"/problems/{failed.cause}" if isinstance(failed, OrganizationLookupError) else None,
         ) from failed
