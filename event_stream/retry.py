@@ -18,7 +18,7 @@ def backoff_s(attempt: int, initial_s: float, maximum_s: float) -> float:
 
 
 def permanent_errors(binding: Binding) -> tuple[type[Exception], ...]:
-    """The errors that the binding says can't be mended by trying again. Raises ConfigurationError."""
+    """The errors that a retry can't fix, as the binding says. Raises ConfigurationError."""
     return tuple(_error_class(dotted, binding.path) for dotted in binding.consumer.retry_permanent)
 
 

@@ -28,7 +28,7 @@ _POLICY_REMEDY = "set maxmemory-policy to noeviction or volatile-lfu"
 def check(cache: FencedCache, *, worker: str, vouched: bool = True) -> Iterator[Finding]:
     """`worker` is the command that applies changes to the cache, as one types it.
 
-    `vouched` says whether a log is behind it, whose heartbeats vouch for entries: see `Capabilities.seekable`.
+    `vouched` says whether a log is behind it, whose heartbeats keep entries fresh: see `Capabilities.seekable`.
     """
     redis, subjects = cache.scripts.redis, ("clock of Redis", "watermarks")
     try:

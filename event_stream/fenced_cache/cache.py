@@ -35,7 +35,7 @@ class State(Enum):
     HIT = "hit"
     """A value, proven to have been current no longer ago than BOUND."""
     STALE = "stale"
-    """A value that nothing vouches for any longer."""
+    """A value that is fresh no longer."""
     MISS = "miss"
 
 
@@ -204,7 +204,7 @@ class FencedCache:
             raise unavailable(error) from error
 
     def forget_watermark(self, partition: int) -> None:
-        """Nothing in the partition is vouched for from here on: no log is read that could."""
+        """Nothing in the partition is fresh by a log from here on: none is read."""
         try:
             self.scripts.redis.delete(self.keys.watermark(partition))
         except RedisError as error:

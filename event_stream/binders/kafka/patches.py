@@ -1,7 +1,7 @@
-"""Where this binder reaches behind the public interface of kafka-python, each time with the upstream fault it mends.
+"""Where this binder reaches behind the public interface of kafka-python, each time with the upstream fault it works around.
 
 Nothing else in this package touches private attributes of kafka-python. The tests of this module do what a patch is for
-with and without the patch: one that fails without says that upstream has mended the fault, and the patch can go.
+with and without the patch: one that fails without says that upstream has fixed the fault, and the patch can go.
 
 Tested with kafka-python 3.0.12. An older one is refused, a newer one is logged as `kafka.untested_version`: it may have
 moved what is patched here.
