@@ -1,4 +1,4 @@
-"""Each patch of kafka-python against the fault that it works around. A test that fails at "upstream" says that it can go."""
+"""Each patch of kafka-python against its fault. A test that fails at "upstream" says that the patch can go."""
 
 import logging
 import re

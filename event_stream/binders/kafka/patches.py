@@ -1,4 +1,4 @@
-"""Where this binder reaches behind the public interface of kafka-python, each time with the upstream fault it works around.
+"""Every use of private attributes of kafka-python in this binder, each with the upstream fault that it works around.
 
 Nothing else in this package touches private attributes of kafka-python. The tests of this module do what a patch is for
 with and without the patch: one that fails without says that upstream has fixed the fault, and the patch can go.
