@@ -203,8 +203,8 @@ class QueueInvalidator:
 
     This is the weak form of the protocol. A queue keeps nothing that was acknowledged, so Redis can't be a replayable
     prefix of it, and no watermark keeps entries fresh. Lease and tombstone remain: a fill that an eviction overtook is
-    refused, and late or repeated messages are harmless. An entry is fresh for `max_staleness_s` after the origin was asked,
-    and no longer; this also limits the harm of an eviction that is lost with Redis.
+    refused, and late or repeated messages are harmless. An entry is fresh for `max_staleness_s` after the origin was
+    asked, and no longer; this also limits the harm of an eviction that is lost with Redis.
 
     A record that can't be decoded evicts by its key and goes to `error_handler`, as with LogInvalidator.
     """
