@@ -127,8 +127,6 @@ def _table(path: str, value: object, mistakes: list[SettingError]) -> SettingsRe
     return SettingsReader(path, {}, mistakes, told=True)
 
 
-# A binding ties a name that application code uses to a destination on a platform.
-
 HeaderFormat = Literal["spring", "plain", "cloudevents"]
 
 
@@ -163,7 +161,7 @@ class ConsumerSettings:
     retry_attempts: int = 3
     """How often a sink tries a message that fails otherwise, waiting likewise, before it is given up."""
     retry_permanent: tuple[str, ...] = ()
-    """Dotted paths of errors that trying again can't mend: a message that they come of is given up at once."""
+    """Dotted paths of errors that a retry can't fix: their message is given up at once."""
     dead_letters: bool = False
     """Park what is given up on <destination>.<group>.dlq; else it is logged and passed over."""
     dead_letter_limit: int = 100
@@ -174,7 +172,10 @@ class ConsumerSettings:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """One entry of EVENT_STREAM["bindings"], checked. `group` is None for a binding that only sends."""
+    """One entry of EVENT_STREAM["bindings"], checked: ties a name that application code uses to a destination.
+
+    `group` is None for a binding that only sends.
+    """
 
     name: str
     destination: str
@@ -271,11 +272,11 @@ def _default_binder(setting: SettingsReader, binders: Mapping[str, BinderSetting
     if "default_binder" not in setting.values:
         setting.known.add("default_binder")
         return next(iter(binders)) if len(binders) == 1 else None
-    given = setting.text("default_binder")
-    if given and binders and given not in binders:
-        setting.wrong("default_binder", f"is {given!r}; it should be one of {_names(binders)}")
+    binder = setting.text("default_binder")
+    if binder and binders and binder not in binders:
+        setting.wrong("default_binder", f"is {binder!r}; it should be one of {_names(binders)}")
         return ""
-    return given
+    return binder
 
 
 def _binding(name: str, entry: SettingsReader, binders: Mapping[str, BinderSettings], default: str | None) -> Binding:
@@ -337,11 +338,11 @@ def _consumer(entry: SettingsReader) -> ConsumerSettings:
     return result
 
 
-# Some settings are the dotted path of a function or a class. What they lead to is imported here, and only here.
-
-
 def import_dotted(dotted: str, complaint: str, *, accepts: Callable[[Any], bool] = callable) -> Any:
-    """Return what a dotted path leads to. Raises ConfigurationError, which says `complaint`."""
+    """Return what the dotted path of a setting leads to. Raises ConfigurationError, which says `complaint`.
+
+    The only place where such a path is followed. `event_stream.checks` follows each of them at start.
+    """
     try:
         found = import_string(dotted)
     except ImportError as error:

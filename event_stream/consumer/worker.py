@@ -33,12 +33,13 @@ from event_stream.messaging.message import ConsumerRecord
 from event_stream.retry import backoff_s
 from event_stream.user_context import CORRELATION_ID
 
-# What a worker knows of one partition.
-
 
 @dataclass(slots=True)
 class Partition:
-    """`position` is the next offset to be handled; times are seconds of the worker's monotonic clock."""
+    """What a worker knows of one partition.
+
+    `position` is the next offset to be handled; times are seconds of the worker's monotonic clock.
+    """
 
     number: int
     started: bool = False
@@ -258,7 +259,7 @@ class Worker:
         return False
 
     def _restart(self, partition: Partition, log: OffsetRange) -> None:
-        # Cut off before we came to it, or the topic was made anew: the handler hears of it as of an assignment.
+        # Cut off before we came to it, or the topic was created again: the handler hears of it as of an assignment.
         restarted(partition, partition.position, log)
         partition.started = False
         self._start(partition, log)
@@ -317,15 +318,12 @@ class Worker:
         return all(p.caught_up for p in self._partitions.values())
 
 
-# The log lines of a worker that have more to say than their name.
-
-
 def batch_handled(batch: Batch, outcome: Handled, seconds: float) -> None:
     """One line a batch, with the correlation ids of its messages."""
     level = logging.DEBUG if outcome.routine else logging.INFO
     if not logger.isEnabledFor(level):
         return
-    given = [
+    correlation_ids = [
         headers.decode([header])[CORRELATION_ID]
         for record in batch.records
         for header in record.headers
@@ -336,7 +334,7 @@ def batch_handled(batch: Batch, outcome: Handled, seconds: float) -> None:
         "first_offset": batch.records[0].offset,
         "last_offset": batch.records[-1].offset,
         "count": len(batch.records),
-        "correlation_ids": list(dict.fromkeys(given)),
+        "correlation_ids": list(dict.fromkeys(correlation_ids)),
         "ms": round(seconds * 1000, 3),
     }
     logger.log(level, "worker.batch", extra=extra)

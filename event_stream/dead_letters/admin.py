@@ -34,7 +34,7 @@ class Letters(list[DeadLetter]):
 
     def filter(self, *, pk__in: Iterable[str]) -> "Letters":
         wanted = set(pk__in)
-        return Letters(each for each in self if each.pk in wanted)
+        return Letters(letter for letter in self if letter.pk in wanted)
 
     def _clone(self) -> "Letters":
         return self
@@ -59,7 +59,7 @@ class StateFilter(SimpleListFilter):
         return self.value() or State.OPEN
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        return Letters(each for each in queryset if each.state == self.state)
+        return Letters(letter for letter in queryset if letter.state == self.state)
 
 
 class LetterChangeList(ChangeList):
@@ -71,12 +71,8 @@ class LetterChangeList(ChangeList):
         for spec in self.filter_specs:
             found = spec.queryset(request, found)
         self.clear_all_filters_qs = self.get_query_string(remove=self.get_filters_params())
-        return Letters(each for each in found if each.has(self.query))
+        return Letters(letter for letter in found if letter.has(self.query))
 
-
-# Dead letters in the admin: looked for, looked at, replayed, discarded, with the code of the command.
-
-# Generic for the type checker only: Django's own class takes no parameter.
 
 _CLOSE_TIMEOUT_S = 2.0
 _PROBLEMS_SHOWN = 10
@@ -85,6 +81,8 @@ _DONE = {"replay": "replayed", "discard": "discarded"}
 
 @admin.register(DeadLetter)
 class DeadLetterAdmin(ModelAdmin):
+    """Lists, shows, replays and discards dead letters, with the code of the command."""
+
     list_display = ["__str__", "parked", "key", "problem"]
     list_filter = [StateFilter]
     search_fields = ["pk_text"]
@@ -124,7 +122,7 @@ class DeadLetterAdmin(ModelAdmin):
         return found
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> DeadLetter | None:
-        return next((each for each in self.get_queryset(request) if each.pk == object_id), None)
+        return next((letter for letter in self.get_queryset(request) if letter.pk == object_id), None)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[LetterChangeList]:
         return LetterChangeList
@@ -154,7 +152,7 @@ class DeadLetterAdmin(ModelAdmin):
     def _confirmed(self, request: HttpRequest, letters: Letters, verb: str) -> HttpResponse | None:
         if "confirmed" in request.POST:
             for binding in parking_bindings():
-                of_binding = [each for each in letters if each.binding == binding.name]
+                of_binding = [letter for letter in letters if letter.binding == binding.name]
                 if of_binding:
                     self._settle(request, binding, of_binding, verb)
             return None
@@ -171,7 +169,7 @@ class DeadLetterAdmin(ModelAdmin):
     def _settle(self, request: HttpRequest, binding: Binding, letters: list[DeadLetter], verb: str) -> None:
         # Channels of their own: a web process keeps no connection for what is done once in a while.
         source, parked = Channel(binding, registry().binder(binding.binder)), dead_letter_channel(binding)
-        by_origin = {each.each.letter.origin: each for each in letters}
+        by_origin = {letter.open_letter.letter.origin: letter for letter in letters}
         done, problems = 0, []
         try:
             still_open = dead_letter_log(parked.read()).letters
@@ -179,7 +177,7 @@ class DeadLetterAdmin(ModelAdmin):
             settling = ReplayService(source, parked)
             outcomes = settling.replay(chosen, still_open) if verb == "replay" else settling.discard(chosen)
             for outcome in outcomes:
-                letter = by_origin[outcome.each.letter.origin]
+                letter = by_origin[outcome.open_letter.letter.origin]
                 if outcome.problem is None:
                     done += 1
                     self.log_change(request, letter, f"{_DONE[verb].capitalize()}.")
@@ -217,7 +215,10 @@ class DeadLetterAdmin(ModelAdmin):
 
     @admin.display(description="error")
     def problem(self, letter: DeadLetter) -> str:
-        error, reason = letter.each.letter.error.rpartition(".")[2], letter.each.letter.reason.partition("\n")[0]
+        error, reason = (
+            letter.open_letter.letter.error.rpartition(".")[2],
+            letter.open_letter.letter.reason.partition("\n")[0],
+        )
         return f"{error}: {reason:.100}"
 
     @admin.display(description="parked at")
@@ -226,11 +227,11 @@ class DeadLetterAdmin(ModelAdmin):
 
     @admin.display(description="error")
     def error(self, letter: DeadLetter) -> str:
-        return letter.each.letter.error
+        return letter.open_letter.letter.error
 
     @admin.display(description="reason")
     def reason(self, letter: DeadLetter) -> SafeString:
-        return _block(letter.each.letter.reason)
+        return _block(letter.open_letter.letter.reason)
 
     @admin.display(description="parked at")
     def parked_at(self, letter: DeadLetter) -> str:
@@ -242,7 +243,7 @@ class DeadLetterAdmin(ModelAdmin):
 
     @admin.display(description="attempts")
     def attempts(self, letter: DeadLetter) -> int:
-        return letter.each.letter.attempts
+        return letter.open_letter.letter.attempts
 
     @admin.display(description="id")
     def id(self, letter: DeadLetter) -> str:
@@ -258,7 +259,7 @@ class DeadLetterAdmin(ModelAdmin):
 
     @admin.display(description="group")
     def group(self, letter: DeadLetter) -> str:
-        return letter.each.letter.group
+        return letter.open_letter.letter.group
 
     @admin.display(description="headers")
     def headers(self, letter: DeadLetter) -> SafeString:
@@ -270,7 +271,7 @@ class DeadLetterAdmin(ModelAdmin):
 
     @admin.display(description="traceback")
     def traceback(self, letter: DeadLetter) -> SafeString:
-        return _block(letter.each.letter.traceback)
+        return _block(letter.open_letter.letter.traceback)
 
 
 def _block(text: str | None) -> SafeString:

@@ -32,11 +32,11 @@ class KeyBlocker:
         self._look_at: dict[int, float] = {}
 
     def start(self, partition: int) -> None:
-        found = dead_letter_log(self._channel.read())
+        log = dead_letter_log(self._channel.read())
         parked: dict[bytes, dict[Origin, int]] = {}
-        for each in (*found.letters, *found.awaited):
-            if each.letter.key is not None and each.letter.origin.partition == partition:
-                parked.setdefault(each.letter.key, {})[each.letter.origin] = each.offset
+        for open_letter in (*log.letters, *log.awaited):
+            if open_letter.letter.key is not None and open_letter.letter.origin.partition == partition:
+                parked.setdefault(open_letter.letter.key, {})[open_letter.letter.origin] = open_letter.offset
         self._parked[partition] = parked
         self._look_at[partition] = self._clock.monotonic_s() + LOOK_AGAIN_S
 

@@ -43,16 +43,16 @@ def dead_letter_log(records: Iterable[ConsumerRecord]) -> DeadLetterLog:
     handled_to: dict[Origin, int] = {}
     for record in records:
         try:
-            found = read(record)
+            entry = read(record)
         except ConversionError:
             result.foreign += 1
             continue
-        if isinstance(found, Resolution):
-            settled_to[found.origin] = max(found.settles, settled_to.get(found.origin, -1))
-            if found.kind != "replayed":
-                handled_to[found.origin] = max(found.settles, handled_to.get(found.origin, -1))
+        if isinstance(entry, Resolution):
+            settled_to[entry.origin] = max(entry.settles, settled_to.get(entry.origin, -1))
+            if entry.kind != "replayed":
+                handled_to[entry.origin] = max(entry.settles, handled_to.get(entry.origin, -1))
         else:
-            newest[found.origin] = OpenLetter(found, record.partition, record.offset)
+            newest[entry.origin] = OpenLetter(entry, record.partition, record.offset)
     for origin in sorted(newest):
         if newest[origin].offset > settled_to.get(origin, -1):
             result.letters.append(newest[origin])
@@ -63,12 +63,12 @@ def dead_letter_log(records: Iterable[ConsumerRecord]) -> DeadLetterLog:
     return result
 
 
-# Which letters a command is about.
-
-
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """All that is given has to hold; nothing given selects every letter. Times are ms since the epoch."""
+    """Which letters a command is about.
+
+    All that is given has to hold; nothing given selects every letter. Times are ms since the epoch.
+    """
 
     ids: frozenset[str] = frozenset()
     error: str | None = None
@@ -81,14 +81,14 @@ class Selection:
     """First and last, in the partition where the message failed first."""
 
     def of(self, letters: Sequence[OpenLetter]) -> list[OpenLetter]:
-        return [each for each in letters if self._takes(each)]
+        return [open_letter for open_letter in letters if self._takes(open_letter)]
 
     @property
     def is_everything(self) -> bool:
         return self == Selection()
 
-    def _takes(self, each: OpenLetter) -> bool:
-        letter = each.letter
+    def _takes(self, open_letter: OpenLetter) -> bool:
+        letter = open_letter.letter
         return (
             (not self.ids or str(letter.origin) in self.ids)
             and (self.error is None or self.error.lower() in f"{letter.error}: {letter.reason}".lower())
@@ -105,12 +105,12 @@ def shown_key(key: bytes | None) -> str:
     return "-" if key is None else key.decode(errors="backslashreplace")
 
 
-# What a person is shown of a dead letter.
+def as_dict(open_letter: OpenLetter) -> dict[str, Any]:
+    """What a person is shown of a dead letter, by name and in the order of interest.
 
-
-def as_dict(each: OpenLetter) -> dict[str, Any]:
-    """By name, in the order of interest: texts, numbers, None, and the headers as a dict of texts."""
-    letter = each.letter
+    The values are texts, numbers, None, and the headers as a dict of texts.
+    """
+    letter = open_letter.letter
     body = None if letter.value is None else letter.value.decode(errors="backslashreplace")
     return {
         "id": str(letter.origin),

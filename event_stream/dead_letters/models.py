@@ -22,7 +22,7 @@ class DeadLetter(models.Model):
 
     pk_text = models.CharField("id", primary_key=True, max_length=300)
 
-    each: OpenLetter
+    open_letter: OpenLetter
     binding: str
     state: State
 
@@ -33,31 +33,32 @@ class DeadLetter(models.Model):
         verbose_name = "dead letter"
 
     def __str__(self) -> str:
-        return str(self.each.letter.origin)
+        return str(self.open_letter.letter.origin)
 
     @property
     def as_dict(self) -> dict[str, Any]:
-        return as_dict(self.each)
+        return as_dict(self.open_letter)
 
     def has(self, words: str) -> bool:
         """Whether each of the words is in its id, its key or its error."""
-        letter = self.each.letter
+        letter = self.open_letter.letter
         text = f"{letter.origin} {shown_key(letter.key)} {letter.error}: {letter.reason}".lower()
         return all(word in text for word in words.lower().split())
 
 
 def parking_bindings() -> list[Binding]:
     """Those whose dead letters are kept."""
-    return [each for each in configuration().bindings.values() if each.consumer.dead_letters]
+    return [binding for binding in configuration().bindings.values() if binding.consumer.dead_letters]
 
 
-def letters_in(binding: Binding, found: DeadLetterLog) -> Iterator[DeadLetter]:
+def letters_in(binding: Binding, log: DeadLetterLog) -> Iterator[DeadLetter]:
     """All that the journal has, the newest first."""
-    awaited = {each.letter.origin for each in found.awaited}
-    everything = [(each, State.OPEN) for each in found.letters] + [
-        (each, State.AWAITED if each.letter.origin in awaited else State.SETTLED) for each in found.settled
+    awaited = {open_letter.letter.origin for open_letter in log.awaited}
+    everything = [(open_letter, State.OPEN) for open_letter in log.letters] + [
+        (open_letter, State.AWAITED if open_letter.letter.origin in awaited else State.SETTLED)
+        for open_letter in log.settled
     ]
-    for each, state in sorted(everything, key=lambda item: item[0].letter.parked_at_ms, reverse=True):
-        made = DeadLetter(pk_text=f"{binding.name}:{each.letter.origin}")
-        made.each, made.binding, made.state = each, binding.name, state
-        yield made
+    for open_letter, state in sorted(everything, key=lambda item: item[0].letter.parked_at_ms, reverse=True):
+        row = DeadLetter(pk_text=f"{binding.name}:{open_letter.letter.origin}")
+        row.open_letter, row.binding, row.state = open_letter, binding.name, state
+        yield row

@@ -55,10 +55,10 @@ class Origin:
     @classmethod
     def parse(cls, text: str) -> "Origin":
         """Raises ConversionError."""
-        found = _ORIGIN.fullmatch(text)
-        if found is None:
+        match = _ORIGIN.fullmatch(text)
+        if match is None:
             raise ConversionError(f"{text[:80]!r} should be <partition>-<offset>-<timestamp>")
-        return cls(*map(int, found.groups()))
+        return cls(*map(int, match.groups()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +112,8 @@ def letter_for(
 def origin_of(record: ConsumerRecord, group: str) -> Origin:
     """Its own place, or that of the letter of this group of which it is a replay."""
     own = _own(record.headers)
-    if own.get(_GROUP) == group and (found := _ORIGIN.fullmatch(own.get(_ID, ""))):
-        return Origin(*map(int, found.groups()))
+    if own.get(_GROUP) == group and (match := _ORIGIN.fullmatch(own.get(_ID, ""))):
+        return Origin(*map(int, match.groups()))
     return Origin(record.partition, record.offset, record.timestamp_ms)
 
 
@@ -185,7 +185,7 @@ def _own(headers: Headers) -> dict[str, str]:
 
 
 def _foreign(headers: Headers) -> Headers:
-    return tuple(each for each in headers if not each[0].startswith(PREFIX))
+    return tuple(header for header in headers if not header[0].startswith(PREFIX))
 
 
 def _written(about: dict[str, str]) -> Headers:

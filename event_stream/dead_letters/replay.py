@@ -14,7 +14,7 @@ from event_stream.messaging.channel import Channel
 class ReplayResult:
     """What became of a letter; `problem` says why it is still open."""
 
-    each: OpenLetter
+    open_letter: OpenLetter
     problem: str | None = None
 
 
@@ -35,35 +35,35 @@ class ReplayService:
         """
         partitions = self._source.partition_count()
         stuck: set[bytes] = set()
-        chosen = {each.letter.origin for each in letters}
+        chosen = {open_letter.letter.origin for open_letter in letters}
         first_left: dict[bytes | None, Origin] = {}
-        for each in among:
-            if each.letter.origin not in chosen:
-                first_left.setdefault(each.letter.key, each.letter.origin)
-        for each in letters:
-            key = each.letter.key
+        for open_letter in among:
+            if open_letter.letter.origin not in chosen:
+                first_left.setdefault(open_letter.letter.key, open_letter.letter.origin)
+        for open_letter in letters:
+            key = open_letter.letter.key
             if key is not None and key in stuck:
-                yield ReplayResult(each, "an earlier message of its key could not be replayed")
+                yield ReplayResult(open_letter, "an earlier message of its key could not be replayed")
                 continue
-            left = first_left.get(key) if key is not None and each.letter.ordered else None
-            if left is not None and left < each.letter.origin:
-                yield ReplayResult(each, f"{left} of the same key came before it and is still parked")
+            left = first_left.get(key) if key is not None and open_letter.letter.ordered else None
+            if left is not None and left < open_letter.letter.origin:
+                yield ReplayResult(open_letter, f"{left} of the same key came before it and is still parked")
                 continue
-            problem = self._send_back(each, partitions)
+            problem = self._send_back(open_letter, partitions)
             if problem is None:
-                self._mark("replayed", each)
+                self._mark("replayed", open_letter)
             elif key is not None:
                 stuck.add(key)
-            yield ReplayResult(each, problem)
+            yield ReplayResult(open_letter, problem)
 
     def discard(self, letters: Sequence[OpenLetter]) -> Iterator[ReplayResult]:
         """Mark each as dealt with. Raises UnavailableError."""
-        for each in letters:
-            self._mark("discarded", each)
-            yield ReplayResult(each)
+        for open_letter in letters:
+            self._mark("discarded", open_letter)
+            yield ReplayResult(open_letter)
 
-    def _send_back(self, each: OpenLetter, partitions: int) -> str | None:
-        letter = each.letter
+    def _send_back(self, open_letter: OpenLetter, partitions: int) -> str | None:
+        letter = open_letter.letter
         if letter.omitted:
             return f"its body was too large to be parked; it may still be in {letter.destination} at {letter.origin}"
         if letter.key is None and letter.value is None:
@@ -79,9 +79,9 @@ class ReplayService:
             raise UnavailableError(str(error)) from error
         return None
 
-    def _mark(self, kind: ResolutionKind, each: OpenLetter) -> None:
-        mark = Resolution(kind, each.letter.origin, each.offset)
+    def _mark(self, kind: ResolutionKind, open_letter: OpenLetter) -> None:
+        mark = Resolution(kind, open_letter.letter.origin, open_letter.offset)
         try:
-            self._parked.publish(mark_record(mark, self._parked.binding.destination, each.partition)).result()
+            self._parked.publish(mark_record(mark, self._parked.binding.destination, open_letter.partition)).result()
         except PublishError as error:
-            raise UnavailableError(f"{each.letter.origin} could not be marked as {kind}: {error}") from error
+            raise UnavailableError(f"{open_letter.letter.origin} could not be marked as {kind}: {error}") from error

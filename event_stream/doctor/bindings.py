@@ -22,7 +22,7 @@ _USE = "start those who send to it or read from it: the first one makes it"
 def check_bindings() -> Iterator[Finding]:
     bindings = configuration().bindings.values()
     for name in configuration().binders:
-        yield from _binder(name, [each for each in bindings if each.binder == name])
+        yield from _binder(name, [binding for binding in bindings if binding.binder == name])
 
 
 def _binder(name: str, bindings: list[Binding]) -> Iterator[Finding]:
@@ -38,8 +38,8 @@ def _binder(name: str, bindings: list[Binding]) -> Iterator[Finding]:
         except UnavailableError as error:
             if not reached:
                 yield failed(subject, str(error), "start it, or correct where the setting says that it is")
-                for each in _one_for_each_destination(bindings):
-                    yield unknown(f"topic {each.destination}", "the broker can't be asked")
+                for unasked in _one_for_each_destination(bindings):
+                    yield unknown(f"topic {unasked.destination}", "the broker can't be asked")
                 return
             yield failed(of_topic, str(error), "look at the broker")
             continue
@@ -127,13 +127,14 @@ def _words(there: TopicDescription) -> str:
     return ", ".join(parts) or "is there"
 
 
-# A group reads its destination, keeps up, and may take the time that it needs.
-
 WAITING_NOTED = 10_000
 
 
 def check_group(binding_name: str, *, worker: str) -> Iterator[Finding]:
-    """`worker` is the command that reads for the binding's group, as one types it."""
+    """A group reads its destination, keeps up, and may take the time that it needs.
+
+    `worker` is the command that reads for the binding's group, as one types it.
+    """
     binding = registry().channel(binding_name).binding
     binder = registry().binder(binding.binder)
     subject = f"group {binding.group}"
@@ -142,14 +143,14 @@ def check_group(binding_name: str, *, worker: str) -> Iterator[Finding]:
         return
     yield from _limits(subject, binding, binder.limits(binding), retained=binder.capabilities.retained)
     try:
-        found = binder.describe(binding)
+        description = binder.describe(binding)
     except UnavailableError:
         yield unknown(subject, "the broker can't be asked")
         return
-    if found.destination is None or found.group is None:
+    if description.destination is None or description.group is None:
         yield unknown(subject, f"{binding.destination} is not there")
         return
-    yield from _group(subject, found.group, worker)
+    yield from _group(subject, description.group, worker)
 
 
 def _limits(subject: str, binding: Binding, limits: Limits, *, retained: bool) -> Iterator[Finding]:
@@ -197,10 +198,8 @@ def _members(group: Group) -> str:
     return "read" if group.members is None else f"{group.members} member{'' if group.members == 1 else 's'}"
 
 
-# Dead letters that wait for a person.
-
-
 def check_dead_letters() -> Iterator[Finding]:
+    """No dead letter waits for a person."""
     for binding in configuration().bindings.values():
         if not binding.consumer.dead_letters:
             continue
@@ -214,19 +213,17 @@ def check_dead_letters() -> Iterator[Finding]:
         if not letters:
             yield ok(subject, "none")
             continue
-        oldest_ms = SystemClock().now_ms() - min(each.letter.parked_at_ms for each in letters)
+        oldest_ms = SystemClock().now_ms() - min(open_letter.letter.parked_at_ms for open_letter in letters)
         age = timedelta(seconds=oldest_ms // 1000)
         remedy = f"manage.py dead_letters list --binding {binding.name}; then show, replay or discard them"
         yield warning(subject, f"{len(letters)} wait, the oldest for {age}", remedy)
 
 
-# The settings are right: Django's own system checks, those of this package among them.
-
-
 def check_settings() -> Iterator[Finding]:
-    found = checks.run_checks()
-    for message in found:
+    """The settings are right: Django's own system checks, those of this package among them."""
+    messages = checks.run_checks()
+    for message in messages:
         make = failed if message.is_serious() else warning
         yield make("settings", f"{message.msg} ({message.id})", message.hint or "correct the setting")
-    if not found:
+    if not messages:
         yield ok("settings", "no system check complains")

@@ -49,8 +49,6 @@ def failed(subject: str, text: str, remedy: str) -> Finding:
     return Finding(Level.FAILED, subject, text, remedy)
 
 
-# Runs checks side by side, so that a server that hangs costs its deadline once and hides nothing else.
-
 logger = logging.getLogger("event_stream.doctor")
 
 Check = Callable[[], Iterable[Finding]]
@@ -71,7 +69,10 @@ def registered() -> Mapping[str, Check]:
 
 
 def examine(checks: Mapping[str, Check], deadline_s: float = DEADLINE_S) -> Iterator[Finding]:
-    """The findings of all, in the order of the checks, each check's as soon as it is through."""
+    """Run checks side by side, so that a server that hangs costs its deadline once and hides nothing else.
+
+    Yields the findings in the order of the checks, those of a check as soon as it is through.
+    """
     deadline = time.monotonic() + deadline_s
     results = {name: _begin(name, check) for name, check in checks.items()}
     for name, result in results.items():

@@ -117,14 +117,12 @@ class Binder(Protocol):
         """
 
 
-# What a platform can tell about a binding, for `manage.py doctor`. A binder may be BrokerAdmin; none has to be.
-#
-# None stands for what the platform has not, or does not tell.
-
-
 @dataclass(frozen=True, slots=True)
 class TopicDescription:
-    """Where partitions differ, the number is that of the worst one."""
+    """What a platform tells about a destination. Where partitions differ, the number is that of the worst one.
+
+    None stands for what the platform has not, or does not tell, here and in the classes below.
+    """
 
     partitions: int | None = None
     """None also for a journal that has none."""
@@ -176,7 +174,7 @@ class Limits:
 
 @runtime_checkable
 class BrokerAdmin(Protocol):
-    """A binder that can tell."""
+    """A binder that can tell about a binding, for `manage.py doctor`. None has to be one."""
 
     def describe(self, binding: Binding) -> Description:
         """Asks the platform, for a few seconds at most. Raises UnavailableError."""
@@ -185,11 +183,10 @@ class BrokerAdmin(Protocol):
         """From the settings alone."""
 
 
-# Topics that are made before somebody uses them, on a platform whose binder makes what is missing.
-
-
 def ensure_topic(binder: Binder, name: str) -> int:
-    """How many partitions it has: the binder's setting where it is new, else those that it had.
+    """Create a topic before somebody uses it, on a platform whose binder makes what is missing.
+
+    Return how many partitions it has: the binder's setting where it is new, else those that it had.
 
     Raises EventStreamError where the platform is away or refuses.
     """

@@ -62,8 +62,6 @@ class Channel:
             return self._producer
 
 
-# The binders and channels of this process, made from the setting when they are first asked for.
-
 TYPES = {
     "kafka": "event_stream.binders.kafka.binder.KafkaBinder",
     "memory": "event_stream.binders.memory.MemoryBinder",
@@ -87,7 +85,10 @@ def make_binder(settings: conf.BinderSettings) -> Binder:
 
 
 class Registry:
-    """One for each process: a connection does not survive a fork."""
+    """The binders and channels of this process, made from the setting when they are first asked for.
+
+    There is one for each process: a connection does not survive a fork.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -113,7 +114,7 @@ class Registry:
             return self._channels[binding_name]
 
     def close(self) -> None:
-        """Send what is under way and disconnect; all is made anew when it is asked for again."""
+        """Send what is under way and disconnect; all is made again on demand."""
         with self._lock:
             channels = list(self._channels.values())
             self._channels.clear()

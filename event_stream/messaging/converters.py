@@ -70,9 +70,6 @@ def converter_for(content_type: str) -> Converter:
 register(JsonConverter())
 
 
-# How a message becomes a record, and a record a message.
-
-
 def encode(binding: Binding, message: Message[Any]) -> ProducerRecord:
     """The message as it goes to the platform. Raises ConversionError."""
     message = intercepted(binding, message)
@@ -90,7 +87,7 @@ def decode(binding: Binding, record: ConsumerRecord) -> Message[Any]:
     """The message in a record, read by the content type it names or else by the binding's. Raises ConversionError."""
     if record.value is None:
         raise ConversionError("the body is null")
-    given = headers.decode(record.headers)
-    converter = converter_for(given.get(headers.CONTENT_TYPE, binding.content_type))
+    message_headers = headers.decode(record.headers)
+    converter = converter_for(message_headers.get(headers.CONTENT_TYPE, binding.content_type))
     key = None if record.key is None else record.key.decode(errors="backslashreplace")
-    return dataclasses.replace(converter.decode(record.value, given), key=key)
+    return dataclasses.replace(converter.decode(record.value, message_headers), key=key)

@@ -48,10 +48,10 @@ def decode(headers: Iterable[tuple[str, bytes]]) -> dict[str, str]:
 
     Bytes that are no UTF-8 are shown escaped rather than refused.
     """
-    found = {name: _text(value) for name, value in headers if name != SPRING_TYPES}
-    if CLOUDEVENTS_CONTENT_TYPE in found:
-        found.setdefault(CONTENT_TYPE, found.pop(CLOUDEVENTS_CONTENT_TYPE))
-    return found
+    texts = {name: _text(value) for name, value in headers if name != SPRING_TYPES}
+    if CLOUDEVENTS_CONTENT_TYPE in texts:
+        texts.setdefault(CONTENT_TYPE, texts.pop(CLOUDEVENTS_CONTENT_TYPE))
+    return texts
 
 
 def is_for_another(record: ConsumerRecord, group: str | None) -> bool:

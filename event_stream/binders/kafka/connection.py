@@ -65,7 +65,7 @@ class Connection(Generic[C]):
         return attempt.result() if attempt is not None and _succeeded(attempt) else None
 
     def forget(self, client: C | None = None) -> bool:
-        """Connect anew the next time and discard what there is. With a client, only if that one is still in use.
+        """Connect again the next time and discard what there is. With a client, only if that one is still in use.
 
         Whether there was anything to forget.
         """
@@ -80,7 +80,7 @@ class Connection(Generic[C]):
             if self._attempt is not attempt:
                 return False
             self._attempt = None
-        attempt.add_done_callback(lambda made: self._discard(made.result()) if _succeeded(made) else None)
+        attempt.add_done_callback(lambda done: self._discard(done.result()) if _succeeded(done) else None)
         return True
 
     def _current_attempt(self) -> "Future[C]":
@@ -120,7 +120,7 @@ class ConnectionErrorMonitor:
     """Why brokers don't let us in: watches the connections of one producer or consumer.
 
     kafka-python tries again and again, and raises no more than that time is up. A refusal is logged once, as
-    `kafka.refused`, and as `kafka.accepted` when it is over: trying again does not mend a password. What may pass by
+    `kafka.refused`, and as `kafka.accepted` when it is over: retrying does not fix a password. What may pass by
     itself, such as a broker that is away, is only kept for the text of the error.
     """
 

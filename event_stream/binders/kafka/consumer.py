@@ -51,12 +51,12 @@ class KafkaConsumer:
         self._commits.send_if_due(client)
         with _unavailable():
             # An assignment is handed on only when this returns, so it waits in small steps until there is one.
-            found: Mapping[TopicPartition, Sequence[Any]] = {}
-            while not found and not self._rebalances.pending:
+            polled: Mapping[TopicPartition, Sequence[Any]] = {}
+            while not polled and not self._rebalances.pending:
                 remaining_ms = max(0, int((deadline - time.monotonic()) * 1000))
                 step_ms = remaining_ms if self._rebalances.assigned else min(remaining_ms, 50)
                 try:
-                    found = client.poll(timeout_ms=step_ms, max_records=max_records)
+                    polled = client.poll(timeout_ms=step_ms, max_records=max_records)
                 except AuthorizationError:
                     # It is told at once, and asking again at once would be an attack.
                     time.sleep(remaining_ms / 1000)
@@ -64,7 +64,7 @@ class KafkaConsumer:
                 if remaining_ms == 0:
                     break
         self._hand_on()
-        return {at.partition: [as_record(each) for each in records] for at, records in found.items()}
+        return {at.partition: [as_record(record) for record in records] for at, records in polled.items()}
 
     def seek(self, partition: int, offset: int) -> None:
         self._client.seek(self._at(partition), offset)
@@ -96,7 +96,7 @@ class KafkaConsumer:
         with _unavailable():
             starts = self._client.beginning_offsets(at, timeout_ms=self._ask_timeout_ms)
             ends = self._client.end_offsets(at, timeout_ms=self._ask_timeout_ms)
-        return {each.partition: OffsetRange(starts[each], ends[each]) for each in at}
+        return {place.partition: OffsetRange(starts[place], ends[place]) for place in at}
 
     def close(self) -> None:
         client, self._client = self._client, None
@@ -340,16 +340,16 @@ def _records(client: Any, topic: str) -> Iterator[ConsumerRecord]:
     client.assign(at)
     starts = client.beginning_offsets(at, timeout_ms=_ASK_MS)
     ends = client.end_offsets(at, timeout_ms=_ASK_MS)
-    for each in at:
-        client.seek(each, starts[each])
-    unread = {each for each in at if starts[each] < ends[each]}
+    for partition in at:
+        client.seek(partition, starts[partition])
+    unread = {partition for partition in at if starts[partition] < ends[partition]}
     moved_at = time.monotonic()
     while unread:
         polled = client.poll(timeout_ms=500)
-        for each, records in polled.items():
-            yield from (as_record(record) for record in records if record.offset < ends[each])
+        for partition, records in polled.items():
+            yield from (as_record(record) for record in records if record.offset < ends[partition])
         # The consumer's own position is past marks in the log that are no records, too.
-        unread = {each for each in unread if client.position(each, timeout_ms=_ASK_MS) < ends[each]}
+        unread = {partition for partition in unread if client.position(partition, timeout_ms=_ASK_MS) < ends[partition]}
         if polled:
             moved_at = time.monotonic()
         elif time.monotonic() - moved_at > _STALLED_S:

@@ -171,7 +171,7 @@ class Command(BaseCommand):
                 done += 1
             else:
                 left += 1
-                self.stderr.write(f"{outcome.each.letter.origin} is left: {outcome.problem}")
+                self.stderr.write(f"{outcome.open_letter.letter.origin} is left: {outcome.problem}")
         self.stdout.write(f"{done} dead letters {'replayed' if verb == 'replay' else 'discarded'}")
         if left:
             raise CommandError(f"{left} dead letters could not be replayed: see above.", returncode=UNSETTLED)

@@ -6,9 +6,8 @@
     }
 
 The headers of a message named `ce_...` are the attributes of the event; `attributes(...)` makes them. In structured
-mode
-they go into the body, around the payload; in binary mode they are headers. What is read is the same message either way.
-Reading needs the app and no setting: a message says itself what it is.
+mode they go into the body, around the payload; in binary mode they are headers. What is read is the same message
+either way. Reading needs the app and no setting: a message says itself what it is.
 """
 
 import re
