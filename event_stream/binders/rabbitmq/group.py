@@ -244,13 +244,13 @@ class Session:
                 held.asked_back = True
                 self._notify("revoked", [held.buffer])
         missing = sorted(share - self._held.keys())
-        claimed = [held for partition in missing if (held := await self._claim(partition)) is not None]
+        claimed = [claim for partition in missing if (claim := await self._claim(partition)) is not None]
         if claimed or not self._joined:
             # One notification for all of them: the listener has to know all partitions that it has to wait for.
             self._joined = True
-            self._notify("assigned", [held.buffer for held in claimed])
-        for held in claimed:
-            await self._consume(held)
+            self._notify("assigned", [claim.buffer for claim in claimed])
+        for claim in claimed:
+            await self._consume(claim)
         return share == self._held.keys()
 
     async def _claim(self, partition: int) -> _Held | None:
