@@ -1,4 +1,4 @@
-"""Which account PostgreSQL runs as: it refuses to be root, so root lends it `nobody`."""
+"""The account that PostgreSQL runs as: it refuses to run as root, so root runs it as `nobody`."""
 
 import hashlib
 import os
@@ -18,6 +18,9 @@ _NAME = "nobody"
 # The one capability that lets `nobody` through to data below a folder that only root may enter (a home with mode 0700).
 # Widening the mode of somebody's home folder would be the alternative; and rude. Programs need more: `public_copy`.
 _CAPABILITY = "dac_override"
+
+
+_SHARED = Path("/var/tmp")  # noqa: S108 - copies there are checked before they are trusted
 
 
 class Credentials(TypedDict, total=False):
@@ -87,8 +90,8 @@ def open_to_all(path: Path) -> bool:
     mode = path.stat().st_mode
     if stat.S_ISDIR(mode):
         return bool(mode & stat.S_IXOTH)
-    wanted = stat.S_IROTH | (stat.S_IXOTH if mode & stat.S_IXUSR else 0)
-    return mode & wanted == wanted
+    required = stat.S_IROTH | (stat.S_IXOTH if mode & stat.S_IXUSR else 0)
+    return mode & required == required
 
 
 def _can_lower(account: Account) -> bool:
@@ -98,16 +101,12 @@ def _can_lower(account: Account) -> bool:
     return subprocess.run(argv, check=False, capture_output=True, **credentials).returncode == 0
 
 
-# Copies of programs where every account of the machine may run them.
-#
-# Needed by root alone, whose programs may be in a home that nobody else may enter (see `accounts`). They are made once
-# and kept: they are as good for the next start.
-
-_SHARED = Path("/var/tmp")  # noqa: S108 - what is found there is checked before it is trusted
-
-
 def public_copy(*folders: Path) -> Path:
-    """The folder that holds the copies of `folders`, which lie side by side; they are made if they aren't there."""
+    """Copy `folders`, which are side by side, to where every account may run programs; return the folder of the copies.
+
+    Only root needs copies, because its programs may be in a home that no other account may enter. They are kept for the
+    next start.
+    """
     described = " ".join(f"{folder} {folder.stat().st_mtime_ns} {folder.stat().st_ino}" for folder in folders)
     copy = _SHARED / f"{folders[0].name}-{hashlib.sha256(described.encode()).hexdigest()[:12]}"
     if not copy.exists():
@@ -120,8 +119,8 @@ def public_copy(*folders: Path) -> Path:
         if not copy.exists():
             making.rename(copy)
     # Anybody may write to that place: a folder that another account has put there is no copy of ours.
-    found = copy.lstat()
-    if found.st_uid != os.geteuid() or not stat.S_ISDIR(found.st_mode) or found.st_mode & stat.S_IWOTH:
+    status = copy.lstat()
+    if status.st_uid != os.geteuid() or not stat.S_ISDIR(status.st_mode) or status.st_mode & stat.S_IWOTH:
         raise StackError(f"{copy} belongs to somebody else: remove it, or run this as another user.")
     if not open_to_all(copy):
         raise StackError(f"{copy} can't be entered by everybody: run this as another user.")

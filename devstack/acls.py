@@ -62,7 +62,7 @@ def _allow(admin: KafkaAdminClient, user: str, wanted: list[ACL]) -> list[str]:
 def _acls(user: str, may: list[str], **resource: str) -> list[ACL]:
     [(kind, name)] = resource.items()
     pattern = ResourcePattern(_KINDS[kind], name)
-    return [ACL(f"User:{user}", "*", ACLOperation[each], ACLPermissionType.ALLOW, pattern) for each in may]
+    return [ACL(f"User:{user}", "*", ACLOperation[operation], ACLPermissionType.ALLOW, pattern) for operation in may]
 
 
 def _all_of(user: str) -> ACLFilter:

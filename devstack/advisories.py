@@ -44,11 +44,12 @@ def read(answer: str, complaint: str) -> Advisories:
     except (ValueError, KeyError, TypeError):
         lines = complaint.strip().splitlines()
         return Advisories(0, unasked=lines[-1] if lines else "pip-audit says nothing")
-    skipped = [each for each in libraries if "skip_reason" in each]
+    skipped = [library for library in libraries if "skip_reason" in library]
     unasked = f"{len(skipped)} of {len(libraries)}: {skipped[0]['skip_reason']}" if skipped else ""
     found = [
-        f"{library['name']} {library['version']}: {each['id']}, mended in {', '.join(each['fix_versions']) or 'none'}"
+        f"{library['name']} {library['version']}: {advisory['id']}, "
+        f"fixed in {', '.join(advisory['fix_versions']) or 'none'}"
         for library in libraries
-        for each in library.get("vulns", ())
+        for advisory in library.get("vulns", ())
     ]
     return Advisories(len(libraries) - len(skipped), found, unasked)

@@ -1,4 +1,4 @@
-"""The platforms that can carry the messages, as the stack prepares and watches each; `EVENT_BINDER` chooses one."""
+"""The messaging platforms that the stack can prepare and watch: Kafka, RabbitMQ, Redis. `EVENT_BINDER` chooses one."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -53,9 +53,6 @@ class Broker(Protocol):
         """From the present end of the topic, which has to be there. Leaves no trace on the platform."""
 
 
-# Kafka, as the carrier of the services' messages.
-
-
 @dataclass(frozen=True, slots=True)
 class KafkaBroker:
     """At `bootstrap_servers`, host:port between commas. `security` are kafka-python's settings for TLS and a login."""
@@ -96,17 +93,20 @@ class KafkaTail:
         polled = self._consumer.poll(timeout_ms=int(timeout_s * 1000))
         return [
             ConsumerRecord(
-                each.topic, each.partition, each.offset, each.key, each.value, tuple(each.headers), each.timestamp
+                record.topic,
+                record.partition,
+                record.offset,
+                record.key,
+                record.value,
+                tuple(record.headers),
+                record.timestamp,
             )
             for records in polled.values()
-            for each in records
+            for record in records
         ]
 
     def close(self) -> None:
         self._consumer.close()
-
-
-# RabbitMQ, as the carrier of the services' messages.
 
 
 def connect(url: str) -> pika.BlockingConnection:
@@ -174,22 +174,19 @@ class RabbitTail:
 
     def poll(self, timeout_s: float) -> Sequence[ConsumerRecord]:
         deadline = time.monotonic() + timeout_s
-        found: list[ConsumerRecord] = []
-        while not found and time.monotonic() < deadline:
+        received: list[ConsumerRecord] = []
+        while not received and time.monotonic() < deadline:
             while (message := self._channel.basic_get(self._queue, auto_ack=True))[0] is not None:
                 method, properties, body = message
-                found.append(as_record(self._topic, int(method.routing_key), properties, body, 0))
-            if not found:
+                received.append(as_record(self._topic, int(method.routing_key), properties, body, 0))
+            if not received:
                 self._connection.process_data_events(0.02)
-        return found
+        return received
 
     def close(self) -> None:
         # The broker may have gone first, and has taken the queue along.
         with suppress(AMQPError):
             self._connection.close()
-
-
-# Redis Streams, as the carrier of the services' messages.
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,10 +59,11 @@ class ServiceCluster:
         self.organization_url = f"http://127.0.0.1:{org_port}"
         self.licensing_urls = [f"http://127.0.0.1:{port}" for port in ports]
         definitions = read_topics()
-        definition = next(each for each in definitions if each.name == DEFAULT_TOPIC)
+        definition = next(topic for topic in definitions if topic.name == DEFAULT_TOPIC)
         # Those of another name have its dead letters beside them, too.
         self._topics = [
-            dataclasses.replace(each, name=each.name.replace(DEFAULT_TOPIC, topic, 1)) for each in definitions
+            dataclasses.replace(definition, name=definition.name.replace(DEFAULT_TOPIC, topic, 1))
+            for definition in definitions
         ]
         shared = {
             "REDIS_URL": redis_url or servers.redis_url,
@@ -116,7 +117,7 @@ class ServiceCluster:
         return {"Authorization": f"Bearer {self._issuer.token(*roles, lifetime_s=LIFETIME_S, **claims)}"}
 
     def keep_tokens_fresh(self) -> None:
-        """Licensing's own token expires: to be called now and then by who keeps a platform up for long."""
+        """Renew licensing's own token before it expires; call it now and then while the cluster runs."""
         if self._own_token is not None:
             self._own_token.keep_fresh()
 
@@ -149,7 +150,7 @@ class ServiceCluster:
         return self
 
     def stop(self) -> None:
-        """First who takes requests, then who works them off."""
+        """Stop the web processes first, then the workers."""
         for group in ([*self.licensing, self.organization], self.workers):
             stop_in_parallel(group)
 
@@ -163,11 +164,8 @@ class ServiceCluster:
 
 
 def _numbered(name: str, number: int) -> str:
-    """`worker`, `worker-2`, …: the usual single one needs no number."""
+    """`worker`, `worker-2`, …: a single one needs no number."""
     return name if number == 1 else f"{name}-{number}"
-
-
-# The processes of the two services: gunicorn for the web, `manage.py` for worker and relay.
 
 
 def is_ready(url: str) -> bool:

@@ -1,8 +1,13 @@
-"""The environment variables that children get."""
+"""The folders of the checkout, and the environment variables of child processes."""
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+"""The checkout."""
+LOCAL = ROOT / ".local"
+"""Everything that is generated and never committed."""
 
 # A database or a Java option of the person's own shell could do anything to our servers.
 _KEPT_FOR_SERVERS = ("PATH", "HOME", "TMPDIR", "USER", "LOGNAME")
@@ -21,9 +26,3 @@ def service_environment(settings: Mapping[str, str]) -> dict[str, str]:
         name: value for name, value in os.environ.items() if name not in {"DJANGO_SETTINGS_MODULE", "PYTHONPATH"}
     }
     return inherited | {"PYTHONUNBUFFERED": "1"} | dict(settings)
-
-
-# Where things are: the checkout, and its `.local/`, which holds everything that is made here and never committed.
-
-ROOT = Path(__file__).resolve().parents[1]
-LOCAL = ROOT / ".local"

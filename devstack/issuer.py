@@ -26,6 +26,7 @@ from devstack.errors import StackError
 # `invalid` is a name that can never be looked up: whoever asks there for keys finds none.
 URL = "https://development-issuer.invalid"
 AUDIENCE = "organization-events"
+LIFETIME_S = 3600
 _PRIVATE_KEY, _KEY_SET = "private-key.pem", "jwks.json"
 
 Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
@@ -75,7 +76,7 @@ class Issuer:
 
 def sign(claims: dict[str, Any], key: Key, kid: str | None, algorithm: str | None = None, **header: Any) -> str:
     names = ({"kid": kid} if kid else {}) | header
-    return jwt.encode(claims, key, algorithm=algorithm or _usual_algorithm(key), headers=names)
+    return jwt.encode(claims, key, algorithm=algorithm or _default_algorithm(key), headers=names)
 
 
 def public_jwk(kid: str, key: Key) -> dict[str, Any]:
@@ -84,10 +85,10 @@ def public_jwk(kid: str, key: Key) -> dict[str, Any]:
     else:
         text = ECAlgorithm.to_jwk(key.public_key())
     jwk: dict[str, Any] = json.loads(text)
-    return jwk | {"kid": kid, "use": "sig", "alg": _usual_algorithm(key)}
+    return jwk | {"kid": kid, "use": "sig", "alg": _default_algorithm(key)}
 
 
-def _usual_algorithm(key: Key) -> str:
+def _default_algorithm(key: Key) -> str:
     return "RS256" if isinstance(key, rsa.RSAPrivateKey) else "ES256"
 
 
@@ -120,13 +121,8 @@ def load_issuer(folder: Path) -> Issuer:
     return Issuer(URL, AUDIENCE, (folder / _KEY_SET).resolve().as_uri(), kid=kid, key=key)
 
 
-# A service's own token in a file, renewed before it expires.
-
-LIFETIME_S = 3600
-
-
 class TokenFile:
-    """For `ORGANIZATION_TOKEN_FILE`: its readers open it again each time."""
+    """A service's own token in a file (`ORGANIZATION_TOKEN_FILE`), which its readers open again each time."""
 
     def __init__(self, path: Path, issuer: Issuer, subject: str) -> None:
         self.path = path

@@ -27,10 +27,10 @@ def has_event(log: Path, event: str, start: int = 0) -> bool:
 
 def wait_for_entry(log: Path, matches: Callable[[Entry], bool], *, start: int = 0, within_s: float) -> Entry | None:
     """The first entry from `start` on that matches; None if none came before the deadline."""
-    found: list[Entry] = []
+    matching: list[Entry] = []
 
     def look() -> bool:
-        found.extend(entry for entry in entries(log, start) if matches(entry))
-        return bool(found)
+        matching.extend(entry for entry in entries(log, start) if matches(entry))
+        return bool(matching)
 
-    return found[0] if wait_until(look, within_s=within_s) else None
+    return matching[0] if wait_until(look, within_s=within_s) else None

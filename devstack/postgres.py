@@ -109,9 +109,6 @@ def _programs(account: Account | None) -> Path:
     return public_copy(package, *libraries) / installed.relative_to(package.parent)
 
 
-# Databases on a PostgreSQL server that is known by a URL, whoever runs it.
-
-
 def database_url(server_url: str, name: str) -> str:
     """The URL of the database `name` on the server of `server_url`, its options kept."""
     return urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))

@@ -18,7 +18,9 @@ from devstack.errors import NotReadyError, ProcessDiedError
 from devstack.reaper import Reaper
 from devstack.waiting import wait_until
 
-_guardian = Reaper()
+Announce = Callable[[str], None]
+
+_reaper = Reaper()
 
 
 class SupervisedProcess:
@@ -87,7 +89,7 @@ class SupervisedProcess:
                 start_new_session=True,
                 **credentials,
             )
-        _guardian.watch(self._child.pid, self.stop_signal)
+        _reaper.watch(self._child.pid, self.stop_signal)
         return self
 
     def wait_ready(self) -> Self:
@@ -189,7 +191,7 @@ class SupervisedProcess:
         """The child is gone. What it should have taken with it goes now: a stray worker would hold its port."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, signal.SIGKILL)
-        _guardian.forget(pid)
+        _reaper.forget(pid)
 
     @staticmethod
     def _send(pid: int, number: signal.Signals) -> None:
@@ -204,11 +206,6 @@ def _kill(processes: Sequence[psutil.Process]) -> None:
         except psutil.NoSuchProcess:
             continue
     psutil.wait_procs(processes, timeout=5)
-
-
-# Several processes started or stopped at once.
-
-Announce = Callable[[str], None]
 
 
 def start_in_parallel(processes: Sequence[SupervisedProcess], announce: Announce = lambda _text: None) -> None:

@@ -1,6 +1,6 @@
-"""Stops the children of a process that is gone, SIGKILLed included.
+"""Stops the children of a process that has ended, even by SIGKILL.
 
-A pipe says it: the guardian reads `+pid signal` and `-pid` lines from its parent and, at the end of the file, stops
+The reaper reads `+pid signal` and `-pid` lines from its parent and, at the end of the file, stops
 every process group still on its list. That works on Linux and macOS alike, and for children that a thread started
 (PR_SET_PDEATHSIG fires when the starting *thread* ends, which is not the same thing).
 
@@ -36,7 +36,7 @@ class Reaper:
 
     def _tell(self, line: str) -> None:
         with self._lock:
-            # A forked copy of this process is not the parent of these children: it gets a guardian of its own.
+            # A forked copy of this process is not the parent of these children: it gets a reaper of its own.
             if self._process is None or self._process.poll() is not None or self._owner != os.getpid():
                 self._owner = os.getpid()
                 # A file made inheritable (the lock of a run) stays open until the last child is gone.
@@ -68,7 +68,7 @@ def _send(group: int, number: int) -> None:
 
 
 def main() -> None:
-    """The guardian's own process: read until the parent is gone, then stop what is left."""
+    """The reaper's own process: read until the parent is gone, then stop what is left."""
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
     groups: dict[int, int] = {}

@@ -18,7 +18,7 @@ from devstack.waiting import wait_until
 DEFAULT_DATA = LOCAL / "run"
 SECRETS = "secrets.json"
 ISSUER = "issuer"
-# A run that was killed leaves its servers to the guardian, which needs this long at most to stop them.
+# A run that was killed leaves its servers to the reaper, which needs this long at most to stop them.
 _AFTERMATH_S = 15.0
 
 
@@ -31,7 +31,7 @@ class RunLock:
         lock = data.with_name(f"{data.name}.lock")
         lock.parent.mkdir(parents=True, exist_ok=True)
         self._file = lock.open("a+")
-        # The guardian inherits it, and with it the lock.
+        # The reaper inherits it, and with it the lock.
         os.set_inheritable(self._file.fileno(), True)
 
     def acquire(self) -> None:
@@ -93,8 +93,8 @@ class Secrets:
     def load(cls, file: Path) -> Self:
         if file.exists():
             return cls(**json.loads(file.read_text()))
-        made = cls(secret_key=secrets.token_urlsafe(50), admin_password=secrets.token_urlsafe(12))
+        generated = cls(secret_key=secrets.token_urlsafe(50), admin_password=secrets.token_urlsafe(12))
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch(mode=0o600)
-        file.write_text(json.dumps(asdict(made), indent=2) + "\n")
-        return made
+        file.write_text(json.dumps(asdict(generated), indent=2) + "\n")
+        return generated

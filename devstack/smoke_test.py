@@ -51,9 +51,9 @@ class Event:
 class SmokeTest:
     """Does it on a running platform; `do` returns when every step was seen, else raises `StepNotSeenError`."""
 
-    def __init__(self, platform: ServiceCluster, screen: Console) -> None:
+    def __init__(self, platform: ServiceCluster, console: Console) -> None:
         self._platform = platform
-        self._screen = screen
+        self._console = console
         self._http = httpx.Client(
             timeout=10, headers={"Accept": "application/json", **platform.authorization("USER", sub="main-job")}
         )
@@ -63,11 +63,11 @@ class SmokeTest:
         with self._http:
             organization_id, license_id = self._choose()
             path = f"/v1/organization/{organization_id}"
-            self._screen.fact("organization", self._platform.organization_url + path)
-            self._screen.fact("one of its licenses", f"{self._platform.licensing_urls[0]}{path}/license/{license_id}")
+            self._console.fact("organization", self._platform.organization_url + path)
+            self._console.fact("one of its licenses", f"{self._platform.licensing_urls[0]}{path}/license/{license_id}")
             first = self._look_up(organization_id, license_id, "lookup")
             if first.cache != "miss":
-                self._screen.line("  It was cached already: the data of an earlier run was kept. A change evicts it.")
+                self._console.line("  It was cached already: the data of an earlier run was kept. A change evicts it.")
                 self._change_and_watch(organization_id)
                 first = self._look_up(organization_id, license_id, "lookup")
             _require(first.cache == "miss", f"the first lookup was to be a miss and was a {first.cache}")
@@ -97,7 +97,7 @@ class SmokeTest:
         _require(answer.status_code == httpx.codes.OK, f"GET {path} was answered {answer.status_code}: {answer.text}")
         cache = answer.headers.get(_CACHE_HEADER, "(no header)").split(";")[0]
         lookup = Lookup(cache, took_ms, answer.json()["contactName"])
-        self._screen.fact(label, f"{took_ms:5.1f} ms  contact {lookup.contact}", lookup.cache)
+        self._console.fact(label, f"{took_ms:5.1f} ms  contact {lookup.contact}", lookup.cache)
         return lookup
 
     def _change_and_watch(self, organization_id: str) -> str:
@@ -110,7 +110,7 @@ class SmokeTest:
             event = _await_event(tail, correlation_id)
         body = event.body
         _require(body["organizationId"] == organization_id, f"the event names organization {body['organizationId']}")
-        self._screen.fact(
+        self._console.fact(
             "event",
             f"{self._platform.topic} partition {event.partition} offset {event.offset}  {body['action']}  "
             f"version {body['version']}  correlation id {body['correlationId']}",
@@ -123,7 +123,7 @@ class SmokeTest:
                 f"The eviction for partition {event.partition}, offset {event.offset} was not logged by the worker "
                 f"within {_DEADLINE_S:.0f} s; its log ends:\n{worker.log_tail()}"
             )
-        self._screen.fact(
+        self._console.fact(
             "eviction",
             f"{float(eviction['lag_ms']):5.1f} ms after the change  correlation id {event.body['correlationId']}",
         )
@@ -143,7 +143,7 @@ class SmokeTest:
         )
         _require(answer.status_code == httpx.codes.OK, f"PUT {path} was answered {answer.status_code}: {answer.text}")
         _require(answer.json()["contactName"] == name, f"PUT {path} did not change the contact")
-        self._screen.fact("change", f"contact {organization['contactName']} -> {name}")
+        self._console.fact("change", f"contact {organization['contactName']} -> {name}")
         return name
 
 

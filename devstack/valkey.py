@@ -28,19 +28,19 @@ class Valkey(SupervisedProcess):
     ) -> None:
         self.data_dir = data_dir
         self.port = port or free_port()
-        chosen = {
+        options = {
             "port": str(self.port),
             "bind": "127.0.0.1",
             "dir": str(data_dir),
             "appendonly": "yes" if durable else "no",
             "save": "",
-            # An evicted watermark or floor would be taken for a lost one: refuse writes rather than forget.
+            # An evicted watermark or tombstone would look like a lost one: refuse writes instead.
             "maxmemory-policy": "noeviction",
         }
         if replica_of is not None:
-            chosen["replicaof"] = f"127.0.0.1 {replica_of}"
+            options["replicaof"] = f"127.0.0.1 {replica_of}"
         argv = [str(valkey_server())]
-        for key, value in (chosen | (settings or {})).items():
+        for key, value in (options | (settings or {})).items():
             argv += [f"--{key}", *(value.split() or [""])]
         super().__init__(
             name,

@@ -1,7 +1,7 @@
-"""Allow the users of deploy/kafka/acls.yaml what it says they may: ./manage_scripts/create_acls
+"""Give the users in deploy/kafka/acls.yaml their rights: ./manage_scripts/create_acls
 
-KAFKA_SECURITY_PROTOCOL, KAFKA_SASL_* and KAFKA_SSL_* say how to log in, as they do for the services; here as somebody
-who may change rights. Nothing is taken from anybody: what a user has beyond the file is shown.
+KAFKA_SECURITY_PROTOCOL, KAFKA_SASL_* and KAFKA_SSL_* configure the login, as they do for the services. The
+login needs the right to change rights. No right is revoked: rights beyond the file are listed.
 """
 
 import argparse

@@ -1,8 +1,8 @@
 """Create the topics of deploy/kafka/topics.yaml where they are missing: ./manage_scripts/create_topics
 
-KAFKA_SECURITY_PROTOCOL, KAFKA_SASL_* and KAFKA_SSL_* say how to log in, as they do for the services. With
+KAFKA_SECURITY_PROTOCOL, KAFKA_SASL_* and KAFKA_SSL_* configure the login, as they do for the services. With
 EVENT_BINDER=redis they are created in the Redis that EVENT_REDIS_URL names. With EVENT_BINDER=rabbitmq there is nothing
-to create, as the services declare what they use: it looks only whether the RabbitMQ of RABBITMQ_URL is there.
+to create, because the services declare what they use: it only checks that the RabbitMQ of RABBITMQ_URL answers.
 """
 
 import argparse
@@ -31,8 +31,8 @@ def main() -> int:
         broker = _broker(os.environ.get("EVENT_BINDER", "kafka"), options.bootstrap_servers)
         if not broker.address:
             parser.error(
-                "say where the platform is that EVENT_BINDER names: with EVENT_REDIS_URL or RABBITMQ_URL, or for Kafka "
-                "with --bootstrap-servers or KAFKA_BOOTSTRAP_SERVERS"
+                "give the address of the platform that EVENT_BINDER names: with EVENT_REDIS_URL or RABBITMQ_URL, or "
+                "for Kafka with --bootstrap-servers or KAFKA_BOOTSTRAP_SERVERS"
             )
         print("\n".join(broker.create_topics(read_topics(options.file))))
     except (StackError, ImproperlyConfigured) as error:

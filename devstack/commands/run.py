@@ -25,7 +25,7 @@ from devstack.nginx import Nginx, NginxMissing
 from devstack.ports import RememberedPorts, require_free
 from devstack.process import SupervisedProcess
 from devstack.run_state import DEFAULT_DATA, ISSUER, SECRETS, RunLock, Secrets, forget
-from devstack.servers import BINDERS, USUAL, start_servers
+from devstack.servers import BINDERS, DEFAULT_BINDER, start_servers
 from devstack.smoke_test import SmokeTest
 
 _ADMIN = "admin"
@@ -35,17 +35,17 @@ _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def main(arguments: Sequence[str]) -> int:
     options = _options(arguments)
-    screen = Console(record=options.picture is not None)
+    console = Console(record=options.picture is not None)
     for number in _STOP_SIGNALS:
         signal.signal(number, _interrupt)
     with ExitStack() as cleanup:
         try:
-            code = _run(options, screen, cleanup)
+            code = _run(options, console, cleanup)
         except StackError as error:
-            screen.error(str(error))
+            console.error(str(error))
             code = 1
         except KeyboardInterrupt:
-            screen.error("Interrupted before everything was up.")
+            console.error("Interrupted before everything was up.")
             code = 130
         # Stopping takes a moment, and a second Ctrl-C must not cut it short.
         for number in _STOP_SIGNALS:
@@ -56,11 +56,15 @@ def main(arguments: Sequence[str]) -> int:
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     description, _, epilog = (__doc__ or "").partition("\n\n")
     parser = argparse.ArgumentParser(prog="run", description=description, epilog=epilog)
-    parser.add_argument("--fresh", action="store_true", help="start over: forget the data of our own servers")
+    parser.add_argument(
+        "--fresh", action="store_true", help="start over: delete the data of the servers that run starts"
+    )
     parser.add_argument(
         "--once", action="store_true", help="stop after the main job; exit code 0 only if each step was seen"
     )
-    parser.add_argument("--binder", choices=BINDERS, help=f"the platform that carries the messages (default: {USUAL})")
+    parser.add_argument(
+        "--binder", choices=BINDERS, help=f"the platform that carries the messages (default: {DEFAULT_BINDER})"
+    )
     parser.add_argument("--org-port", type=int, default=8081, help="of the organization service (default: 8081)")
     parser.add_argument("--licensing-port", type=int, default=8080, help="of the licensing service (default: 8080)")
     parser.add_argument(
@@ -71,15 +75,15 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         type=Path,
         metavar="DIR",
         default=DEFAULT_DATA,
-        help="where data and logs are kept (default: .local/run)",
+        help="the folder for data and logs (default: .local/run)",
     )
     parser.add_argument(
-        "--picture", type=Path, metavar="FILE", help="also write what was shown, up to the main job, as an SVG"
+        "--picture", type=Path, metavar="FILE", help="also write the output, up to the main job, as an SVG"
     )
     return parser.parse_args(arguments)
 
 
-def _run(options: argparse.Namespace, screen: Console, cleanup: ExitStack) -> int:
+def _run(options: argparse.Namespace, console: Console, cleanup: ExitStack) -> int:
     started = time.monotonic()
     data: Path = options.data.resolve()
     lock = RunLock(data)
@@ -93,15 +97,15 @@ def _run(options: argparse.Namespace, screen: Console, cleanup: ExitStack) -> in
     secrets = Secrets.load(data / SECRETS)
     ports = RememberedPorts(data / "ports.json")
 
-    binder = options.binder or _usual(screen)
-    with screen.step(f"Starting PostgreSQL, Valkey and {BINDERS[binder]}"):
+    binder = options.binder or _default_binder(console)
+    with console.step(f"Starting PostgreSQL, Valkey and {BINDERS[binder]}"):
         servers = start_servers(
             data,
             durable=True,
             binders=[binder],
             choose_port=ports.__getitem__,
-            announce=screen.progress,
-            progress=lambda fetched, total: screen.count("Fetching Kafka, once: jar", fetched, total),
+            announce=console.progress,
+            progress=lambda fetched, total: console.count("Fetching Kafka, once: jar", fetched, total),
         )
     cleanup.callback(servers.stop)
     platform = ServiceCluster(
@@ -113,49 +117,49 @@ def _run(options: argparse.Namespace, screen: Console, cleanup: ExitStack) -> in
         asked_at=f"{gateway.url()}/organization" if gateway else None,
         issuer=make_issuer(data / ISSUER),
     )
-    with screen.step("Preparing databases, topic, sample data and admin"):
+    with console.step("Preparing databases, topic, sample data and admin"):
         admin = {"USERNAME": _ADMIN, "EMAIL": "admin@example.org", "PASSWORD": secrets.admin_password}
         platform.prepare(sample_data=True, admin={f"DJANGO_SUPERUSER_{name}": value for name, value in admin.items()})
     cleanup.callback(platform.stop)
     others = "the worker and the gateway" if gateway else "the worker"
-    with screen.step(f"Starting both services, {others}"):
+    with console.step(f"Starting both services, {others}"):
         platform.start()
         if gateway:
             cleanup.callback(gateway.stop)
             gateway.start()
-    screen.heading("The main job: one change, from the lookup to the evicted copy")
-    organization_id = SmokeTest(platform, screen).do()
-    screen.line(f"Every step was seen, {time.monotonic() - started:.1f} s after the start.", mark="✓")
+    console.heading("The main job: one change, from the lookup to the evicted copy")
+    organization_id = SmokeTest(platform, console).do()
+    console.line(f"Every step was seen, {time.monotonic() - started:.1f} s after the start.", mark="✓")
     if options.picture:
-        screen.save_picture(options.picture, "./manage_scripts/run")
+        console.save_picture(options.picture, "./manage_scripts/run")
     if options.once:
         return 0
-    _show_doors(screen, platform, gateway, organization_id)
-    screen.fact("login of both", f"{_ADMIN} / {secrets.admin_password}")
-    screen.fact("a token for programs", _token_command(data))
-    screen.fact("data and logs", str(data))
-    screen.heading("Ctrl-C stops everything and keeps the data.")
-    if binder != (options.binder or USUAL):
-        screen.warning(f"Messages are carried by {BINDERS[binder]}, not by {BINDERS[USUAL]}: see above.")
-    _watch([*servers.processes, *platform.processes, *([gateway] if gateway else [])], platform, screen)
+    _show_doors(console, platform, gateway, organization_id)
+    console.fact("login of both", f"{_ADMIN} / {secrets.admin_password}")
+    console.fact("a token for programs", _token_command(data))
+    console.fact("data and logs", str(data))
+    console.heading("Ctrl-C stops everything and keeps the data.")
+    if binder != (options.binder or DEFAULT_BINDER):
+        console.warning(f"Messages are carried by {BINDERS[binder]}, not by {BINDERS[DEFAULT_BINDER]}: see above.")
+    _watch([*servers.processes, *platform.processes, *([gateway] if gateway else [])], platform, console)
     return 0
 
 
-def _usual(screen: Console) -> str:
-    """The usual platform, or what stands in for it where it can't be had."""
+def _default_binder(console: Console) -> str:
+    """Return the default platform, or the fallback where the default is not available."""
     try:
         if jars.are_missing():
-            with screen.step("Fetching Kafka, once"):
-                servers.fetch(USUAL, lambda fetched, total: screen.count("jar", fetched, total))
-        servers.fetch(USUAL)
+            with console.step("Fetching Kafka, once"):
+                servers.fetch(DEFAULT_BINDER, lambda fetched, total: console.count("jar", fetched, total))
+        servers.fetch(DEFAULT_BINDER)
     except StackError as error:
-        screen.warning(servers.notice(error))
+        console.warning(servers.notice(error))
         return servers.FALLBACK_BINDER
-    return USUAL
+    return DEFAULT_BINDER
 
 
 def _gateway(options: argparse.Namespace, data: Path) -> Nginx | None:
-    """In front of both services, as in production; None where there is no nginx: everything else works without."""
+    """Return the gateway in front of both services, as in production; None without nginx, which is optional."""
     try:
         gateway = Nginx(
             data / "gateway",
@@ -169,22 +173,22 @@ def _gateway(options: argparse.Namespace, data: Path) -> Nginx | None:
     return gateway
 
 
-def _show_doors(screen: Console, platform: ServiceCluster, gateway: Nginx | None, organization_id: str) -> None:
+def _show_doors(console: Console, platform: ServiceCluster, gateway: Nginx | None, organization_id: str) -> None:
     organizations = "/v1/organization"
     [licensing_url] = platform.licensing_urls
-    screen.heading("Open in a browser")
+    console.heading("Open in a browser")
     for name, base, api in (
         ("organization service", platform.organization_url, organizations),
         ("licensing service", licensing_url, f"{organizations}/{organization_id}/license"),
     ):
-        screen.fact(name, base + api)
-        screen.fact("  its API's page", f"{base}/docs")
-        screen.fact("  its admin", f"{base}/admin/")
+        console.fact(name, base + api)
+        console.fact("  its API's page", f"{base}/docs")
+        console.fact("  its admin", f"{base}/admin/")
     if gateway:
-        screen.fact("gateway", f"{gateway.url()}/organization/docs")
-        screen.fact("", f"{gateway.url()}/license/docs")
+        console.fact("gateway", f"{gateway.url()}/organization/docs")
+        console.fact("", f"{gateway.url()}/license/docs")
     else:
-        screen.fact("gateway", "not started: it needs nginx, which this machine doesn't have")
+        console.fact("gateway", "not started: it needs nginx, which this machine doesn't have")
 
 
 def _token_command(data: Path) -> str:
@@ -192,8 +196,8 @@ def _token_command(data: Path) -> str:
     return f"./manage_scripts/token --role USER{where}"
 
 
-def _watch(processes: Sequence[SupervisedProcess], platform: ServiceCluster, screen: Console) -> None:
-    """Return on Ctrl-C; `ProcessDiedError` as soon as one of them is gone."""
+def _watch(processes: Sequence[SupervisedProcess], platform: ServiceCluster, console: Console) -> None:
+    """Return on Ctrl-C. Raises `ProcessDiedError` as soon as a process has ended."""
     try:
         while True:
             for process in processes:
@@ -201,7 +205,7 @@ def _watch(processes: Sequence[SupervisedProcess], platform: ServiceCluster, scr
             platform.keep_tokens_fresh()
             time.sleep(_WATCH_EVERY_S)
     except KeyboardInterrupt:
-        screen.line("Stopping.")
+        console.line("Stopping.")
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -1,6 +1,6 @@
 """Load the sample data into both services: ./manage_scripts/seed
 
-It may be run again: what is there already stays as it is. DATABASE_URL names the PostgreSQL server, as for `run`, with
+It may run again: existing rows stay unchanged. DATABASE_URL names the PostgreSQL server, as for `run`, with
 the databases `organization` and `licensing`, migrated. The services' other settings come from the environment, too.
 """
 

@@ -26,7 +26,7 @@ import pytest
 from devstack import servers
 from devstack.environment import ROOT
 from devstack.errors import StackError
-from devstack.servers import BINDERS, USUAL, Servers, start_servers
+from devstack.servers import BINDERS, DEFAULT_BINDER, Servers, start_servers
 from devstack.test_outcome import FILE_VARIABLE, Outcome
 from devstack.test_sessions import SESSION_VARIABLE, Brokers, Session, concerned, needs_servers, split_arguments
 
@@ -86,7 +86,7 @@ def _binders(chosen: str | None, sessions: Iterable[Session]) -> tuple[list[str]
             servers.fetch(binder, _progress)
         except StackError as error:
             left_out = f"Nothing runs on {BINDERS[binder]}: {error}"
-            notices.append(servers.notice(error) if binder == USUAL else left_out)
+            notices.append(servers.notice(error) if binder == DEFAULT_BINDER else left_out)
         else:
             found.append(binder)
     for notice in notices:
@@ -98,7 +98,7 @@ def _wanted(brokers: Collection[Brokers]) -> list[str]:
     """RabbitMQ only where whole sessions run on it: it takes seconds to start, and single tests start it themselves."""
     if Brokers.EACH in brokers:
         return list(BINDERS)
-    return [binder for binder in BINDERS if binder != "rabbitmq"] if Brokers.ALL in brokers else [USUAL]
+    return [binder for binder in BINDERS if binder != "rabbitmq"] if Brokers.ALL in brokers else [DEFAULT_BINDER]
 
 
 def _progress(fetched: int, total: int) -> None:

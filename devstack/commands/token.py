@@ -54,10 +54,10 @@ def _options() -> argparse.Namespace:
 
 
 def _seconds(text: str) -> int:
-    found = re.fullmatch(r"([1-9]\d{0,8})([smhd])", text)
-    if found is None:
+    match = re.fullmatch(r"([1-9]\d{0,8})([smhd])", text)
+    if match is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no time such as 90s, 30m, 8h or 7d")
-    return int(found[1]) * _UNITS_S[found[2]]
+    return int(match[1]) * _UNITS_S[match[2]]
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ def answer(*libraries: object) -> str:
 def test_what_is_known_against_a_library_fails_the_check(capsys: pytest.CaptureFixture[str]) -> None:
     found = read(answer(SOUND, KNOWN_BAD), "")
 
-    assert found == Advisories(2, ["django 5.2.0: CVE-2026-1, mended in 5.2.1, 6.0.1"])
+    assert found == Advisories(2, ["django 5.2.0: CVE-2026-1, fixed in 5.2.1, 6.0.1"])
     assert report_advisories(found)
     assert "FAILED" in capsys.readouterr().out
 

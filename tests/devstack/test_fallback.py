@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from devstack import jars, rabbitmq, servers
-from devstack.commands.run import _usual
+from devstack.commands.run import _default_binder
 from devstack.commands.test import _binders
 from devstack.console import Console
 from devstack.errors import JarsUnavailableError
@@ -31,7 +31,7 @@ def unreachable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_run_goes_on_with_redis_streams_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
-    assert _usual(Console()) == "redis"
+    assert _default_binder(Console()) == "redis"
     said = capsys.readouterr().err
     assert said.startswith("! Kafka can't be had here: Redis Streams carries the messages instead")
     assert "Kafka's jars could not be fetched" in said
