@@ -110,10 +110,8 @@ def test_a_line_each_with_what_to_do(settings: Settings, kafka: dict[str, Any]) 
     use(settings, binder=kafka, away="no-such-topic")
     code, text = run()
     assert code == 4
-    assert (
-        "failed   topic no-such-topic: is not there -> create it, with the partitions and the copies that it should have"
-        in text.splitlines()
-    )
+    remedy = "create it, with the partitions and the copies that it should have"
+    assert f"failed   topic no-such-topic: is not there -> {remedy}" in text.splitlines()
     # The other one is the relay, of which there is none.
     assert text.splitlines()[-1].startswith("2 failed, 1 warning, ")
 
