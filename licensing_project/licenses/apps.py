@@ -10,6 +10,6 @@ class LicensesConfig(AppConfig):
     verbose_name = _("Licenses")
 
     def ready(self) -> None:
-        from service_kit.auth.permissions import make_groups  # noqa: PLC0415 - not before the apps are there
+        from service_kit.auth.roles import make_groups  # noqa: PLC0415 - not before the apps are there
 
         post_migrate.connect(make_groups, sender=self)

@@ -11,7 +11,7 @@ class OrganizationsConfig(AppConfig):
 
     def ready(self) -> None:
         from organizations import signals  # noqa: F401, PLC0415  (connects the handlers)
-        from service_kit.auth.permissions import make_groups, make_groups_of_readers  # noqa: PLC0415
+        from service_kit.auth.roles import make_groups, make_groups_of_readers  # noqa: PLC0415
 
         post_migrate.connect(make_groups, sender=self)
         # An organization's form links to its events.

@@ -1,27 +1,18 @@
 """What a caller may do, by role."""
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from django.apps import AppConfig
-from django.apps import apps as installed
 from django.conf import settings
-from django.contrib.auth import get_permission_codename
 from django.utils.translation import gettext_lazy as _
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
+from service_kit.auth.roles import ADMIN, USER
 from service_kit.auth.tokens import TokenUser
 from service_kit.problem_details import Problem
 
 if TYPE_CHECKING:
     from rest_framework.views import APIView
-
-# Names in a token's roles claim, and of the groups of users who log in.
-USER = "USER"
-ADMIN = "ADMIN"
-
-_WRITE = ("view", "add", "change")
 
 
 class HasRequiredRole(BasePermission):
@@ -61,28 +52,3 @@ def _needed(method: str) -> frozenset[str]:
     if method in SAFE_METHODS:
         return frozenset()
     return frozenset({USER, ADMIN}) if method in {"POST", "PUT", "PATCH"} else frozenset({ADMIN})
-
-
-def make_groups(sender: AppConfig, using: str, apps: Any = installed, **_: Any) -> None:
-    """Receiver of `post_migrate`: groups for models that people edit."""
-    _grant(sender, using, apps, {USER: _WRITE, ADMIN: (*_WRITE, "delete")})
-
-
-def make_groups_of_readers(sender: AppConfig, using: str, apps: Any = installed, **_: Any) -> None:
-    """Receiver of `post_migrate`: groups for models that people only view."""
-    _grant(sender, using, apps, {USER: ("view",), ADMIN: ("view",)})
-
-
-def _grant(sender: AppConfig, using: str, apps: Any, rights: Mapping[str, tuple[str, ...]]) -> None:
-    """Create the groups, with the models in `apps` (those of the migrated state; `flush` passes none)."""
-    try:
-        groups, permissions = (
-            apps.get_model("auth", name)._default_manager.using(using) for name in ("Group", "Permission")
-        )
-    except LookupError:
-        # Only one app was migrated; the tables of django.contrib.auth don't exist yet.
-        return
-    for role, actions in rights.items():
-        names = [get_permission_codename(action, model._meta) for model in sender.get_models() for action in actions]
-        group, _created = groups.get_or_create(name=role)
-        group.permissions.add(*permissions.filter(content_type__app_label=sender.label, codename__in=names))

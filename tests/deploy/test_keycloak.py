@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from devstack.waiting import wait_until
-from service_kit.auth.permissions import ADMIN, USER
+from service_kit.auth.roles import ADMIN, USER
 from service_kit.auth.settings import DEFAULT_ALGORITHMS, KEYCLOAK_ROLES
 from tests.deploy.compose_file import DEPLOY, compose, filled_in
 
