@@ -20,7 +20,7 @@ from tests.faults.oracle import Evidence, Final, Verdict, judge
 from tests.faults.site import BOUND_S, TABLE, Site
 from tests.faults.tolerant import Tolerant
 
-ROUNDS = int(os.environ.get("FAULT_ROUNDS", "2"))
+ROUNDS = int(os.environ.get("FAULT_ROUNDS", "1"))
 CHANGES = int(os.environ.get("FAULT_CHANGES", "0"))
 SEED = int(os.environ.get("FAULT_SEED", random.SystemRandom().randrange(2**32)))
 CUSTOMERS = 6
