@@ -66,7 +66,7 @@ class SchemaBoundTriggerSql(UnconditionalTriggerSql):
 
     def get_template(self) -> str:
         return (
-            super().get_template()
+            super().get_template()  # noqa: S608  (pgtrigger fills in its own names, quoted)
             + """
             DO $do$
             BEGIN

@@ -78,15 +78,15 @@ def _handler(channel: Channel) -> LogInvalidator | QueueInvalidator:
         extra={
             "binder": channel.binding.binder,
             "max_staleness_s": cache.settings.max_staleness_s,
-            "meaning": "the binder can't seek: a cached organization is read again after max_staleness_s, which is also "
-            "how stale it can be",
+            "meaning": "the binder can't seek: a cached organization is read again after max_staleness_s, which is "
+            "also how stale it can be",
         },
     )
     return QueueInvalidator(cache, decode, error_handler=error_handler_for(channel.binding))
 
 
 def _partitions_agree(channel: Channel, stop: threading.Event) -> bool:
-    """False when told to stop before the broker could be asked. The cache's keys are made with the number of partitions."""
+    """Return False if stopped before the broker answered. The number of partitions is part of the cache's keys."""
     expected = settings.ORG_CHANGE_PARTITIONS
     waiting = False
     while not stop.is_set():
