@@ -13,22 +13,40 @@ from typing import Self
 import pytest
 
 FILE_VARIABLE = "OUTCOME_FILE"
+_SHOWN = 10
 
 
 @dataclass(slots=True)
 class Outcome:
-    """Numbers of tests, and why each was skipped; an error in a fixture or while collecting is a failure."""
+    """Numbers of tests, why each was skipped, and the seconds of each with its fixtures.
+
+    An error in a fixture or while collecting is a failure.
+    """
 
     passed: int = 0
     failed: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
+    seconds: dict[str, float] = field(default_factory=dict)
 
     @property
     def skipped(self) -> int:
         return self.reasons.total()
 
     def __add__(self, other: Self) -> "Outcome":
-        return Outcome(self.passed + other.passed, self.failed + other.failed, self.reasons + other.reasons)
+        return Outcome(
+            self.passed + other.passed,
+            self.failed + other.failed,
+            self.reasons + other.reasons,
+            # A test that runs on several platforms is as slow as on the slowest.
+            {
+                name: max(self.seconds.get(name, 0.0), other.seconds.get(name, 0.0))
+                for name in {**self.seconds, **other.seconds}
+            },
+        )
+
+    @property
+    def slowest(self) -> list[tuple[str, float]]:
+        return sorted(self.seconds.items(), key=lambda item: -item[1])[:_SHOWN]
 
     @classmethod
     def read(cls, file: Path) -> Self:
@@ -36,15 +54,17 @@ class Outcome:
         if not file.exists():
             return cls()
         content = json.loads(file.read_text())
-        return cls(content["passed"], content["failed"], Counter(content["reasons"]))
+        return cls(content["passed"], content["failed"], Counter(content["reasons"]), content["seconds"])
 
 
 _passed: set[str] = set()
 _failed: set[str] = set()
 _reasons: Counter[str] = Counter()
+_seconds: dict[str, float] = {}
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    _seconds[report.nodeid] = _seconds.get(report.nodeid, 0.0) + report.duration
     if report.failed:
         _failed.add(report.nodeid)
     elif report.skipped:
@@ -60,9 +80,12 @@ def pytest_collectreport(report: pytest.CollectReport) -> None:
         _reasons[_reason(report)] += 1
 
 
-def pytest_sessionfinish() -> None:
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workerinput"):
+        # A worker of pytest-xdist: the process that started it hears of its tests, and counts them.
+        return
     # A test may pass and its teardown fail: it is one test, and it failed.
-    counts = {"passed": len(_passed - _failed), "failed": len(_failed), "reasons": _reasons}
+    counts = {"passed": len(_passed - _failed), "failed": len(_failed), "reasons": _reasons, "seconds": _seconds}
     Path(os.environ[FILE_VARIABLE]).write_text(json.dumps(counts))
 
 

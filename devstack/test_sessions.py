@@ -1,6 +1,6 @@
 """One process can't load two Django settings modules, so the tests run in several pytest sessions, one after another.
 
-A folder of `tests/` that is named like a session belongs to it; every other folder belongs to the session `other`.
+A session names the folders of `tests/` that belong to it; what no session names belongs to the session `other`.
 """
 
 import enum
@@ -18,6 +18,7 @@ SESSION_VARIABLE = "TEST_SESSION"
 class Brokers(enum.Enum):
     """Which of the platforms that carry messages a session has to do with."""
 
+    NONE = "none: its tests need no server at all"
     ONE = "the one that carries the services' messages"
     ALL = "every one: its tests choose"
     EACH = "every one: it runs once on each"
@@ -25,37 +26,63 @@ class Brokers(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A pytest process: which settings it loads, the folder put on its path, the database it may use."""
+    """A pytest process: which folders it collects, which settings it loads, the folder put on its path, its database.
+
+    `parallel` sessions are spread over all cores by pytest-xdist.
+    """
 
     name: str
+    folders: tuple[str, ...] = ()
     settings: str | None = None
     python_path: Path | None = None
     database: str = "postgres"
     brokers: Brokers = Brokers.ONE
+    parallel: bool = False
 
+
+_ORGANIZATION = ROOT / "org_project"
+_LICENSING = ROOT / "licensing_project"
 
 OTHER = Session("other")
-SESSIONS = (
-    Session("org_project", "org_project.settings", ROOT / "org_project", database="organization"),
-    Session("licensing_project", "licensing_project.settings", ROOT / "licensing_project", database="licensing"),
-    Session("audit_journal", "audit_journal.settings", JOURNAL.folder, database=JOURNAL.database),
-    Session("event_stream", "tests.event_stream.settings", database="event_stream", brokers=Brokers.ALL),
-    OTHER,
-    Session("e2e", brokers=Brokers.EACH),
+UNIT_SESSIONS = (
+    Session("model", ("model",), brokers=Brokers.NONE, parallel=True),
+    Session(
+        "unit event_stream", ("unit/event_stream",), "tests.event_stream.settings", brokers=Brokers.NONE, parallel=True
+    ),
+    Session("unit org_project", ("unit/org_project",), "org_project.settings", _ORGANIZATION, brokers=Brokers.NONE),
+    Session(
+        "unit licensing_project",
+        ("unit/licensing_project",),
+        "licensing_project.settings",
+        _LICENSING,
+        brokers=Brokers.NONE,
+        parallel=True,
+    ),
 )
-# Folders whose tests start what they need themselves, or need nothing.
-_WITHOUT_SERVERS = {"kit", "model", "devstack"}
+SESSIONS = (
+    *UNIT_SESSIONS,
+    Session("org_project", ("org_project",), "org_project.settings", _ORGANIZATION, "organization"),
+    Session("licensing_project", ("licensing_project",), "licensing_project.settings", _LICENSING, "licensing"),
+    Session("audit_journal", ("audit_journal",), "audit_journal.settings", JOURNAL.folder, JOURNAL.database),
+    Session("event_stream", ("event_stream",), "tests.event_stream.settings", None, "event_stream", Brokers.ALL),
+    OTHER,
+    Session("e2e", ("e2e/any_binder",)),
+    Session("e2e each", ("e2e/each_binder",), brokers=Brokers.EACH),
+)
+# Folders of `other` whose tests start what they need themselves, or need nothing.
+_WITHOUT_SERVERS = {"kit", "devstack"}
 
 # Options of pytest whose value is an argument of its own, and might look like a path.
 _TAKES_VALUE = {"-k", "-m", "-p", "-c", "-o", "-W", "-n", "--ignore", "--deselect", "--maxfail", "--durations", "--tb"}
 
 
-def session_of(path: Path) -> Session | None:
-    """The session that collects `path`; None for what every session passes through (`tests/` itself and above)."""
+def sessions_of(path: Path) -> set[Session]:
+    """The sessions that may collect something at or below `path`; one alone, unless their folders are below it."""
     if not path.is_relative_to(TESTS) or path == TESTS:
-        return None
-    folder = path.relative_to(TESTS).parts[0]
-    return next((session for session in SESSIONS if session.name == folder), OTHER)
+        return set(SESSIONS)
+    folders = [(session, TESTS / folder) for session in SESSIONS for folder in session.folders]
+    owners = {session for session, folder in folders if path.is_relative_to(folder) or folder.is_relative_to(path)}
+    return owners or {OTHER}
 
 
 def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -73,21 +100,23 @@ def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def concerned(selections: Iterable[str]) -> dict[Session, list[str]]:
     """The sessions that have something to run, each with its own selections; all of them where nothing is selected."""
-    paths = {selection: session_of(_path(selection)) for selection in selections}
-    if not paths:
+    owners = {selection: sessions_of(_path(selection)) for selection in selections}
+    if not owners:
         return {session: [str(TESTS)] for session in SESSIONS}
-    chosen = {
-        session: [selection for selection, owner in paths.items() if owner in (session, None)] for session in SESSIONS
-    }
+    chosen = {session: [selection for selection, of in owners.items() if session in of] for session in SESSIONS}
     return {session: selected for session, selected in chosen.items() if selected}
 
 
 def needs_servers(selections: Iterable[str]) -> bool:
     """Whether anything selected talks to PostgreSQL, Valkey or Kafka that the runner has to start."""
     paths = [_path(selection) for selection in selections]
-    return not paths or any(
-        session_of(path) is None or path.relative_to(TESTS).parts[0] not in _WITHOUT_SERVERS for path in paths
-    )
+    return not paths or any(_needs_servers(path) for path in paths)
+
+
+def _needs_servers(path: Path) -> bool:
+    if sessions_of(path) == {OTHER}:
+        return path.relative_to(TESTS).parts[0] not in _WITHOUT_SERVERS
+    return any(session.brokers is not Brokers.NONE for session in sessions_of(path))
 
 
 def _path(selection: str) -> Path:

@@ -72,7 +72,8 @@ def checks() -> list[Check]:
         if any((ROOT / path).rglob("*.py"))
     ]
     yours = {project.name for project in _PROJECTS}
-    tests = [f"tests/{path.name}" for path in sorted((ROOT / "tests").iterdir()) if path.name not in yours]
+    folders = (*(ROOT / "tests").iterdir(), *(ROOT / "tests/unit").iterdir())
+    tests = [str(path.relative_to(ROOT)) for path in sorted(folders) if path.name not in {*yours, "unit"}]
     return [
         Check(
             "mypy: event_stream, service_kit, devstack, tests",
@@ -90,7 +91,8 @@ def checks() -> list[Check]:
 def _of_project(project: Project) -> Iterator[Check]:
     python_path = {"MYPYPATH": str(project.folder), "PYTHONPATH": str(project.folder)}
     folder = str(project.folder.relative_to(ROOT))
-    folders = _typed([folder, f"tests/{project.name}"])
+    tests = [f"tests/{project.name}", f"tests/unit/{project.name}"]
+    folders = _typed([folder, *(path for path in tests if (ROOT / path).exists())])
     yield Check(f"mypy: {project.name}", [*_mypy(f"{folder}/mypy.ini"), *folders], python_path)
     # The services as in production: what the environment leaves out is as safe as it can be.
     deploy = ["--deploy"] if project in _SERVICES else []

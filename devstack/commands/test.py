@@ -1,12 +1,22 @@
-"""Run the tests on real servers: ./manage_scripts/test [--binder NAME] [paths and options of pytest]
+"""Run the tests on real servers: ./manage_scripts/test [options] [paths and options of pytest]
 
 PostgreSQL, Valkey and Kafka are started on free ports in a temporary folder, unless DATABASE_URL, REDIS_URL or
 KAFKA_BOOTSTRAP_SERVERS (EVENT_REDIS_URL, RABBITMQ_URL) name your own, and are gone afterwards. The tests run in one
-pytest session per Django project, and those of tests/e2e in one per platform that carries messages, RabbitMQ where
-it is installed; the last line sums up. With --binder ({binders}) there is that platform alone, and what
-needs another one is skipped; so it is with one that can't be had on this machine. Examples:
+pytest session per Django project, and those of tests/e2e/each_binder in one per platform that carries messages,
+RabbitMQ where it is installed; the last lines name the slowest tests and sum up. Options:
 
-    ./manage_scripts/test
+    --unit         only what needs no server (tests/unit, tests/model), on all cores
+    --keep         leave the servers up for the next call with --keep, which finds them empty and starts in a second
+    --stop         end the servers that --keep left
+    --deep         repeat for statistical weight: more rounds of each fault, 1,000 forced races, 10,000 fuzzed
+                   messages, and the large configurations of the model
+    --binder NAME  that platform ({binders}) alone; what needs another one is skipped, and so is what needs one
+                   that can't be had on this machine
+
+Examples:
+
+    ./manage_scripts/test --unit
+    ./manage_scripts/test --keep tests/org_project/test_api.py
     ./manage_scripts/test tests/model -k lease
     ./manage_scripts/test --binder kafka tests/e2e -x --tb short
 """
@@ -18,17 +28,27 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 
 import pytest
 
-from devstack import servers
+from devstack import kept_servers, servers
 from devstack.environment import ROOT
 from devstack.errors import StackError
 from devstack.servers import BINDERS, DEFAULT_BINDER, Servers, start_servers
 from devstack.test_outcome import FILE_VARIABLE, Outcome
-from devstack.test_sessions import SESSION_VARIABLE, Brokers, Session, concerned, needs_servers, split_arguments
+from devstack.test_sessions import (
+    SESSION_VARIABLE,
+    TESTS,
+    UNIT_SESSIONS,
+    Brokers,
+    Session,
+    concerned,
+    needs_servers,
+    split_arguments,
+)
 
 # What the services' settings ask for and no server gives. Nothing listens there: a test that calls sets its own.
 _SERVICE_SETTINGS = {
@@ -37,6 +57,26 @@ _SERVICE_SETTINGS = {
     # A test that is about tokens says whose.
     "AUTH_REQUIRED": "false",
 }
+# For settings to load in a session that talks to no server. Nothing listens there.
+_NO_SERVERS = {
+    "DATABASE_URL": "postgresql://127.0.0.1:1/none",
+    "REDIS_URL": "redis://127.0.0.1:1/0",
+    "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
+    "EVENT_BINDER": "kafka",
+}
+# How often what has statistical weight is repeated: read by the tests. The defaults are theirs.
+_DEEP = {
+    "FAULT_ROUNDS": "4",
+    "FAULT_CHANGES": "1000",
+    "FORCED_RACES": "1000",
+    "FUZZED_MESSAGES": "10000",
+    "HISTORY_READS": "1500",
+    "MODEL_STATES": "1000000",
+}
+# The searches that fit into seconds.
+_UNIT = {"MODEL_STATES": "20000"}
+# With these pytest talks to the person at the terminal, or is told how to spread the tests.
+_NOT_IN_PARALLEL = ("-s", "--capture=no", "--pdb", "-n")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -46,30 +86,49 @@ def main(arguments: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     own = argparse.ArgumentParser(prog="test", add_help=False, allow_abbrev=False)
     own.add_argument("--binder", choices=BINDERS)
+    for option in ("--unit", "--keep", "--stop", "--deep"):
+        own.add_argument(option, action="store_true")
     mine, pytests = own.parse_known_args(arguments)
+    if mine.stop:
+        return _stop_kept()
     selections, options = split_arguments(pytests)
     if missing := [option for option in options if option.startswith("tests/") or "::" in option]:
         print(f"No such path: {', '.join(missing)}.", file=sys.stderr)
         return int(pytest.ExitCode.USAGE_ERROR)
+    if mine.unit and not selections:
+        selections = [str(TESTS / folder) for session in UNIT_SESSIONS for folder in session.folders]
     sessions = concerned(selections)
-    with tempfile.TemporaryDirectory(prefix="test-") as temporary:
-        folder = Path(temporary)
+    if mine.unit:
+        sessions = {session: chosen for session, chosen in sessions.items() if session in UNIT_SESSIONS}
+    repetitions = {**(_UNIT if mine.unit else {}), **(_DEEP if mine.deep else {})}
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="test-")))
         # PostgreSQL, started by root, runs as somebody else, who has to get to its data.
         folder.chmod(0o711)
         servers, notices = None, list[str]()
         try:
-            if needs_servers(selections):
+            if needs_servers(selections) and not mine.unit:
                 binders, notices = _binders(mine.binder, sessions)
-                servers = _start(folder, binders)
+                if mine.keep:
+                    servers = stack.enter_context(kept_servers.held(binders))
+                    _create_databases(servers)
+                else:
+                    servers = _start(folder, binders)
+                    stack.callback(servers.stop)
         except StackError as error:
             print(error, file=sys.stderr)
             return 1
-        try:
-            outcome, codes = _run_all(sessions, options, servers, folder)
-        finally:
-            if servers is not None:
-                servers.stop()
+        outcome, codes = _run_all(sessions, options, servers, folder, repetitions)
     return _conclude(outcome, codes, notices)
+
+
+def _stop_kept() -> int:
+    try:
+        print("Stopped." if kept_servers.stop() else "No servers were kept.")
+    except StackError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
 
 
 def _binders(chosen: str | None, sessions: Iterable[Session]) -> tuple[list[str], list[str]]:
@@ -108,20 +167,30 @@ def _progress(fetched: int, total: int) -> None:
 def _start(folder: Path, binders: Sequence[str]) -> Servers:
     print(f"Starting PostgreSQL, Valkey, {', '.join(BINDERS[binder] for binder in binders)}", flush=True)
     servers = start_servers(folder / "servers", durable=False, binders=binders)
-    for session_database in ("organization", "licensing"):
-        servers.create_database(session_database)
+    _create_databases(servers)
     return servers
 
 
+def _create_databases(servers: Servers) -> None:
+    for session_database in ("organization", "licensing"):
+        servers.create_database(session_database)
+
+
 def _run_all(
-    sessions: Mapping[Session, Sequence[str]], options: Sequence[str], servers: Servers | None, folder: Path
+    sessions: Mapping[Session, Sequence[str]],
+    options: Sequence[str],
+    servers: Servers | None,
+    folder: Path,
+    repetitions: Mapping[str, str],
 ) -> tuple[Outcome, list[int]]:
     total, codes = Outcome(), []
     for session, name, on in _runs(sessions, servers):
         print(f"\n--- {name} ---", flush=True)
         file = folder / f"{name}.json"
-        argv = [sys.executable, "-m", "pytest", "-p", "devstack.test_outcome", *sessions[session], *options]
-        environment = _environment(session, on) | {FILE_VARIABLE: str(file)}
+        spread = ["-n", "auto"] if session.parallel and not any(o.startswith(_NOT_IN_PARALLEL) for o in options) else []
+        argv = [sys.executable, "-m", "pytest", "-p", "devstack.test_outcome", *spread, *sessions[session], *options]
+        # What the person's own environment says goes before ours.
+        environment = {**repetitions, **_environment(session, on), FILE_VARIABLE: str(file)}
         code = subprocess.run(argv, cwd=ROOT, env=environment, check=False).returncode
         outcome = Outcome.read(file)
         if code not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED) and outcome.failed == 0:
@@ -154,6 +223,8 @@ def _environment(session: Session, servers: Servers | None) -> dict[str, str]:
         environment["DATABASE_URL"] = servers.database_url(session.database)
         environment["REDIS_URL"] = servers.redis_url
         environment |= servers.messaging
+    if session.brokers is Brokers.NONE:
+        environment |= _NO_SERVERS
     return environment
 
 
@@ -165,6 +236,10 @@ def _conclude(outcome: Outcome, codes: Sequence[int], notices: Sequence[str]) ->
             print(f"  {count} x {reason}")
     for notice in notices:
         print(f"! {notice}")
+    if slowest := outcome.slowest:
+        print(f"The {len(slowest)} slowest tests:")
+        for name, seconds in slowest:
+            print(f"  {seconds:6.1f} s  {name}")
     if all(code == pytest.ExitCode.NO_TESTS_COLLECTED for code in codes):
         print("No test was selected: look at the path and at -k.")
     print(f"{outcome.passed} passed, {outcome.failed} failed, {outcome.skipped} skipped")

@@ -1,17 +1,38 @@
-from devstack.test_sessions import OTHER, TESTS, concerned, needs_servers, session_of, split_arguments
+from devstack.test_sessions import (
+    OTHER,
+    SESSIONS,
+    TESTS,
+    UNIT_SESSIONS,
+    Brokers,
+    concerned,
+    needs_servers,
+    sessions_of,
+    split_arguments,
+)
 
 
-def test_a_folder_named_like_a_session_belongs_to_it_and_all_others_to_other() -> None:
-    owner = session_of(TESTS / "org_project" / "test_api.py")
-    assert owner is not None
-    assert owner.name == "org_project"
-    assert session_of(TESTS / "devstack") is OTHER
-    assert session_of(TESTS) is None
+def names(*selections: str) -> list[str]:
+    return [session.name for session in concerned(selections)]
+
+
+def test_a_folder_that_a_session_names_belongs_to_it_and_all_others_to_other() -> None:
+    assert [session.name for session in sessions_of(TESTS / "org_project" / "test_api.py")] == ["org_project"]
+    assert sessions_of(TESTS / "devstack") == {OTHER}
+    assert sessions_of(TESTS) == set(SESSIONS)
+
+
+def test_a_folder_above_those_of_sessions_concerns_each_of_them_and_not_other() -> None:
+    assert names("tests/e2e") == ["e2e", "e2e each"]
+    assert names("tests/e2e/each_binder/test_worker.py::test_x") == ["e2e each"]
+    assert names("tests/unit") == ["unit event_stream", "unit org_project", "unit licensing_project"]
+
+
+def test_every_folder_that_a_session_names_is_there() -> None:
+    assert [folder for session in SESSIONS for folder in session.folders if not (TESTS / folder).is_dir()] == []
 
 
 def test_without_a_path_every_session_runs_and_servers_are_needed() -> None:
-    names = ["org_project", "licensing_project", "audit_journal", "event_stream", "other", "e2e"]
-    assert [session.name for session in concerned([])] == names
+    assert names() == [session.name for session in SESSIONS]
     assert needs_servers([])
 
 
@@ -19,7 +40,12 @@ def test_a_path_concerns_its_own_session_only_and_no_server_where_none_is_talked
     assert concerned(["tests/devstack"]) == {OTHER: ["tests/devstack"]}
     assert not needs_servers(["tests/devstack"])
     assert needs_servers(["tests"])
-    assert len(concerned(["tests"])) == 6
+    assert len(concerned(["tests"])) == len(SESSIONS)
+
+
+def test_unit_tests_need_no_server() -> None:
+    assert not needs_servers(["tests/unit", "tests/model"])
+    assert all(session.brokers is Brokers.NONE for session in UNIT_SESSIONS)
 
 
 def test_the_value_of_an_option_is_not_taken_for_a_path() -> None:

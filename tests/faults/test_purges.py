@@ -8,12 +8,12 @@ from pathlib import Path
 import psycopg
 from kafka import KafkaConsumer, TopicPartition
 from kafka.structs import OffsetAndMetadata
-from tests.e2e.test_audit_journal import Journal
 
 from devstack.django_commands import JOURNAL
 from devstack.environment import ROOT, service_environment
 from devstack.process import SupervisedProcess
 from devstack.waiting import wait_until
+from tests.e2e.any_binder.test_audit_journal import Journal
 from tests.event_stream.leaks import lets_sockets_leak
 from tests.faults import evidence
 from tests.faults.campaign import CUSTOMERS, ROUNDS, Fault, run

@@ -4,10 +4,10 @@ import re
 
 import pytest
 from playwright.sync_api import expect
-from tests.e2e.test_foreign_producers import Foreigner
 
 from devstack.waiting import wait_until
 from tests.e2e.admin import PASSWORD, USER
+from tests.e2e.each_binder.test_foreign_producers import Foreigner
 from tests.e2e.screen import Console
 from tests.e2e.world import DEADLINE_S, LICENSE, ORGANIZATION, Customer, World, fresh
 

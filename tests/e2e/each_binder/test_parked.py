@@ -9,11 +9,11 @@ import psycopg
 import pytest
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 from redis import Redis
-from tests.e2e.test_doctor import doctor
 
 from devstack.django_commands import ORGANIZATION
 from devstack.waiting import wait_until
 from event_stream.user_context import CORRELATION_ID, ORGANIZATION_ID, USER_ID
+from tests.e2e.each_binder.test_doctor import doctor
 from tests.e2e.world import DEADLINE_S, World, fresh
 
 LARGEST = 850

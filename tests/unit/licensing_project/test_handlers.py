@@ -121,7 +121,12 @@ def test_what_is_no_message_is_a_conversion_error(broken: ConsumerRecord) -> Non
         decode(broken)
 
 
-@pytest.mark.parametrize("version", ["7", 7.5, True, -1, 2**60, (time.time_ns() // 1000) + 2 * 3_600_000_000, [], {}])
+# Named, since the time in it differs between the processes of pytest-xdist, which compare the names of their tests.
+@pytest.mark.parametrize(
+    "version",
+    ["7", 7.5, True, -1, 2**60, (time.time_ns() // 1000) + 2 * 3_600_000_000, [], {}],
+    ids=["text", "fraction", "boolean", "negative", "too large", "two hours ahead", "list", "object"],
+)
 def test_a_version_that_can_not_be_one_still_evicts(version: Any) -> None:
     told = decode(message(version=version))
     assert isinstance(told, Change)
