@@ -1,6 +1,6 @@
 """One fault, struck again and again while clients write and read; then quiet, and a verdict on the whole of it.
 
-FAULT_ROUNDS says how often each fault strikes (2), FAULT_CHANGES how many changes each process that is killed or frozen
+FAULT_ROUNDS says how often each fault strikes (1), FAULT_CHANGES how many changes each process that is killed or frozen
 has to live through at least (none), FAULT_SEED what is drawn by chance; a failing test shows the seed.
 """
 

@@ -47,10 +47,10 @@ def test_no_partitions_are_refused() -> None:
 @pytest.mark.parametrize(
     ("settings", "name"),
     [
-        ({"bound_s": 0}, "bound_s"),
+        ({"max_staleness_s": 0}, "max_staleness_s"),
         ({"hard_ttl_s": 9}, "hard_ttl_s"),
         ({"lease_ms": 0}, "lease_ms"),
-        ({"floor_ttl_s": 3}, "floor_ttl_s"),
+        ({"tombstone_ttl_s": 3}, "tombstone_ttl_s"),
     ],
 )
 def test_times_that_make_no_sense_are_refused_by_name(settings: dict[str, float], name: str) -> None:

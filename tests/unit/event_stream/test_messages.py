@@ -13,7 +13,9 @@ from event_stream.messaging import headers
 from event_stream.messaging.converters import converter_for, register
 
 BINDING = Binding("out", "orgChangeTopic", "memory")
-RECORDED = json.loads((Path(__file__).parent / "data" / "spring_cloud_stream_messages.json").read_text())["messages"]
+RECORDED = json.loads((Path(__file__).parents[2] / "event_stream/data/spring_cloud_stream_messages.json").read_text())[
+    "messages"
+]
 ID = "1bcb5aa0-69a5-478e-9064-aca2d67601a6"
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from event_stream.conf import Binding, dead_letter_binding
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 _PLATFORM = re.compile(r"kafka|rabbit", re.IGNORECASE)
 _KNOWS_THE_PLATFORM = (
     "event_stream/binders/*",

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-README = Path(__file__).parents[2] / "event_stream" / "README.md"
+README = Path(__file__).parents[3] / "event_stream" / "README.md"
 
 
 def test_the_example_runs(tmp_path: Path) -> None:

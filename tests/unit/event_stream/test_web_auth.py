@@ -13,11 +13,11 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from devstack.issuer import public_jwk
-from service_kit.auth import AuthSettings, from_environment, log_who_gets_in
+from service_kit.auth import AuthSettings, from_environment, log_auth_mode
 from service_kit.auth.settings import ALGORITHMS
 from service_kit.auth.tokens import (
-    BELIEVED_S,
     LEEWAY_S,
+    RECHECK_AFTER_S,
     InvalidToken,
     JWKSUnavailableError,
     KeySet,
@@ -138,7 +138,7 @@ def test_no_more_tokens_are_remembered_than_there_is_room_for(
     monkeypatch.setattr("service_kit.auth.tokens._REMEMBERED", 3)
     for number in range(5):
         verifier.verify(issuer.token(sub=str(number)))
-    assert [each.caller.subject for each in verifier._believed.values()] == ["2", "3", "4"]
+    assert [each.caller.subject for each in verifier._verified.values()] == ["2", "3", "4"]
 
 
 # The issuer's keys.
@@ -155,7 +155,7 @@ def test_a_new_key_is_read_when_it_is_first_seen_and_the_old_one_ends(
     assert issuer.reads == 2
     # The old token was believed already, and is for as long as the setting has it; not longer.
     verifier.verify(old)
-    clock.forward(BELIEVED_S)
+    clock.forward(RECHECK_AFTER_S)
     with pytest.raises(InvalidToken, match="does not have"):
         verifier.verify(old)
 
@@ -164,7 +164,7 @@ def test_a_withdrawn_key_ends_without_any_new_one(verifier: TokenVerifier, issue
     issuer.keys = {"first": FIRST_KEY, "second": SECOND_KEY}
     verifier.verify(issuer.token())
     del issuer.keys["first"]
-    clock.forward(BELIEVED_S)
+    clock.forward(RECHECK_AFTER_S)
     with pytest.raises(InvalidToken, match="does not have"):
         verifier.verify(issuer.token())
 
@@ -198,7 +198,7 @@ def test_with_the_issuer_away_the_keys_at_hand_stay_good(
     verifier.verify(issuer.token())
     issuer.down = True
     for _ in range(3):
-        clock.forward(BELIEVED_S)
+        clock.forward(RECHECK_AFTER_S)
         assert verifier.verify(issuer.token("USER")).roles == {"USER"}
     assert [record.message for record in caplog.records].count("auth.keys_unreadable") == 1
     issuer.down, issuer.keys = False, {"second": SECOND_KEY}
@@ -267,7 +267,7 @@ def test_openness_is_asked_for_by_name_and_told(
 ) -> None:
     monkeypatch.setenv("AUTH_REQUIRED", "false")
     assert from_environment() is None
-    log_who_gets_in(None)
+    log_auth_mode(None)
     assert [(record.levelname, record.message) for record in caplog.records] == [("WARNING", "auth.off")]
 
 

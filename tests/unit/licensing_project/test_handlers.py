@@ -17,7 +17,7 @@ from event_stream import Binding, ConsumerRecord, ConversionError
 from event_stream.fenced_cache import Change, Heartbeat
 from organization_lookup.handlers import OrganizationChangeDecoder
 
-DATA = Path(__file__).parent / "data" / "spring_cloud_stream_messages.json"
+DATA = Path(__file__).parents[2] / "licensing_project/data" / "spring_cloud_stream_messages.json"
 ID = "1bcb5aa0-69a5-478e-9064-aca2d67601a6"
 decode = OrganizationChangeDecoder(Binding("inboundOrgChanges", "orgChangeTopic", "kafka", group="licensingGroup"))
 

@@ -123,7 +123,7 @@ def test_a_right_value_is_taken(monkeypatch: pytest.MonkeyPatch, reader: str, va
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"bound_s": 60.0, "hard_ttl_s": 30.0}, "ORGANIZATION_HARD_TTL_S"),
+        ({"max_staleness_s": 60.0, "hard_ttl_s": 30.0}, "ORGANIZATION_HARD_TTL_S"),
         ({"budget_s": 0.1, "connect_timeout_s": 0.5}, "ORGANIZATION_LOOKUP_BUDGET_S"),
     ],
 )
