@@ -255,7 +255,11 @@ WIDGETS_OF_THE_SESSION = "CREATE TEMP TABLE demo_widget (LIKE public.demo_widget
         [OUTBOX_OF_THE_SESSION, WIDGETS_OF_THE_SESSION],
         ["SET search_path = ''"],
         ["SET search_path = pg_temp, public"],
-        ["CREATE SCHEMA IF NOT EXISTS shadow", "CREATE TABLE shadow.event_stream_outbox ()", "SET search_path = shadow"],
+        [
+            "CREATE SCHEMA IF NOT EXISTS shadow",
+            "CREATE TABLE shadow.event_stream_outbox ()",
+            "SET search_path = shadow",
+        ],
     ],
     ids=["temporary outbox", "temporary outbox and table", "empty path", "temporary first", "another schema first"],
 )

@@ -18,7 +18,7 @@ def test_cloudevents_in_springs_words_evict(servers: Servers, tmp_path: Path) ->
         redis_url=redis_database(servers.redis_url, 9),
         settings={
             "WEB_CONCURRENCY": "1",
-            "ORGANIZATION_BOUND_S": "120",
+            "ORGANIZATION_MAX_STALENESS_S": "120",
             # Licensing has no such settings.
             "ORG_CHANGE_FORMAT": "cloudevents",
             "ORG_CHANGE_ACTIONS": "spring",

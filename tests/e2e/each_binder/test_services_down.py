@@ -77,7 +77,7 @@ def fragile(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Itera
             settings={"WEB_CONCURRENCY": "1", "ORGANIZATION_CIRCUIT_RESET_S": "0.5"},
         )
         for number, process in enumerate(platform.licensing):
-            process.env = {**(process.env or {}), "ORGANIZATION_BOUND_S": BOUND_S[number]}
+            process.env = {**(process.env or {}), "ORGANIZATION_MAX_STALENESS_S": BOUND_S[number]}
         platform.prepare()
         with platform, World(platform) as world:
             yield Fragile(world, broker, valkey)

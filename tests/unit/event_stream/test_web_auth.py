@@ -138,7 +138,7 @@ def test_no_more_tokens_are_remembered_than_there_is_room_for(
     monkeypatch.setattr("service_kit.auth.tokens._REMEMBERED", 3)
     for number in range(5):
         verifier.verify(issuer.token(sub=str(number)))
-    assert [each.caller.subject for each in verifier._verified.values()] == ["2", "3", "4"]
+    assert [verified.user.subject for verified in verifier._verified.values()] == ["2", "3", "4"]
 
 
 # The issuer's keys.
