@@ -135,7 +135,7 @@ def test_a_remembered_token_costs_no_signature_and_ends_with_its_time(
 def test_no_more_tokens_are_remembered_than_there_is_room_for(
     verifier: TokenVerifier, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service_kit.auth.tokens._REMEMBERED", 3)
+    monkeypatch.setattr("service_kit.auth.tokens._MAX_CACHED_TOKENS", 3)
     for number in range(5):
         verifier.verify(issuer.token(sub=str(number)))
     assert [verified.user.subject for verified in verifier._verified.values()] == ["2", "3", "4"]
