@@ -3,17 +3,21 @@
 import logging
 import re
 import socket
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import kafka
 import pytest
+from kafka import TopicPartition
 from kafka.errors import NodeNotReadyError, UnknownBrokerIdError
 from kafka.net.transport import KafkaTCPTransport
 
 from event_stream import ConfigurationError
 from event_stream.binders.kafka import patches
+from tests.event_stream.kafka_topics import new_topic
 from tests.event_stream.leaks import lets_sockets_leak
 
 BINDER = Path(patches.__file__).parent
@@ -124,3 +128,42 @@ def test_what_comes_with_the_end_of_a_connection_is_read(*, patched: bool) -> No
 def test_a_producer_can_not_be_told_to_give_up() -> None:
     assert not hasattr(kafka.KafkaProducer, "force_close"), "upstream"
     assert not hasattr(kafka.KafkaConsumer, "force_close"), "upstream"
+
+
+@pytest.mark.parametrize("patched", [False, True], ids=["upstream", "patched"])
+def test_a_resumed_partition_is_read_again(kafka_bootstrap_servers: str, *, patched: bool) -> None:
+    """Its buffered records were parked, and another partition's used-up records are in hand."""
+    topic = new_topic(kafka_bootstrap_servers, partitions=2)
+    paused, other = TopicPartition(topic, 0), TopicPartition(topic, 1)
+    with (
+        closing(kafka.KafkaProducer(bootstrap_servers=kafka_bootstrap_servers)) as producer,
+        closing(kafka.KafkaConsumer(bootstrap_servers=kafka_bootstrap_servers)) as consumer,
+    ):
+
+        def send(partition: int, count: int) -> None:
+            for _ in range(count):
+                producer.send(topic, b"x", partition=partition)
+            producer.flush()
+
+        def offsets_of(place: TopicPartition, within_s: float) -> list[int]:
+            deadline = time.monotonic() + within_s
+            while time.monotonic() < deadline:
+                if patched:
+                    patches.free_used_up_records(consumer)
+                if records := consumer.poll(timeout_ms=100, max_records=3).get(place):
+                    return [record.offset for record in records]
+            return []
+
+        send(0, 10)
+        consumer.assign([paused, other])
+        consumer.seek_to_beginning(paused, other)
+        assert offsets_of(paused, 20) == [0, 1, 2]
+        consumer.pause(paused)
+        send(1, 1)
+        assert offsets_of(other, 20) == [0]
+        consumer.seek(paused, 0)
+        consumer.resume(paused)
+        if patched:
+            assert offsets_of(paused, 20) == [0, 1, 2]
+        else:
+            assert offsets_of(paused, 3) == [], "upstream"

@@ -55,6 +55,7 @@ class KafkaConsumer:
             while not polled and not self._rebalances.pending:
                 remaining_ms = max(0, int((deadline - time.monotonic()) * 1000))
                 step_ms = remaining_ms if self._rebalances.assigned else min(remaining_ms, 50)
+                patches.free_used_up_records(client)
                 try:
                     polled = client.poll(timeout_ms=step_ms, max_records=max_records)
                 except AuthorizationError:

@@ -108,6 +108,17 @@ def knows_topic(client: Any, topic: str) -> bool:
     return client._cluster.partitions_for_topic(topic) is not None
 
 
+def free_used_up_records(client: Any) -> None:
+    """A partition that is resumed may never be read again.
+
+    The fetcher parks what it has buffered of a paused partition, does not fetch a partition that has parked records,
+    and returns them only while no other partition's records are in hand. Used-up records stay in hand for good. Call
+    this before each poll.
+    """
+    if not client._fetcher._next_partition_records:
+        client._fetcher._next_partition_records = None
+
+
 def rejoin_after_revocation(client: Any) -> None:
     """A rebalance that a change of the topic's metadata has caused is forgotten if it takes longer than a poll.
 
