@@ -175,6 +175,7 @@ class Link:
 
     def close(self) -> None:
         self.cut()
+        self._run(self._settle())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -207,6 +208,14 @@ class Link:
             made.abort()
         else:
             accepted.transport.resume_reading()
+
+    async def _settle(self) -> None:
+        """Let connections that are being made end, so that the loop stops with none open."""
+        while self._connecting or self.ends:
+            await asyncio.gather(*self._connecting, return_exceptions=True)
+            self._abort()
+            # An abort is carried out in the loop's next turn.
+            await asyncio.sleep(0)
 
     async def _listen(self) -> None:
         if self._server is None:
