@@ -3,7 +3,8 @@
     path("", include("service_kit.health"))
 
 What a service needs beyond its database it adds in an AppConfig.ready: `register("name", check)`. Nothing that a
-service can work without belongs there: with the broker or the cache away it still serves.
+service can work without belongs there: with the broker or the cache away it still serves. A check that raises NotReady
+has its text in the answer; the text of any other error is in the log alone.
 """
 
 import logging
@@ -21,6 +22,10 @@ logger = logging.getLogger("service_kit")
 
 Check = Callable[[], None]
 """Returns when all is well, raises otherwise. Called for every probe, so it must be quick and bounded in time."""
+
+
+class NotReady(Exception):  # noqa: N818 - what is the case, not what went wrong
+    """Says why to everybody who asks: the text holds no address, name or value of the environment's secrets."""
 
 
 def _database() -> None:
@@ -47,19 +52,25 @@ def live(request: HttpRequest) -> HttpResponse:
 @require_safe
 def ready(request: HttpRequest) -> HttpResponse:
     """200 or 503, with each check's state by name; why one failed is in the log, once per outage."""
-    states = {name: _state(name, check) for name, check in _checks.items()}
-    up = all(state == "UP" for state in states.values())
-    return JsonResponse({"status": "UP" if up else "DOWN", "checks": states}, status=200 if up else 503)
+    errors = {name: _error(name, check) for name, check in _checks.items()}
+    up = all(error is None for error in errors.values())
+    answer: dict[str, object] = {
+        "status": "UP" if up else "DOWN",
+        "checks": {name: "UP" if error is None else "DOWN" for name, error in errors.items()},
+    }
+    if details := {name: str(error) for name, error in errors.items() if isinstance(error, NotReady)}:
+        answer["details"] = details
+    return JsonResponse(answer, status=200 if up else 503)
 
 
-def _state(name: str, check: Check) -> str:
+def _error(name: str, check: Check) -> Exception | None:
     try:
         check()
     except Exception as error:  # noqa: BLE001 - whatever a check raises is what it has found
         _outages.failed(error, name)
-        return "DOWN"
+        return error
     _outages.succeeded(name)
-    return "UP"
+    return None
 
 
 urlpatterns = [path("health/live", live, name="health-live"), path("health/ready", ready, name="health-ready")]

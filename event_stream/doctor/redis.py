@@ -25,18 +25,20 @@ _FULL_SHARE = 0.9
 _POLICY_REMEDY = "set maxmemory-policy to noeviction or volatile-lfu"
 
 
-def check(cache: FencedCache, *, worker: str, vouched: bool = True) -> Iterator[Finding]:
-    """`worker` is the command that applies changes to the cache, as one types it.
+def check(cache: FencedCache, *, worker: str, remedy: str, vouched: bool = True) -> Iterator[Finding]:
+    """`worker` is the command that applies changes to the cache, as one types it; `remedy` says how to give it and this
+    process the same settings.
 
     `vouched` says whether a log is behind it, whose heartbeats keep entries fresh: see `Capabilities.seekable`.
     """
-    redis, subjects = cache.scripts.redis, ("clock of Redis", "watermarks")
+    redis, subjects = cache.scripts.redis, ("clock of Redis", "shared settings", "watermarks")
     try:
         information = redis.info()
         yield ok("Redis", f"answers: version {_version(information)}")
         yield from _memory(information)
         yield from _persistence(information)
         yield clock(subjects[0], lambda: _now_s(redis.time()), cache.settings.max_staleness_s)
+        yield _shared_settings(cache, worker, remedy)
         if vouched:
             yield from _watermarks(cache, worker)
         else:
@@ -89,8 +91,20 @@ def _persistence(information: dict[str, Any]) -> Iterator[Finding]:
         yield ok("Redis persistence", "no append-only file: after a restart lookups fill the cache anew")
 
 
+def _shared_settings(cache: FencedCache, worker: str, remedy: str) -> Finding:
+    subject, recorded = "shared settings", cache.recorded()
+    if recorded is None:
+        return unknown(subject, f"not recorded yet: {worker} does that")
+    if recorded.settings != cache.shared:
+        text = f"{cache.shared.difference(recorded.settings)}: nothing is fresh here, and lookups ask the origin"
+        return failed(subject, text, remedy)
+    return ok(subject, f"the worker has the same: {', '.join(f'{k} {v}' for k, v in cache.shared.values.items())}")
+
+
 def _watermarks(cache: FencedCache, worker: str) -> Iterator[Finding]:
-    marks = [cache.watermark(partition) for partition in range(cache.keys.partitions)]
+    found = [cache.watermark(partition) for partition in range(cache.keys.partitions)]
+    # What a worker with other settings has written says nothing here.
+    marks = [mark if mark is not None and cache.is_own(mark) else None for mark in found]
     max_staleness_ms, now_ms = cache.settings.max_staleness_s * 1000, cache.clock.now_ms()
     behind_ms = [now_ms - mark.as_of_ms for mark in marks if mark is not None and mark.as_of_ms]
     missing = len(marks) - len(behind_ms)

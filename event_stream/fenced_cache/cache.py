@@ -1,7 +1,8 @@
 """READ, LEASE, FILL, EVICT and APPLY on a real server; `tests/model` has the same protocol as a model."""
 
+import logging
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
@@ -25,6 +26,19 @@ from event_stream.fenced_cache.entry import (
 )
 from event_stream.fenced_cache.keys import KeySpace
 from event_stream.fenced_cache.settings import CacheSettings
+from event_stream.fenced_cache.shared_settings import (
+    RETIRED_AFTER_S,
+    SILENT_AFTER_S,
+    SettingsRecord,
+    SharedSettings,
+    parse_record,
+)
+from event_stream.outage_log import OutageLog
+
+logger = logging.getLogger("event_stream.fenced_cache")
+
+_QUIET_S = 5.0
+"""While a worker takes over, partitions with its epoch and with an older one are read by turns."""
 
 # What goes into the cache's operations and what comes out of them.
 
@@ -96,6 +110,11 @@ class OutOfStep:
     offset: int
 
 
+@dataclass(frozen=True, slots=True)
+class OtherSettings:
+    """A worker with other settings began the watermark's epoch; nothing was done."""
+
+
 class FencedCache:
     """A cache in Redis that is told of changes by a log, and can prove how fresh a value is.
 
@@ -106,6 +125,10 @@ class FencedCache:
     `representation` names the shape of the values. Processes with another one may use the same namespace at the same
     time, as in a rolling deployment: each reads only values of its own representation, an eviction removes values of
     all. Derive the name from the code that encodes the values, so that it changes whenever that code does.
+
+    `shared` are settings that all processes of the namespace must have in common, by name; `partitions` is always one.
+    Each epoch names the settings of the worker that began it. A process with other ones finds that with the watermark
+    that it reads anyway: nothing is fresh there, no lease is given, and no batch is applied.
     """
 
     def __init__(
@@ -117,7 +140,11 @@ class FencedCache:
         settings: CacheSettings | None = None,
         clock: Clock | None = None,
         representation: bytes = b"",
+        shared: Mapping[str, str] | None = None,
     ) -> None:
+        self.shared = SharedSettings({"partitions": str(partitions), **(shared or {})})
+        self._fingerprint = self.shared.fingerprint
+        self._own_epochs = f"{self._fingerprint}.".encode()
         self.representation = checked_representation(representation)
         self._as_of_suffix = f"~{representation.decode()}" if representation else ""
         self.keys = KeySpace(namespace, partitions)
@@ -127,6 +154,14 @@ class FencedCache:
         self._max_staleness_ms = int(self.settings.max_staleness_s * 1000)
         self._hard_ttl_ms = int(self.settings.hard_ttl_s * 1000)
         self._tombstone_ttl_ms = int(self.settings.tombstone_ttl_s * 1000)
+        self._disagreement = OutageLog(
+            logger,
+            began="cache.settings_disagree",
+            ended="cache.settings_agree",
+            level=logging.ERROR,
+            quiet_s=_QUIET_S,
+            monotonic_s=self.clock.monotonic_s,
+        )
 
     def read(self, id: str) -> Reading:
         """One round trip, no script."""
@@ -136,11 +171,12 @@ class FencedCache:
         except RedisError as error:
             raise unavailable(error) from error
         value = parse_entry(cast("bytes | None", entry))
+        mark = self._own_watermark(parse_watermark(cast("bytes | None", watermark)))
         if not isinstance(value, Value) or not value.readable_as(self.representation):
             return MISS
-        fresh_at_ms = value.fresh_at_ms(parse_watermark(cast("bytes | None", watermark)))
+        fresh_at_ms = value.fresh_at_ms(mark)
         # A proof from the future proves nothing: the clocks are further apart than BOUND.
-        vouched = abs(self.clock.now_ms() - fresh_at_ms) <= self._max_staleness_ms
+        vouched = abs(self.clock.now_ms() - fresh_at_ms) <= self._max_staleness_ms and not self.disagrees
         return Reading(State.HIT if vouched else State.STALE, value.payload, value.version, fresh_at_ms)
 
     def lease(self, id: str) -> Lease | None:
@@ -149,7 +185,7 @@ class FencedCache:
         token = self.scripts.run(
             "lease",
             [self.keys.lease(id, home), self.keys.watermark(home)],
-            [secrets.token_hex(8), self.settings.lease_ms],
+            [secrets.token_hex(8), self.settings.lease_ms, self._own_epochs],
         )
         return Lease(id, token) if token else None
 
@@ -180,20 +216,22 @@ class FencedCache:
 
     def apply(
         self, partition: int, predecessor: int, last: int, evictions: Iterable[Eviction], as_of_ms: int
-    ) -> Applied | OutOfStep:
+    ) -> Applied | OutOfStep | OtherSettings:
         """The records after offset `predecessor` up to `last`, in one step with the watermark.
 
         `evictions` must have their home on this partition; `as_of_ms` is the greatest heartbeat's, 0 for none. An empty
         batch (`last == predecessor`) asks whether the reader is in step. Without a watermark, a new epoch begins.
         """
         of_batch = list(evictions)
-        epoch = _new_epoch()
-        in_step, answer = self.scripts.run(
+        epoch = self._new_epoch()
+        outcome, answer = self.scripts.run(
             "apply",
             [self.keys.watermark(partition), *self._pairs(partition, of_batch)],
             [predecessor, last, as_of_ms, epoch, self._tombstone_ttl_ms, *_versions(of_batch)],
         )
-        if not in_step:
+        if outcome < 0:
+            return OtherSettings()
+        if not outcome:
             return OutOfStep(int(answer))
         return Applied(answer.decode(), new_epoch=answer.decode() == epoch)
 
@@ -213,8 +251,67 @@ class FencedCache:
     def begin_epoch(self, partition: int, offset: int, *, instead_of: Watermark | None) -> bool:
         """Go on after `offset` without knowing what came before. False where the watermark is another one by now."""
         expected = b"%b|%d" % (instead_of.epoch, instead_of.offset) if instead_of else b""
-        args = [expected, _new_epoch(), offset]
+        args = [expected, self._new_epoch(), offset]
         return bool(self.scripts.run("begin_epoch", [self.keys.watermark(partition)], args))
+
+    # The settings that processes share.
+
+    @property
+    def disagrees(self) -> bool:
+        """Whether the watermarks read last were those of a worker with other settings: then no entry is fresh here."""
+        return self._disagreement.is_on()
+
+    def is_own(self, watermark: Watermark) -> bool:
+        """Whether a worker with the same settings began its epoch."""
+        return watermark.epoch.startswith(self._own_epochs)
+
+    def claim(self, *, take_over: bool = False) -> SharedSettings | None:
+        """Record that a worker with these settings is there: None; or the settings of others that are there.
+
+        The record of others is replaced once they have been silent for SILENT_AFTER_S, or at once with `take_over`.
+        """
+        silent_ms = "" if take_over else int(SILENT_AFTER_S * 1000)
+        args = [self._fingerprint, self.shared.as_json(), silent_ms]
+        record = parse_record(self.scripts.run("claim", [self.keys.shared_settings], args))
+        return record.settings if record else None
+
+    def retire(self) -> None:
+        """Record that this worker goes. One with other settings waits no longer than others need to say otherwise."""
+        args = [self._fingerprint, self.shared.as_json(), int(SILENT_AFTER_S * 1000), int(RETIRED_AFTER_S * 1000)]
+        self.scripts.run("retire", [self.keys.shared_settings], args)
+
+    def recorded(self) -> SettingsRecord | None:
+        """The settings of the workers; None before the first."""
+        try:
+            return parse_record(cast("bytes | None", self.scripts.redis.get(self.keys.shared_settings)))
+        except RedisError as error:
+            raise unavailable(error) from error
+
+    def disagreement(self) -> str | None:
+        """How these settings differ from those of the workers, in words; None where they do not."""
+        recorded = self.recorded()
+        if recorded is None or recorded.settings == self.shared:
+            return None
+        return self.shared.difference(recorded.settings)
+
+    def _own_watermark(self, watermark: Watermark | None) -> Watermark | None:
+        """None where it says nothing about the entries that are read here."""
+        if watermark is None:
+            return None
+        if self.is_own(watermark):
+            self._disagreement.succeeded()
+            return watermark
+        self._disagreement.failed("" if self.disagrees else self._explanation())
+        return None
+
+    def _explanation(self) -> str:
+        try:
+            return self.disagreement() or "a worker of another version, or with settings that it no longer has"
+        except UnavailableError as error:
+            return f"their record can't be read: {error}"
+
+    def _new_epoch(self) -> str:
+        return f"{self._fingerprint}.{secrets.token_hex(8)}"
 
     def ids(self) -> Iterator[str]:
         """Every id that has an entry, in no order. One may come twice; one that is new or goes meanwhile may not."""
@@ -234,10 +331,6 @@ def _versions(evictions: Iterable[Eviction]) -> list[int | str]:
     return ["" if each.version is None else checked_version(each.version) for each in evictions]
 
 
-def _new_epoch() -> str:
-    return secrets.token_hex(8)
-
-
 # The scripts, on django-redis' connections.
 
 # A script's name, and the files it is put together from.
@@ -248,6 +341,8 @@ _SCRIPTS = {
     "evict": ("eviction", "evict"),
     "apply": ("eviction", "apply"),
     "begin_epoch": ("begin_epoch",),
+    "claim": ("claim",),
+    "retire": ("retire",),
 }
 
 

@@ -5,9 +5,11 @@ entry      V|version|epoch|as_of|payload   a value: what the origin answered whe
            A|version|epoch|as_of|          it answered that there is none; the version is its clock
            T|version                       a floor: no value, and none below this version may be filled in
 watermark  epoch|offset|as_of              every record up to `offset` is applied, so every commit before `as_of` is too
+settings   fingerprint|seen_ms|json        the settings of the workers, and when one of them was there
 
 Versions are microseconds or counters up to 2**53 (exact in Lua's doubles); `as_of` is milliseconds since the Unix
-epoch; an epoch is "" in what was leased without a watermark. The payload may hold anything, "|" included.
+epoch; an epoch is "" in what was leased without a watermark, else the fingerprint of the worker's settings, a dot and a
+random number. The payload may hold anything, "|" included.
 
 A representation names the shape of the payload, so that two versions of a service can share the keys: each reads what
 has its own representation, and takes any other value for a miss. It stands behind `as_of` and not in the payload

@@ -27,6 +27,8 @@ class Explanation:
     max_staleness_ms: int
     representation: bytes = b""
     """The representation that this version of the service reads."""
+    other_settings: bool = False
+    """Whether a worker with other settings than this process's wrote the watermark."""
 
     def lines(self) -> Iterator[str]:
         """Yield sentences: first the stored facts, then the conclusions."""
@@ -46,6 +48,8 @@ class Explanation:
     def _watermark_line(self) -> str:
         if self.watermark is None:
             return "no watermark: the worker has not read this partition, or Redis lost it; it keeps no entry fresh"
+        if self.other_settings:
+            return "a worker with other settings wrote the watermark: nothing is fresh here (see manage.py doctor)"
         as_of_ms = self.watermark.as_of_ms
         until = f"every change before {_instant(as_of_ms)} is applied" if as_of_ms else "no heartbeat yet"
         return (
@@ -59,13 +63,15 @@ class Explanation:
         if not readable:
             ours = _name(self.representation)
             yield f"its representation is {_name(value.representation)}, and this version of the service reads {ours}"
-        if self.watermark is not None and value.epoch == self.watermark.epoch:
+        watermark = None if self.other_settings else self.watermark
+        if watermark is not None and value.epoch == watermark.epoch:
             yield f"epoch {value.epoch.decode()}, as the watermark's: the watermark keeps it fresh"
         else:
             yield f"epoch {value.epoch.decode() or '(none)'}, not the watermark's: only its own age counts"
-        fresh_at_ms = value.fresh_at_ms(self.watermark)
+        fresh_at_ms = value.fresh_at_ms(watermark)
         age_ms = self.now_ms - fresh_at_ms
-        verdict = "a hit" if abs(age_ms) <= self.max_staleness_ms else "stale, the next lookup asks the origin"
+        fresh = abs(age_ms) <= self.max_staleness_ms and not self.other_settings
+        verdict = "a hit" if fresh else "stale, the next lookup asks the origin"
         if not readable:
             verdict = "a miss, because the representations differ"
         yield (
@@ -87,6 +93,7 @@ def explain(cache: FencedCache, id: str) -> Explanation:
             entry, entry_ttl_ms, lease, lease_ttl_ms, watermark = cast("list[bytes | int | None]", pipeline.execute())
     except RedisError as error:
         raise unavailable(error) from error
+    mark = parse_watermark(cast("bytes | None", watermark))
     return Explanation(
         id=id,
         key=entry_key,
@@ -95,10 +102,11 @@ def explain(cache: FencedCache, id: str) -> Explanation:
         entry_ttl_ms=_ttl(entry_ttl_ms),
         lease=lease.decode() if isinstance(lease, bytes) else None,
         lease_ttl_ms=_ttl(lease_ttl_ms),
-        watermark=parse_watermark(cast("bytes | None", watermark)),
+        watermark=mark,
         now_ms=cache.clock.now_ms(),
         max_staleness_ms=int(cache.settings.max_staleness_s * 1000),
         representation=cache.representation,
+        other_settings=mark is not None and not cache.is_own(mark),
     )
 
 

@@ -9,10 +9,11 @@ from typing import TypeAlias
 from event_stream.consumer.error_handler import LoggingErrorHandler, RecordErrorHandler
 from event_stream.consumer.handler import Batch, Handled, SeekTo
 from event_stream.errors import ConfigurationError, ConversionError, TooManyDeadLettersError
-from event_stream.fenced_cache.cache import Eviction, FencedCache, OutOfStep
+from event_stream.fenced_cache.cache import Eviction, FencedCache, OtherSettings, OutOfStep
 from event_stream.fenced_cache.entry import Change, Heartbeat
 from event_stream.fenced_cache.freshness import ClockSkewGuard
 from event_stream.fenced_cache.keys import id_in
+from event_stream.fenced_cache.shared_settings import RENEW_EVERY_S
 from event_stream.messaging.binder import OffsetRange
 from event_stream.messaging.message import ConsumerRecord
 
@@ -20,6 +21,8 @@ logger = logging.getLogger("event_stream.fenced_cache")
 
 MAX_RECORDS = 500
 """The most records for one script. Redis runs nothing else meanwhile: a few milliseconds."""
+
+_OTHER_SETTINGS = "a worker with other settings began the last one"
 
 Decode: TypeAlias = Callable[[ConsumerRecord], Change | Heartbeat | None]
 """Returns what a record means, or None for nothing relevant. Raises ConversionError if it can't be decoded."""
@@ -77,12 +80,32 @@ def log_applied(partition: int, records: Sequence[ConsumerRecord], summary: Batc
     )
 
 
+class SettingsClaim:
+    """Keeps the record of this worker's settings. Raises ConfigurationError where workers with other ones are there."""
+
+    def __init__(self, cache: FencedCache) -> None:
+        self._cache = cache
+        self._renew_at_s = 0.0
+
+    def renew(self, *, at_once: bool = False) -> None:
+        now_s = self._cache.clock.monotonic_s()
+        if now_s < self._renew_at_s and not at_once:
+            return
+        others = self._cache.claim()
+        if others is not None:
+            raise ConfigurationError(
+                f"a worker with other settings keeps the cache: {self._cache.shared.difference(others)}. Give all "
+                "processes the same, or stop the others first"
+            )
+        self._renew_at_s = now_s + RENEW_EVERY_S
+
+
 class LogInvalidator:
     """A BatchHandler that evicts changed entries and keeps the cache in step with a log.
 
     Redis holds a prefix of the log, and the watermark says which. The handler keeps no state of its own, so any number
-    may run. A record that can't be decoded evicts by its key (the next lookup asks the origin) and goes to
-    `error_handler`.
+    may run, all with the same settings: ConfigurationError ends those from which others have taken over. A record that
+    can't be decoded evicts by its key (the next lookup asks the origin) and goes to `error_handler`.
     """
 
     def __init__(self, cache: FencedCache, decode: Decode, *, error_handler: RecordErrorHandler | None = None) -> None:
@@ -90,6 +113,7 @@ class LogInvalidator:
         self._decode = decode
         self._error_handler = error_handler or LoggingErrorHandler()
         self._clock_skew_guard = ClockSkewGuard(cache.clock, cache.settings)
+        self._claim = SettingsClaim(cache)
 
     def start(self, partition: int, log: OffsetRange, committed: int | None) -> int:
         """Start after the watermark; if the log lacks that offset, begin an epoch at the commit or at the start."""
@@ -98,10 +122,12 @@ class LogInvalidator:
                 f"the cache's `partitions` is {self._cache.keys.partitions}, but the log has a partition {partition}: "
                 "it should be the log's number of partitions"
             )
+        self._claim.renew()
         return self._in_step(partition, log, committed)
 
     def handle(self, batch: Batch) -> Handled | SeekTo:
         """Apply a batch. The worker has checked that no record was deleted unread where offsets are missing."""
+        self._claim.renew()
         predecessor, routine = batch.predecessor, True
         for first in range(0, len(batch.records), MAX_RECORDS):
             records = batch.records[first : first + MAX_RECORDS]
@@ -113,6 +139,7 @@ class LogInvalidator:
 
     def idle(self, partition: int, position: int, log: OffsetRange) -> int | None:
         """Check the watermark: Redis may have been flushed, or have failed over to an older state."""
+        self._claim.renew()
         expected = self._in_step(partition, log, position)
         return None if expected == position else expected
 
@@ -124,13 +151,16 @@ class LogInvalidator:
         """Return the offset to read from, with the watermark just before it."""
         while True:
             watermark = self._cache.watermark(partition)
-            if watermark is not None and log.start <= watermark.offset + 1 <= log.end:
+            if watermark is None:
+                reason = "no watermark"
+            elif not self._cache.is_own(watermark):
+                reason = _OTHER_SETTINGS
+            elif log.start <= watermark.offset + 1 <= log.end:
                 return watermark.offset + 1
-            # The watermark was lost, records were deleted unread, or the log is another (unclean election, new topic).
+            else:
+                # Records were deleted unread, or the log is another (unclean election, new topic).
+                reason = f"the log is {log}, and {watermark.offset} was applied last"
             position = otherwise if otherwise is not None and log.start <= otherwise <= log.end else log.start
-            reason = (
-                "no watermark" if watermark is None else f"the log is {log}, and {watermark.offset} was applied last"
-            )
             if self._cache.begin_epoch(partition, position - 1, instead_of=watermark):
                 _log_new_epoch(partition, position, reason)
                 return position
@@ -151,6 +181,8 @@ class LogInvalidator:
             raise
         own_evictions = [eviction for eviction in evictions if self._cache.keys.home(eviction.id) == partition]
         outcome = self._cache.apply(partition, predecessor, records[-1].offset, own_evictions, summary.as_of_ms)
+        if isinstance(outcome, OtherSettings):
+            return self._take_over(partition, predecessor)
         if isinstance(outcome, OutOfStep):
             return SeekTo(outcome.offset + 1)
         if outcome.new_epoch:
@@ -158,6 +190,15 @@ class LogInvalidator:
         if evictions:
             log_applied(partition, records, summary, self._cache.clock.now_ms())
         return Handled(routine=not evictions and not undecodable)
+
+    def _take_over(self, partition: int, predecessor: int) -> SeekTo:
+        """Begin an epoch where this worker reads: the offset of the other epoch may be that of another log."""
+        self._claim.renew(at_once=True)
+        watermark = self._cache.watermark(partition)
+        foreign = watermark is not None and not self._cache.is_own(watermark)
+        if foreign and self._cache.begin_epoch(partition, predecessor, instead_of=watermark):
+            _log_new_epoch(partition, predecessor + 1, _OTHER_SETTINGS)
+        return SeekTo(predecessor + 1)
 
     def _handle_errors(
         self, undecodable: Sequence[tuple[ConsumerRecord, ConversionError]], changes: Sequence[ConsumerRecord]
@@ -213,13 +254,16 @@ class QueueInvalidator:
         self._cache = cache
         self._decode = decode
         self._error_handler = error_handler or LoggingErrorHandler()
+        self._claim = SettingsClaim(cache)
 
     def start(self, partition: int, log: OffsetRange, committed: int | None) -> None:
         """Delete the watermark of a log that was read before: it must not keep later entries fresh."""
+        self._claim.renew()
         if partition < self._cache.keys.partitions:
             self._cache.forget_watermark(partition)
 
     def handle(self, batch: Batch) -> Handled:
+        self._claim.renew()
         summary = BatchSummary()
         key_evictions: list[Eviction] = []
         read: list[tuple[ConsumerRecord, ConversionError | None]] = []
@@ -243,7 +287,8 @@ class QueueInvalidator:
         return Handled(routine=not read)
 
     def idle(self, partition: int, position: int, log: OffsetRange) -> None:
-        """Do nothing: there is no watermark to check."""
+        """Renew the record of the settings: there is no watermark to check."""
+        self._claim.renew()
 
     def stop(self, partition: int) -> None:
         """Do nothing: no state is kept for a partition."""

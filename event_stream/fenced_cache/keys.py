@@ -3,6 +3,7 @@
 {oP}:o:<id>   the entry of an id          P: the id's partition, as Kafka places a key among `partitions`
 {oP}:l:<id>   its lease                   o: the namespace
 {oP}:wm       the partition's watermark   braces: what Redis Cluster hashes
+{o}:settings  the settings of the workers
 """
 
 import re
@@ -41,6 +42,7 @@ class KeySpace:
         self._entries = [f"{slot}:{namespace}:" for slot in slots]
         self._leases = [f"{slot}:l:" for slot in slots]
         self._watermarks = [f"{slot}:wm" for slot in slots]
+        self.shared_settings = f"{{{namespace}}}:settings"
 
     def home(self, id: str) -> int:
         """The partition whose events are about this id."""

@@ -214,7 +214,7 @@ class ReadThrough:
                 if lease is not None:
                     self._write(self._cache.release, lease)
                 return _Answer(_found(reading, CacheStatus.HIT), reading, None)
-            nobody_fills = self._redis.on or self._writes.on
+            nobody_fills = self._redis.on or self._writes.on or self._cache.disagrees
             if lease is not None or demand.no_cache or nobody_fills or not patience.remaining_s():
                 return self._ask(id, lease, budget)
             self._sleep(min(patience.remaining_s(), (20 + secrets.randbelow(31)) / 1000))

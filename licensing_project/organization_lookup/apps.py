@@ -3,7 +3,27 @@
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
+from event_stream.errors import UnavailableError
+from service_kit import health
+
 
 class OrganizationLookupConfig(AppConfig):
     name = "organization_lookup"
     verbose_name = _("Organization lookup")
+
+    def ready(self) -> None:
+        health.register("shared settings", _check_shared_settings)
+
+
+def _check_shared_settings() -> None:
+    """A process with other settings than the worker's could only ask past the cache. Raises NotReady."""
+    # Settings are not complete when this module is imported.
+    from organization_lookup import lookup  # noqa: PLC0415
+
+    try:
+        difference = lookup.current().cache.disagreement()
+    except UnavailableError:
+        # Without Redis nothing is fresh, and lookups are answered all the same.
+        return
+    if difference is not None:
+        raise health.NotReady(f"{difference}. {lookup.REMEDY}.")

@@ -39,7 +39,7 @@ def partitions() -> Iterator[Finding]:
 
 def cache() -> Iterator[Finding]:
     vouched = registry().channel(BINDING).capabilities.seekable
-    yield from redis.check(lookup.current().cache, worker=WORKER, vouched=vouched)
+    yield from redis.check(lookup.current().cache, worker=WORKER, remedy=lookup.REMEDY, vouched=vouched)
 
 
 def organization_service() -> Iterator[Finding]:

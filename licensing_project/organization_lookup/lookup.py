@@ -3,12 +3,14 @@
 import functools
 import os
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from django.conf import settings
 
 from event_stream import user_context
 from event_stream.clock import SystemClock
+from event_stream.conf import configuration
 from event_stream.fenced_cache import (
     CacheSettings,
     CacheStatus,
@@ -24,6 +26,10 @@ from organization_lookup.resilient_client import Circuit, ResilientClient
 from organization_lookup.settings import LookupSettings
 
 NAMESPACE = "o"
+REMEDY = (
+    "Give the worker and the web processes the same ORG_CHANGE_PARTITIONS, ORG_CHANGE_TOPIC, LICENSING_GROUP and "
+    "EVENT_BINDER"
+)
 
 _CLOCK = SystemClock()
 
@@ -60,8 +66,10 @@ class Lookup:
         return max(1.0, self.fetch.circuit.retry_after_s())
 
 
-def make(options: LookupSettings, *, partitions: int, namespace: str = NAMESPACE) -> Lookup:
-    """Opens no connection yet."""
+def make(
+    options: LookupSettings, *, partitions: int, namespace: str = NAMESPACE, shared: Mapping[str, str] | None = None
+) -> Lookup:
+    """Opens no connection yet. `shared`: the settings, by name, that the worker must have, too."""
     cache = FencedCache(
         namespace=namespace,
         partitions=partitions,
@@ -72,6 +80,7 @@ def make(options: LookupSettings, *, partitions: int, namespace: str = NAMESPACE
             lease_ms=int(options.budget_s * 1000) + 500,
         ),
         representation=organization.representation(),
+        shared=shared,
     )
     client = OrganizationClient(
         options.base_url,
@@ -96,7 +105,16 @@ _making = threading.Lock()
 
 @functools.cache
 def _made() -> Lookup:
-    return make(settings.ORGANIZATION_LOOKUP, partitions=settings.ORG_CHANGE_PARTITIONS)
+    binding = configuration().bindings["inboundOrgChanges"]
+    return make(
+        settings.ORGANIZATION_LOOKUP,
+        partitions=settings.ORG_CHANGE_PARTITIONS,
+        shared={
+            "EVENT_BINDER": binding.binder,
+            "ORG_CHANGE_TOPIC": binding.destination,
+            "LICENSING_GROUP": binding.group or "",
+        },
+    )
 
 
 def current() -> Lookup:

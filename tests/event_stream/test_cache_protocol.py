@@ -117,9 +117,9 @@ def test_one_reader_at_a_time_has_the_lease(cache: FencedCache, id: str) -> None
 
 def test_a_lease_that_was_given_is_given_again_to_the_same_token(cache: FencedCache, id: str) -> None:
     keys = [cache.keys.lease(id, 2), cache.keys.watermark(2)]
-    first = cache.scripts.run("lease", keys, ["token", 3000])
-    assert cache.scripts.run("lease", keys, ["token", 3000]) == first == b"token|"
-    assert cache.scripts.run("lease", keys, ["toke", 3000]) is None
+    first = cache.scripts.run("lease", keys, ["token", 3000, ""])
+    assert cache.scripts.run("lease", keys, ["token", 3000, ""]) == first == b"token|"
+    assert cache.scripts.run("lease", keys, ["toke", 3000, ""]) is None
 
 
 def test_only_ones_own_lease_is_released(cache: FencedCache, id: str) -> None:

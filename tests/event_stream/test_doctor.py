@@ -293,7 +293,7 @@ def test_copies_of_a_topic(settings: Settings, tmp_path_factory: pytest.TempPath
 def of_redis(url: str) -> dict[str, Finding]:
     with caches_at(url, SOCKET_CONNECT_TIMEOUT=1, SOCKET_TIMEOUT=1):
         cache = new_cache(SystemClock(), partitions=2)
-        return {each.subject: each for each in redis.check(cache, worker="manage.py read")}
+        return {each.subject: each for each in redis.check(cache, worker="manage.py read", remedy="say the same")}
 
 
 @pytest.mark.parametrize(
@@ -345,10 +345,11 @@ def test_watermarks_that_stand_still(redis_url: str) -> None:
         cache = new_cache(SystemClock(), partitions=2, max_staleness_s=10)
 
         def watermarks() -> Finding:
-            [found] = [each for each in redis.check(cache, worker="w") if each.subject == "watermarks"]
+            [found] = [each for each in redis.check(cache, worker="w", remedy="r") if each.subject == "watermarks"]
             return found
 
         assert "2 of 2 partitions have had no heartbeat" in watermarks().text
+        epoch = f"{cache.shared.fingerprint}.e".encode()
         now_ms = SystemClock().now_ms()
         for age_s, level, part in (
             (60, Level.WARNING, "2 of 2 are older than 10 s, one by 60 s"),
@@ -356,7 +357,7 @@ def test_watermarks_that_stand_still(redis_url: str) -> None:
             (-300, Level.WARNING, "ahead of this machine's clock"),
         ):
             for partition in range(2):
-                cache.scripts.redis.set(cache.keys.watermark(partition), b"e|1|%d" % (now_ms - age_s * 1000))
+                cache.scripts.redis.set(cache.keys.watermark(partition), b"%b|1|%d" % (epoch, now_ms - age_s * 1000))
             assert watermarks().level is level
             assert part in watermarks().text
 

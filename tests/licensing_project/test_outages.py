@@ -35,10 +35,13 @@ def test_without_redis_lookups_go_on_and_the_log_says_so_once(
 
 
 @pytest.mark.django_db
-def test_readiness_depends_on_the_database_alone(api: Client, settings: Any) -> None:
+def test_readiness_depends_on_no_other_server_than_the_database(api: Client, settings: Any) -> None:
     settings.CACHES = {"default": {**settings.CACHES["default"], "LOCATION": "redis://127.0.0.1:1/0"}}
     assert settings.ORGANIZATION_LOOKUP.base_url == "http://127.0.0.1:1"
-    assert api.get("/health/ready").json() == {"status": "UP", "checks": {"database": "UP"}}
+    assert api.get("/health/ready").json() == {
+        "status": "UP",
+        "checks": {"database": "UP", "shared settings": "UP"},
+    }
 
 
 @pytest.mark.django_db

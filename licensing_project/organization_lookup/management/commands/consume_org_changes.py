@@ -13,7 +13,7 @@ from event_stream.consumer.signals import stop_on_signals
 from event_stream.consumer.worker import StopCondition, Worker
 from event_stream.dead_letters import dead_letter_channel, error_handler_for
 from event_stream.errors import ConfigurationError, TooManyDeadLettersError, UnavailableError
-from event_stream.fenced_cache import LogInvalidator, QueueInvalidator
+from event_stream.fenced_cache import FencedCache, LogInvalidator, QueueInvalidator
 from event_stream.messaging.channel import Channel, registry
 from organization_lookup import lookup
 from organization_lookup.handlers import OrganizationChangeDecoder
@@ -61,11 +61,16 @@ class Command(BaseCommand):
         finally:
             # It was connected for this question only: a worker sends nothing.
             channel.close(_CLOSE_TIMEOUT_S)
+        cache = lookup.current().cache
+        if not _claim(cache, stop):
+            return
         _look_for_dead_letter_destination(channel.binding)
         try:
             Worker(BINDING, _handler(channel)).run(stop.is_set, options["until"] or StopCondition.STOPPED)
         except (ConfigurationError, TooManyDeadLettersError) as error:
             raise CommandError(str(error)) from error
+        finally:
+            _retire(cache)
 
 
 def _handler(channel: Channel) -> LogInvalidator | QueueInvalidator:
@@ -105,6 +110,41 @@ def _partitions_agree(channel: Channel, stop: threading.Event) -> bool:
             )
         return True
     return False
+
+
+def _claim(cache: FencedCache, stop: threading.Event) -> bool:
+    """Return False if stopped while workers with other settings were there: two kinds would undo each other's work."""
+    waiting = False
+    while not stop.is_set():
+        try:
+            others = cache.claim()
+            if others is not None and cache.shared.differing(others) == {"partitions"}:
+                # Ours has just been compared with the topic. Those that have another number are wrong by now, and stop.
+                others = cache.claim(take_over=True)
+        except UnavailableError:
+            # The worker waits for Redis, and claims it then.
+            return True
+        if others is None:
+            return True
+        if not waiting:
+            logger.error(
+                "worker.other_settings",
+                extra={
+                    "difference": cache.shared.difference(others),
+                    "remedy": f"{lookup.REMEDY}; or stop the other workers, then this one goes on by itself",
+                },
+            )
+            waiting = True
+        stop.wait(_ASK_AGAIN_S)
+    return False
+
+
+def _retire(cache: FencedCache) -> None:
+    try:
+        cache.retire()
+    except UnavailableError as error:
+        # Workers with other settings wait a little longer then.
+        logger.info("worker.not_retired", extra={"error": str(error)})
 
 
 def _look_for_dead_letter_destination(binding: Binding) -> None:
