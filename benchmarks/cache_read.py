@@ -24,7 +24,8 @@ from devstack import Valkey
 from event_stream.fenced_cache import CacheSettings, FencedCache
 
 PAYLOAD = (
-    b'"name":"Customer 10","contactName":"Ann Example","contactEmail":"ann@example.org","contactPhone":"+1 555 0100"'
+    b'"organizationName":"Customer 10","contactName":"Ann Example",'
+    b'"contactEmail":"ann@example.org","contactPhone":"+1 555 0100"'
 )
 IDS = [str(uuid.UUID(int=number)) for number in range(200)]
 

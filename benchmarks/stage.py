@@ -85,7 +85,14 @@ def _customer(client: httpx.Client, platform: ServiceCluster, number: int) -> Cu
     }
     path = f"/v1/organization/{made['id']}/license"
     given = client.post(f"{platform.licensing_urls[0]}{path}", json=license).raise_for_status().json()
-    lookup = {"licenseId": given["licenseId"], "organizationId": made["id"], **license, **organization}
+    contact = {field: value for field, value in organization.items() if field != "name"}
+    lookup = {
+        "licenseId": given["licenseId"],
+        "organizationId": made["id"],
+        **license,
+        "organizationName": organization["name"],
+        **contact,
+    }
     return Customer(made["id"], organization, f"{path}/{given['licenseId']}", lookup)
 
 

@@ -16,6 +16,7 @@ def find(organization_id: UUID) -> dict[str, Any]:
     organization: dict[str, Any] | None = cache.get(key)
     if organization is None:
         answer = _client.get(f"/v1/organization/{organization_id}").raise_for_status().json()
-        organization = {field: answer[field] for field in ("name", "contactName", "contactEmail", "contactPhone")}
+        contact = {field: answer[field] for field in ("contactName", "contactEmail", "contactPhone")}
+        organization = {"organizationName": answer["name"], **contact}
         cache.set(key, organization, _TTL_S)
     return organization

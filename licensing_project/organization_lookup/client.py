@@ -191,7 +191,7 @@ def _parse(organization_id: str, body: bytes) -> dict[str, Any]:
         raise UpstreamError("the answer is no JSON") from error
     if not isinstance(answer, dict) or str(answer.get("id", "")).lower() != organization_id:
         raise UpstreamError("the answer is not the organization that was asked for")
-    wrong = [name for name in organization.FIELDS if not isinstance(answer.get(name), str | None)]
+    wrong = [name for name in organization.FIELDS.values() if not isinstance(answer.get(name), str | None)]
     if wrong or answer.get("name") is None:
         raise UpstreamError(f"the answer has no usable {', '.join(wrong) or 'name'}")
     return answer

@@ -5,14 +5,20 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-FIELDS = ("name", "contactName", "contactEmail", "contactPhone")
+FIELDS = {
+    "organizationName": "name",
+    "contactName": "contactName",
+    "contactEmail": "contactEmail",
+    "contactPhone": "contactPhone",
+}
+"""The license's members, and what the organization service calls each of them."""
 
 _COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def members(organization: Mapping[str, Any]) -> bytes:
-    """`"name":"…","contactName":"…",…` in UTF-8: a JSON object's members without its braces."""
-    return _COMPACT({field: organization.get(field) for field in FIELDS})[1:-1].encode()
+    """`"organizationName":"…","contactName":"…",…` in UTF-8: a JSON object's members without its braces."""
+    return _COMPACT({member: organization.get(field) for member, field in FIELDS.items()})[1:-1].encode()
 
 
 NULL_FIELDS = members({})

@@ -39,7 +39,7 @@ def test_a_demand_that_the_cache_can_not_meet_asks_anew(
     organization_service.put(NASA, name="New name")
     # The cached one is a few milliseconds old by now: more than max-age=0 and min-fresh=10 of 10 allow.
     answer = api.get(license_url, headers={"cache-control": demand})
-    assert answer.json()["name"] == "New name"
+    assert answer.json()["organizationName"] == "New name"
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_a_client_reads_its_own_write(api: Client, license_url: str, organizatio
     api.get(license_url)
     version = organization_service.put(NASA, name="Mine")
     answer = api.get(license_url, headers={"organization-min-version": str(version)})
-    assert (answer.json()["name"], answer["Organization-Version"]) == ("Mine", str(version))
+    assert (answer.json()["organizationName"], answer["Organization-Version"]) == ("Mine", str(version))
     assert api.get(license_url)["Organization-Cache"] == "hit"
 
 

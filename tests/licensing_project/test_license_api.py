@@ -13,7 +13,7 @@ pytestmark = pytest.mark.django_db
 
 NEW = {"productName": "Ostock", "licenseType": "trial", "description": "설명", "comment": "none"}
 CONTACT = {
-    "name": "NASA",
+    "organizationName": "NASA",
     "contactName": "James Webb",
     "contactEmail": "webb@example.org",
     "contactPhone": "+1 202 555 0100",
@@ -56,6 +56,13 @@ def test_both_forms_of_each_url_answer_without_a_redirect(api: Client, licenses_
     assert api.get(single).status_code == 404
 
 
+@pytest.mark.parametrize("media_type", ["application/json", "application/hal+json"])
+def test_the_organizations_name_is_no_name_of_the_license(api: Client, license_url: str, media_type: str) -> None:
+    answer = api.get(license_url, headers={"accept": media_type}).json()
+    assert answer["organizationName"] == "NASA"
+    assert "name" not in answer
+
+
 def test_a_put_empties_what_it_leaves_out(api: Client, license_url: str) -> None:
     answer = api.put(license_url, {"productName": "P", "licenseType": "T"}, content_type="application/json")
     assert (answer.json()["description"], answer.json()["comment"]) == ("", "")
@@ -87,10 +94,10 @@ def test_what_is_not_valid_is_refused_field_by_field(
 @pytest.mark.usefixtures("organization_service")
 def test_an_id_in_the_body_is_not_the_callers_to_choose(api: Client, licenses_url: str) -> None:
     chosen = str(uuid.uuid4())
-    answer = post(api, licenses_url, {**NEW, "licenseId": chosen, "organizationId": chosen, "name": "Mine"})
+    answer = post(api, licenses_url, {**NEW, "licenseId": chosen, "organizationId": chosen, "organizationName": "Mine"})
     assert answer.json()["organizationId"] == NASA
     assert answer.json()["licenseId"] != chosen
-    assert answer.json()["name"] == "NASA"
+    assert answer.json()["organizationName"] == "NASA"
 
 
 @pytest.mark.parametrize("method", ["get", "put", "patch", "delete"])
@@ -125,7 +132,7 @@ def test_the_list_is_paged_and_costs_one_lookup(
     page = api.get(f"{licenses_url}?size=2&page=2").json()
     assert page["count"] == 5
     assert [each["productName"] for each in page["results"]] == ["P2", "P3"]
-    assert all(each["name"] == "NASA" for each in page["results"])
+    assert all(each["organizationName"] == "NASA" for each in page["results"])
     assert page["next"] == f"http://localhost{licenses_url}?page=3&size=2"
     assert len(organization_service.requests) == 1
 
@@ -161,6 +168,6 @@ def test_a_write_goes_without_the_organization_service(
 ) -> None:
     tuned(base_url="http://127.0.0.1:1")
     answer = api.patch(license_url, {"comment": "changed"}, content_type="application/json")
-    assert (answer.status_code, answer.json()["comment"], answer.json()["name"]) == (200, "changed", None)
+    assert (answer.status_code, answer.json()["comment"], answer.json()["organizationName"]) == (200, "changed", None)
     assert answer["Organization-Cache"] == "unavailable"
     assert "Organization-Version" not in answer

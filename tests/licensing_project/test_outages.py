@@ -30,7 +30,7 @@ def test_without_redis_lookups_go_on_and_the_log_says_so_once(
     with caplog.at_level(logging.WARNING):
         answers = [api.get(license_url) for _ in range(4)]
     assert [(each.status_code, each["Organization-Cache"]) for each in answers] == [(200, "bypass")] * 4
-    assert answers[0].json()["name"] == "NASA"
+    assert answers[0].json()["organizationName"] == "NASA"
     assert [record.message for record in caplog.records] == ["cache.unreachable"]
 
 

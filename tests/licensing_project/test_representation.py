@@ -19,15 +19,20 @@ ANY = FreshnessRequirement()
 
 
 def with_a_field(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(organization, "FIELDS", (*organization.FIELDS, "country"))
+    patch.setattr(organization, "FIELDS", organization.FIELDS | {"country": "country"})
 
 
 def without_a_field(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(organization, "FIELDS", organization.FIELDS[:-1])
+    patch.setattr(organization, "FIELDS", dict(list(organization.FIELDS.items())[:-1]))
 
 
 def in_another_order(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(organization, "FIELDS", organization.FIELDS[::-1])
+    patch.setattr(organization, "FIELDS", dict(reversed(organization.FIELDS.items())))
+
+
+def with_a_renamed_member(patch: pytest.MonkeyPatch) -> None:
+    renamed = {"name" if name == "organizationName" else name: field for name, field in organization.FIELDS.items()}
+    patch.setattr(organization, "FIELDS", renamed)
 
 
 def with_ascii_only(patch: pytest.MonkeyPatch) -> None:
@@ -36,14 +41,17 @@ def with_ascii_only(patch: pytest.MonkeyPatch) -> None:
 
 def from_another_place(patch: pytest.MonkeyPatch) -> None:
     def members(found: Mapping[str, Any]) -> bytes:
-        renamed = {"name": found.get("displayName")} | {name: found.get(name) for name in organization.FIELDS[1:]}
-        return json.dumps(renamed, ensure_ascii=False, separators=(",", ":"))[1:-1].encode()
+        moved = {
+            name: found.get(field) for name, field in (organization.FIELDS | {"organizationName": "title"}).items()
+        }
+        return json.dumps(moved, ensure_ascii=False, separators=(",", ":"))[1:-1].encode()
 
     patch.setattr(organization, "members", members)
 
 
 CHANGES = pytest.mark.parametrize(
-    "change", [with_a_field, without_a_field, in_another_order, with_ascii_only, from_another_place]
+    "change",
+    [with_a_field, without_a_field, in_another_order, with_a_renamed_member, with_ascii_only, from_another_place],
 )
 
 

@@ -22,7 +22,7 @@ class LicenseSerializer(serializers.ModelSerializer[Any]):
     productName = serializers.CharField(label=capfirst(_("product name")), source="product_name", max_length=200)
     licenseType = serializers.CharField(label=capfirst(_("license type")), source="license_type", max_length=100)
     comment = serializers.CharField(label=capfirst(_("comment")), max_length=2000, allow_blank=True, default="")
-    name = serializers.CharField(read_only=True, allow_null=True, help_text="The organization's name.")
+    organizationName = serializers.CharField(read_only=True, allow_null=True, help_text="The organization's name.")
     contactName = serializers.CharField(read_only=True, allow_null=True)
     contactEmail = serializers.EmailField(read_only=True, allow_null=True)
     contactPhone = serializers.CharField(read_only=True, allow_null=True)
@@ -36,7 +36,7 @@ class LicenseSerializer(serializers.ModelSerializer[Any]):
             "productName",
             "licenseType",
             "comment",
-            "name",
+            "organizationName",
             "contactName",
             "contactEmail",
             "contactPhone",

@@ -61,9 +61,9 @@ def test_an_organization_is_fetched_as_the_bytes_to_splice(service: Organization
         fetched = client.get(NASA, 5)
     assert fetched.version == service.version
     assert fetched.value is not None
-    assert fetched.value.startswith('"name":"한국 \N{ROCKET}"'.encode())
+    assert fetched.value.startswith('"organizationName":"한국 \N{ROCKET}"'.encode())
     assert json.loads(b"{%b}" % fetched.value) == {
-        "name": "한국 \N{ROCKET}",
+        "organizationName": "한국 \N{ROCKET}",
         "contactName": "James Webb",
         "contactEmail": None,
         "contactPhone": "+1 202 555 0100",
