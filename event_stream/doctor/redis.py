@@ -29,7 +29,8 @@ def check(cache: FencedCache, *, worker: str, remedy: str, vouched: bool = True)
     """`worker` is the command that applies changes to the cache, as one types it; `remedy` says how to give it and this
     process the same settings.
 
-    `vouched` says whether a log is behind it, whose heartbeats keep entries fresh: see `Capabilities.seekable`.
+    `vouched` says whether a log is behind it, whose heartbeats keep entries fresh: see `Capabilities.seekable`, and
+    whether the origin gives versions.
     """
     redis, subjects = cache.scripts.redis, ("clock of Redis", "shared settings", "watermarks")
     try:
@@ -42,10 +43,7 @@ def check(cache: FencedCache, *, worker: str, remedy: str, vouched: bool = True)
         if vouched:
             yield from _watermarks(cache, worker)
         else:
-            text = (
-                f"none, as there is no log: an entry is good for {cache.settings.max_staleness_s:g} s from its call on"
-            )
-            yield ok("watermarks", text)
+            yield ok("watermarks", f"none: an entry is good for {cache.settings.max_staleness_s:g} s from its call on")
     except (RedisError, UnavailableError) as error:
         yield failed(
             "Redis", f"does not answer: {error}", "start it, or correct REDIS_URL; lookups do without meanwhile"

@@ -143,6 +143,7 @@ ORGANIZATION_LOOKUP = LookupSettings(
     max_calls=count("ORGANIZATION_MAX_CALLS", 32, "calls at once"),
     circuit_failures=count("ORGANIZATION_CIRCUIT_FAILURES", 5, "failures in a row"),
     circuit_reset_s=number("ORGANIZATION_CIRCUIT_RESET_S", 5, "seconds"),
+    versioned=choice("ORGANIZATION_SERVICE_VERSIONS", "required", ("required", "none")) == "required",
 )
 
 if base.AUTH is None and ORGANIZATION_LOOKUP.token_file is not None:

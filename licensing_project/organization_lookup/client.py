@@ -16,6 +16,8 @@ from organization_lookup import organization
 _LARGEST_ANSWER = 64 * 1024
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 _VERSION = re.compile(r"\d{1,18}", re.ASCII)
+UNVERSIONED = 0
+"""The version in the cache of every organization whose service gives none."""
 _PASSING_STATUSES = frozenset({429, 502, 503, 504})
 
 
@@ -84,6 +86,9 @@ class OrganizationClient:
 
     `base_url` is what stands before `/v1/organization/{id}`; the timeouts are those of one call, in seconds. The
     caller's own credentials travel on; for a caller without any, the token in `token_file` does.
+
+    `versioned` says whether each answer has to have an Organization-Version. Where not, as with the book's Java
+    service, an answer of 200 without a body is an absence, and every organization has the version UNVERSIONED.
     """
 
     def __init__(
@@ -95,8 +100,10 @@ class OrganizationClient:
         max_connections: int,
         clock: Clock,
         token_file: Path | None = None,
+        versioned: bool = True,
     ) -> None:
         self._base_url = base_url
+        self._versioned = versioned
         self._token_file = token_file
         self._connect_timeout_s = connect_timeout_s
         self._read_timeout_s = read_timeout_s
@@ -129,7 +136,7 @@ class OrganizationClient:
         url = f"{self._base_url}/v1/organization/{organization_id}"
         try:
             with self._http.stream("GET", url, headers=headers, timeout=timeout) as response:
-                return _read(organization_id, response, self._body(response, deadline))
+                return self._read(organization_id, response, self._body(response, deadline))
         except UpstreamAuthError as refused:
             if own_token:
                 # Not the caller's fault, nor anything that the caller could fix.
@@ -164,24 +171,33 @@ class OrganizationClient:
                 raise UpstreamError("no complete answer in time")
         return bytes(body)
 
+    def _read(self, organization_id: str, response: httpx.Response, body: bytes) -> Fetched:
+        status = response.status_code
+        if status in {401, 403}:
+            raise UpstreamAuthError(
+                status, response.request.headers.get("Authorization"), response.headers.get("WWW-Authenticate")
+            )
+        if status in _PASSING_STATUSES:
+            raise TransientUpstreamError(f"status {status}")
+        if status not in {200, 404}:
+            raise UpstreamError(f"status {status}")
+        version = self._version(status, response.headers.get("Organization-Version", ""))
+        if status == 404 or not (body or self._versioned):
+            return Fetched(version, None)
+        return Fetched(version, organization.members(_parse(organization_id, body)))
 
-def _read(organization_id: str, response: httpx.Response, body: bytes) -> Fetched:
-    status = response.status_code
-    if status in {401, 403}:
-        raise UpstreamAuthError(
-            status, response.request.headers.get("Authorization"), response.headers.get("WWW-Authenticate")
-        )
-    if status in _PASSING_STATUSES:
-        raise TransientUpstreamError(f"status {status}")
-    if status not in {200, 404}:
-        raise UpstreamError(f"status {status}")
-    version = response.headers.get("Organization-Version", "")
-    if not _VERSION.fullmatch(version):
-        # A 404 of some gateway's own, say: it knows nothing of the organization.
-        raise UpstreamError(f"status {status} with no number in Organization-Version")
-    if status == 404:
-        return Fetched(version=int(version), value=None)
-    return Fetched(version=int(version), value=organization.members(_parse(organization_id, body)))
+    def _version(self, status: int, header: str) -> int:
+        if _VERSION.fullmatch(header):
+            return int(header) if self._versioned else UNVERSIONED
+        if status == 404:
+            # Of some gateway's own, say: it knows nothing of the organization.
+            raise UpstreamError("status 404 with no number in Organization-Version")
+        if self._versioned:
+            raise UpstreamError(
+                f"status {status} with no number in Organization-Version: an organization service that has no versions "
+                "needs ORGANIZATION_SERVICE_VERSIONS=none"
+            )
+        return UNVERSIONED
 
 
 def _parse(organization_id: str, body: bytes) -> dict[str, Any]:

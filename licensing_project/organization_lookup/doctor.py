@@ -38,8 +38,9 @@ def partitions() -> Iterator[Finding]:
 
 
 def cache() -> Iterator[Finding]:
-    vouched = registry().channel(BINDING).capabilities.seekable
-    yield from redis.check(lookup.current().cache, worker=WORKER, remedy=lookup.REMEDY, vouched=vouched)
+    current = lookup.current()
+    vouched = registry().channel(BINDING).capabilities.seekable and current.versioned
+    yield from redis.check(current.cache, worker=WORKER, remedy=lookup.REMEDY, vouched=vouched)
 
 
 def organization_service() -> Iterator[Finding]:

@@ -68,10 +68,15 @@ _MOST_AHEAD = timedelta(hours=1)
 
 
 class OrganizationChangeDecoder:
-    """Decodes the records of one binding. Actions and fields of a later time are passed over, and counted."""
+    """Decodes the records of one binding. Actions and fields of a later time are passed over, and counted.
 
-    def __init__(self, binding: Binding, unknown: Unknown | None = None) -> None:
+    `versioned=False` is for an organization service without versions: no message's version then says anything about
+    what is cached, so every change evicts.
+    """
+
+    def __init__(self, binding: Binding, unknown: Unknown | None = None, *, versioned: bool = True) -> None:
         self._binding = binding
+        self._versioned = versioned
         self._unknown = unknown or Unknown()
 
     def __call__(self, record: ConsumerRecord) -> Change | Heartbeat | None:
@@ -93,7 +98,7 @@ class OrganizationChangeDecoder:
             return None
         return Change(
             id=canonical_id(organization_id),
-            version=_version(payload.get("version"), record),
+            version=_version(payload.get("version"), record) if self._versioned else None,
             correlation_id=_correlation_id(payload.get("correlationId"), message.headers.get(CORRELATION_ID)),
             occurred_at_ms=_instant_ms(payload.get("occurredAt")) or record.timestamp_ms,
         )

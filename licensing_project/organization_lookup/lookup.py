@@ -26,6 +26,9 @@ from organization_lookup.resilient_client import Circuit, ResilientClient
 from organization_lookup.settings import LookupSettings
 
 NAMESPACE = "o"
+UNVERSIONED_NAMESPACE = "ou"
+"""Apart from the other: an entry or tombstone with a version would keep out every value without one, and a watermark
+would keep those values fresh for longer than anybody knows."""
 REMEDY = (
     "Give the worker and the web processes the same ORG_CHANGE_PARTITIONS, ORG_CHANGE_TOPIC, LICENSING_GROUP and "
     "EVENT_BINDER"
@@ -44,6 +47,8 @@ class Lookup:
     fetch: ResilientClient
     read_through: ReadThrough
     budget_s: float
+    versioned: bool = True
+    """Whether the organization service gives versions: see `LookupSettings.versioned`."""
 
     def find(self, organization_id: str, demand: FreshnessRequirement) -> Found:
         """An organization's members with their version, as fresh as demanded; `value` is None where there is none.
@@ -67,11 +72,11 @@ class Lookup:
 
 
 def make(
-    options: LookupSettings, *, partitions: int, namespace: str = NAMESPACE, shared: Mapping[str, str] | None = None
+    options: LookupSettings, *, partitions: int, namespace: str | None = None, shared: Mapping[str, str] | None = None
 ) -> Lookup:
     """Opens no connection yet. `shared`: the settings, by name, that the worker must have, too."""
     cache = FencedCache(
-        namespace=namespace,
+        namespace=namespace or (NAMESPACE if options.versioned else UNVERSIONED_NAMESPACE),
         partitions=partitions,
         settings=CacheSettings(
             max_staleness_s=options.max_staleness_s,
@@ -89,6 +94,7 @@ def make(
         read_timeout_s=options.read_timeout_s,
         max_connections=options.max_calls,
         clock=_CLOCK,
+        versioned=options.versioned,
     )
     fetch = ResilientClient(
         call=client.get,
@@ -97,7 +103,7 @@ def make(
         max_calls=options.max_calls,
     )
     read_through = ReadThrough(cache, fetch, budget_s=options.budget_s, patience_s=options.budget_s / 2)
-    return Lookup(cache, client, fetch, read_through, options.budget_s)
+    return Lookup(cache, client, fetch, read_through, options.budget_s, options.versioned)
 
 
 _making = threading.Lock()

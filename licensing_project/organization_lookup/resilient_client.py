@@ -50,11 +50,12 @@ class Circuit:
     def __init__(self, *, failures: int, reset_s: float) -> None:
         self._reset_s = reset_s
         self._storage = CircuitMemoryStorage(STATE_CLOSED)
+        self._log = _Log()
         self._breaker = CircuitBreaker(
             fail_max=failures,
             reset_timeout=reset_s,
             state_storage=self._storage,
-            listeners=[_Log()],
+            listeners=[self._log],
             throw_new_error_on_trip=False,
         )
         self._probing = threading.Lock()
@@ -74,7 +75,7 @@ class Circuit:
         if self._storage.state == STATE_CLOSED:
             return self._counted(call)
         if self.retry_after_s() > 0 or not self._probing.acquire(blocking=False):
-            raise CircuitOpen("it has failed too often lately")
+            raise CircuitOpen(f"it has failed too often lately, at last with: {self._log.last_fault}")
         try:
             return self._counted(call)
         finally:
@@ -104,11 +105,19 @@ class Circuit:
 
 
 class _Log(CircuitBreakerListener):
-    """One line per change of state, so one per outage."""
+    """One line per change of state, so one per outage. It opens with the fault that opened it."""
+
+    last_fault: BaseException | None = None
+
+    def failure(self, cb: CircuitBreaker, exc: BaseException) -> None:
+        self.last_fault = exc
 
     def state_change(self, cb: CircuitBreaker, old: CircuitBreakerState | None, new: CircuitBreakerState) -> None:
-        level = logging.WARNING if new.name == STATE_OPEN else logging.INFO
-        logger.log(level, "organization_service.circuit", extra={"state": new.name, "failures": cb.fail_counter})
+        extra = {"state": new.name, "failures": cb.fail_counter}
+        if new.name == STATE_OPEN:
+            logger.warning("organization_service.circuit", extra={**extra, "error": str(self.last_fault)})
+        else:
+            logger.info("organization_service.circuit", extra=extra)
 
 
 # Asking the organization service within bounds: a time budget, so many calls at once, a circuit, a second try.

@@ -31,6 +31,9 @@ class LookupSettings:
     """After so many failures in a row the organization service is left alone…"""
     circuit_reset_s: float
     """…for so long."""
+    versioned: bool = True
+    """Whether the organization service gives versions (ORGANIZATION_SERVICE_VERSIONS). Where not, an organization is
+    as old as its call, and is read again after the maximum staleness; a message evicts it, whatever its version."""
 
     def __post_init__(self) -> None:
         if self.hard_ttl_s < self.max_staleness_s:

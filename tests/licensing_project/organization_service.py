@@ -55,6 +55,17 @@ class OrganizationService:
         )
 
 
+def as_java(service: OrganizationService) -> Answer:
+    """A behaviour: what the book's own service answers, without versions, and 200 without a body for an absence."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        organization = service.organizations.get(handler.path.removeprefix("/v1/organization/"))
+        body = json.dumps(organization).encode() if organization else b""
+        reply(handler, 200, body, {"Content-Type": "application/json"} if organization else {})
+
+    return answer
+
+
 def reply(handler: BaseHTTPRequestHandler, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
     """A whole answer."""
     handler.send_response(status)

@@ -79,7 +79,10 @@ def test_an_outage_and_its_open_circuit_are_a_line_each(
             ("organization-service-unavailable", "request-0", "WARNING"),
             ("organization-service-circuit-open", "request-3", "WARNING"),
         ]
-        assert [line["error"] for line in lines()] == ["status 500", "it has failed too often lately"]
+        assert [line["error"] for line in lines()] == [
+            "status 500",
+            "it has failed too often lately, at last with: status 500",
+        ]
     assert found[3]["correlationId"] == "request-3"
     assert found[3]["title"] == "Unavailable for now"
 

@@ -76,6 +76,13 @@ def apply_without_watermark(cache: Cache, **batch: Unpack[Batch]) -> tuple[Cache
     return after._replace(watermark=None), applied
 
 
+def apply_without_versions(cache: Cache, **batch: Unpack[Batch]) -> tuple[Cache, Applied]:
+    """The lease alone: what is left where the origin gives no versions, and no event's version is believed."""
+    batch["events"] = [None for _ in batch["events"]]
+    after, applied = apply_without_watermark(cache, **batch)
+    return after._replace(entry=None if isinstance(after.entry, Floor) else after.entry), applied
+
+
 CACHE_ASIDE = Rules(
     lease=ask_without_lease, fill=fill_always, apply=apply_deleting, vouched=is_there, leases=False, watermark=False
 )
@@ -96,3 +103,4 @@ COMPARE_AND_SET_WITH_FLOOR = Rules(
     watermark=False,
 )
 LEASE_AND_FLOOR = Rules(apply=apply_without_watermark, vouched=is_there, watermark=False)
+LEASE_ALONE = Rules(fill=fill_whatever_the_version, apply=apply_without_versions, vouched=is_there, watermark=False)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.model.ablations import LEASE_AND_FLOOR
+from tests.model.ablations import LEASE_ALONE, LEASE_AND_FLOOR
 from tests.model.configuration import AsOf, Budget, Configuration, Heartbeat
 from tests.model.model import Explore, report
 
@@ -109,6 +109,17 @@ CASES = [
         "lease and floor without watermark, duplicate, crash, flush",
         Configuration(rules=LEASE_AND_FLOOR, budget=Budget(duplicate=1, crash=1, flush=1)),
         38_398,
+    ),
+    # An origin without versions, whose producer announces a change after the commit. 1 s
+    Case(
+        "2 versions, lease alone, foreign events only, crash, flush",
+        Configuration(
+            versions=2,
+            rules=LEASE_ALONE,
+            heartbeat=Heartbeat.NONE,
+            budget=Budget(foreign=2, crash=1, flush=1),
+        ),
+        4_712,
     ),
 ]
 

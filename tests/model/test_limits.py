@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from tests.model.ablations import LEASE_AND_FLOOR
-from tests.model.configuration import AsOf, Budget, Configuration
+from tests.model.ablations import LEASE_ALONE, LEASE_AND_FLOOR
+from tests.model.configuration import AsOf, Budget, Configuration, Heartbeat
 from tests.model.model import BOUND_BROKEN, STALE_FOR_EVER, Explore, report
 
 LIMITS = {
@@ -23,6 +23,10 @@ LIMITS = {
     ),
     "a lagging source and a floor lost in a flush": (
         Configuration(lagging_source=True, as_of=AsOf.SOURCE, floor_outlasts_lag=True, budget=Budget(flush=1)),
+        STALE_FOR_EVER,
+    ),
+    "a lost message of an origin without versions, if it were not for the TTL": (
+        Configuration(rules=LEASE_ALONE, heartbeat=Heartbeat.NONE, budget=Budget(foreign=1, unannounced=1)),
         STALE_FOR_EVER,
     ),
     "a failover where the binder cannot seek": (

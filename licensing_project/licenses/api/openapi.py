@@ -37,6 +37,10 @@ _RESPONSE_HEADERS = {
         "hit, miss, stale, bypass or unavailable: how the organization was found.",
     ),
     "Organization-Version": (OpenApiTypes.INT64, "The organization's version."),
+    "Organization-Unversioned": (
+        OpenApiTypes.STR,
+        "?1 where its service gives no versions: nothing but the time since it was asked bounds how stale it can be.",
+    ),
     "Organization-Fresh-At": (
         OpenApiTypes.DATETIME,
         "The organization is proven to have been current at this instant.",

@@ -16,7 +16,7 @@ from rest_framework.request import Request
 
 from event_stream.fenced_cache import CacheStatus, Found
 from licenses.selectors import LicenseRow
-from organization_lookup import organization
+from organization_lookup import lookup, organization
 from service_kit.conditional_requests import check_if_match, etag
 
 _COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -51,7 +51,10 @@ def set_freshness_headers(response: HttpResponseBase, request: Request, found: F
         return
     fresh_at_s = found.fresh_at_ms / 1000
     headers["Organization-Cache"] = found.source.value
-    headers["Organization-Version"] = str(found.version)
+    if lookup.current().versioned:
+        headers["Organization-Version"] = str(found.version)
+    else:
+        headers["Organization-Unversioned"] = "?1"
     headers["Organization-Fresh-At"] = (
         datetime.fromtimestamp(fresh_at_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     )
@@ -71,11 +74,11 @@ def set_freshness_headers(response: HttpResponseBase, request: Request, found: F
 
 def set_etag(response: HttpResponseBase, request: Request, license_version: int, found: Found | None) -> None:
     """The entity tag of one license's answer."""
-    version = found.version if found else None
-    response.headers["ETag"] = etag(license_tag(license_version, version, request.accepted_renderer.format))
+    response.headers["ETag"] = etag(license_tag(license_version, found, request.accepted_renderer.format))
 
 
 # Entity tags of licenses: `"<license version>-<organization version>-<representation>"`: an answer changes with each.
+# An organization without versions has a fingerprint of its members in that place.
 #
 # A write changes the license alone, so the If-Match of a write is held against the first of the two: an organization
 # that got a new contact meanwhile is no lost update.
@@ -95,10 +98,18 @@ _REPRESENTATION = representation()
 _TAG_OF_BOTH = re.compile(r'"(\d+)-[^"]*"')
 
 
-def license_tag(license_version: int, organization_version: int | None, media: str) -> str:
+def license_tag(license_version: int, found: Found | None, media: str) -> str:
     """What conditional.etag puts in quotes. Another media type is another representation, so another tag."""
-    tag = f"{license_version}-{organization_version if organization_version is not None else ''}-{_REPRESENTATION}"
+    tag = f"{license_version}-{_organization_tag(found)}-{_REPRESENTATION}"
     return tag if media == "json" else f"{tag}-{media}"
+
+
+def _organization_tag(found: Found | None) -> str:
+    if found is None:
+        return ""
+    if lookup.current().versioned:
+        return str(found.version)
+    return organization.fingerprint(found.value or b"").decode()
 
 
 def if_match(request: Request) -> Callable[[int], None]:

@@ -88,7 +88,7 @@ class SingleLicense(LicenseView):
         found = find(request, organization_id)
         media = request.accepted_renderer.format
         response: HttpResponseBase
-        if not_modified(request, responses.license_tag(row.version, found.version, media)):
+        if not_modified(request, responses.license_tag(row.version, found, media)):
             response = HttpResponseNotModified()
         elif media == "json":
             response = responses.json_answer(responses.render_fast(row, found.value))
@@ -177,6 +177,12 @@ def absent(organization_id: UUID) -> Problem:
 
 
 def _found(organization_id: UUID, wanted: FreshnessRequirement) -> Found:
+    if wanted.min_version is not None and not lookup.current().versioned:
+        raise Problem(
+            412,
+            type="/problems/version-not-reached",
+            detail=_("The organization service gives no versions to compare with Organization-Min-Version."),
+        )
     try:
         return lookup.current().find(str(organization_id), wanted)
     except UpstreamAuthError as refused:

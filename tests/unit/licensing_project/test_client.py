@@ -15,6 +15,7 @@ from event_stream import user_context
 from event_stream.clock import SystemClock
 from event_stream.fenced_cache import Deadline, Fetched
 from organization_lookup.client import (
+    UNVERSIONED,
     BulkheadFull,
     CircuitOpen,
     OrganizationClient,
@@ -24,7 +25,7 @@ from organization_lookup.client import (
     UpstreamError,
 )
 from organization_lookup.resilient_client import Circuit, ResilientClient
-from tests.licensing_project.organization_service import NASA, OrganizationService, answering, reply, running
+from tests.licensing_project.organization_service import NASA, OrganizationService, answering, as_java, reply, running
 
 CLOCK = SystemClock()
 VERSION = {"Organization-Version": "7"}
@@ -38,7 +39,9 @@ def service() -> Iterator[OrganizationService]:
 
 
 @contextmanager
-def client_of(url: str, *, read_timeout_s: float = 5.0, token_file: Path | None = None) -> Iterator[OrganizationClient]:
+def client_of(
+    url: str, *, read_timeout_s: float = 5.0, token_file: Path | None = None, versioned: bool = True
+) -> Iterator[OrganizationClient]:
     client = OrganizationClient(
         url,
         connect_timeout_s=1.0,
@@ -46,6 +49,7 @@ def client_of(url: str, *, read_timeout_s: float = 5.0, token_file: Path | None 
         max_connections=4,
         clock=CLOCK,
         token_file=token_file,
+        versioned=versioned,
     )
     yield client
     client.close()
@@ -74,6 +78,33 @@ def test_an_absent_one_has_the_clock_of_its_service_for_a_version(service: Organ
     service.remove(NASA)
     with client_of(service.url) as client:
         assert client.get(NASA, 5) == Fetched(service.version, None)
+
+
+def test_a_service_without_versions_is_read_if_the_setting_says_so(service: OrganizationService) -> None:
+    service.behaviour = as_java(service)
+    with client_of(service.url) as client, pytest.raises(UpstreamError, match="ORGANIZATION_SERVICE_VERSIONS=none"):
+        client.get(NASA, 5)
+    with client_of(service.url, versioned=False) as client:
+        fetched = client.get(NASA, 5)
+        assert (fetched.version, b"James Webb" in (fetched.value or b"")) == (UNVERSIONED, True)
+        service.remove(NASA)
+        assert client.get(NASA, 5) == Fetched(UNVERSIONED, None)
+
+
+@pytest.mark.parametrize(("status", "body"), [(404, b""), (200, b"null"), (200, b"{}"), (500, b"")])
+def test_what_is_no_absence_for_a_service_without_versions(
+    service: OrganizationService, status: int, body: bytes
+) -> None:
+    service.behaviour = answering(status, body)
+    with client_of(service.url, versioned=False) as client, pytest.raises(UpstreamError):
+        client.get(NASA, 5)
+
+
+def test_versions_are_ignored_if_the_setting_says_that_there_are_none(service: OrganizationService) -> None:
+    with client_of(service.url, versioned=False) as client:
+        assert client.get(NASA, 5).version == UNVERSIONED
+        service.remove(NASA)
+        assert client.get(NASA, 5) == Fetched(UNVERSIONED, None)
 
 
 def test_connections_are_kept(service: OrganizationService) -> None:

@@ -73,9 +73,10 @@ class Command(BaseCommand):
 
     def _follow(self, options: dict[str, Any]) -> bool:
         stop = stop_on_signals()
-        cache = lookup.current().cache
+        current = lookup.current()
+        cache = current.cache
         binding = registry().channel(BINDING).binding
-        audit = ChangeAudit(cache, OrganizationChangeDecoder(binding), options["after"])
+        audit = ChangeAudit(cache, OrganizationChangeDecoder(binding, versioned=current.versioned), options["after"])
         end_s = time.monotonic() + options["duration"] if options["duration"] else None
 
         def over() -> bool:

@@ -28,8 +28,9 @@ _CLOSE_TIMEOUT_S = 1.0
 class Command(BaseCommand):
     help = (
         "Applies organization changes to the cache until SIGTERM or SIGINT. Any number may run: they share the topic. "
-        "Where the platform can't seek it evicts only: a cached organization is then read again after "
-        "ORGANIZATION_MAX_STALENESS_S. Exit code: 0 if it was stopped or is done, 1 after a permanent error."
+        "Where the platform can't seek, or the organization service gives no versions, it evicts only: a cached "
+        "organization is then read again after ORGANIZATION_MAX_STALENESS_S. Exit code: 0 if it was stopped or is "
+        "done, 1 after a permanent error."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -74,17 +75,20 @@ class Command(BaseCommand):
 
 
 def _handler(channel: Channel) -> LogInvalidator | QueueInvalidator:
-    """What the platform allows for. Where it can't seek, no entry is fresh beyond its own age."""
-    cache, decode = lookup.current().cache, OrganizationChangeDecoder(channel.binding)
-    if channel.capabilities.seekable:
+    """What the platform and the organization service allow for. By default, a log keeps entries fresh; where there is
+    none, or not every change is known to be in it, no entry is fresh beyond its own age."""
+    current = lookup.current()
+    cache, decode = current.cache, OrganizationChangeDecoder(channel.binding, versioned=current.versioned)
+    if channel.capabilities.seekable and current.versioned:
         return LogInvalidator(cache, decode, error_handler=error_handler_for(channel.binding))
+    reason = "the binder can't seek" if current.versioned else "the organization service gives no versions"
     logger.warning(
         "cache.bound_is_ttl",
         extra={
             "binder": channel.binding.binder,
             "max_staleness_s": cache.settings.max_staleness_s,
-            "meaning": "the binder can't seek: a cached organization is read again after max_staleness_s, which is "
-            "also how stale it can be",
+            "meaning": f"{reason}: a cached organization is read again after max_staleness_s, which is also how stale "
+            "it can be",
         },
     )
     return QueueInvalidator(cache, decode, error_handler=error_handler_for(channel.binding))
