@@ -15,6 +15,8 @@ _STRING = "java.lang.String"
 
 class Outcome(Enum):
     EVICTED = "evicted"
+    """By the one that was tried: the book's handler logs, so it was patched to evict where it acts."""
+    LOGGED = "a creation: logged, nothing evicted, for it keeps no absence"
     PASSED_OVER = "passed over in silence"
     UNKNOWN = 'error line "UNKNOWN event", nothing evicted'
     DROPPED = "error, retried for 3 s, dropped"
@@ -25,8 +27,10 @@ def outcome(value: bytes | None, headers: Headers) -> Outcome:
         return Outcome.DROPPED
     body = json.loads(value)
     match body["action"]:
-        case "SAVE" | "UPDATE" | "DELETE":
+        case "UPDATE" | "DELETE":
             return Outcome.EVICTED
+        case "SAVE":
+            return Outcome.LOGGED
         case "GET":
             return Outcome.PASSED_OVER
         case _:
@@ -63,6 +67,8 @@ TRIED: list[tuple[bytes | None, Headers, Outcome]] = [
     (_EXTENDED, [], Outcome.EVICTED),
     (_EXTENDED, [_QUOTED], Outcome.DROPPED),
     (_EXTENDED, [_PLAIN], Outcome.DROPPED),
+    (_body("DELETE"), [_QUOTED, _NAMED], Outcome.EVICTED),
+    (_body("SAVE"), [_QUOTED, _NAMED], Outcome.LOGGED),
     (_body("UPDATED"), [_QUOTED, _NAMED], Outcome.UNKNOWN),
     (_HEARTBEAT, [_QUOTED, _NAMED], Outcome.PASSED_OVER),
     (_HEARTBEAT, [], Outcome.PASSED_OVER),
