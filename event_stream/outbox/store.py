@@ -32,7 +32,8 @@ def connect(alias: str) -> Connection:
     # Django's own type adapters and cursors, which its queries need and these do not.
     for name in ("context", "cursor_factory"):
         parameters.pop(name)
-    parameters |= {**_KEEPALIVE, "application_name": "outbox relay"}
+    # A prepared statement fails for ever once a column that it returns has got another type.
+    parameters |= {**_KEEPALIVE, "application_name": "outbox relay", "prepare_threshold": None}
     connection: Connection = psycopg.connect(**parameters, autocommit=True)
     try:
         connection.execute(_SESSION)

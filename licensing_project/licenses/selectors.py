@@ -58,7 +58,7 @@ _ROW = """
 
 @repeatable
 def read_license(*, organization_id: UUID, license_id: UUID) -> LicenseRow | None:
-    """The hot read: one indexed statement, planned once a connection, without the ORM's share of the time."""
+    """The hot read: one indexed statement, without the ORM's share of the time."""
     with connection.cursor() as cursor:
         cursor.execute(_ROW, (license_id, organization_id))
         row = cursor.fetchone()

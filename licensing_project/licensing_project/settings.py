@@ -63,13 +63,8 @@ DATABASES = {
         conn_health_checks=True,
     )
 }
-# The hot read is one statement, ever the same: let the server plan it once a connection.
-DATABASES["default"]["OPTIONS"] = {
-    "connect_timeout": 5,
-    "server_side_binding": True,
-    "prepare_threshold": 2,
-    **DATABASES["default"].get("OPTIONS", {}),
-}
+# As Django does it by default, no statement is prepared on the server: decision 0056.
+DATABASES["default"]["OPTIONS"] = {"connect_timeout": 5, **DATABASES["default"].get("OPTIONS", {})}
 
 REDIS_TIMEOUT_S = number("REDIS_TIMEOUT_S", 0.5, "seconds")
 CACHES = {

@@ -163,6 +163,10 @@ class Site:
         return self.postgres.url(_ORGANIZATION)
 
     @property
+    def licensing_database_url(self) -> str:
+        return self.postgres.url(_LICENSING)
+
+    @property
     def naive_database_url(self) -> str:
         return self.postgres.url(_NAIVE)
 

@@ -1,7 +1,8 @@
-"""Redis and PostgreSQL lose what they may lose, and go away; the database's clock jumps."""
+"""Redis and PostgreSQL lose what they may lose, and go away; the database's clock jumps, and its schema changes."""
 
 import random
 
+import psycopg
 import pytest
 import redis
 
@@ -55,6 +56,21 @@ def clock_jumps(site: Site, chance: random.Random) -> None:
     shifted_clock.set_ahead(site.database_url, 0)
 
 
+def schema_changed(site: Site, chance: random.Random) -> None:
+    """Columns get another type, and tables another column, under sessions that have read and written them before."""
+    with (
+        psycopg.connect(site.licensing_database_url, autocommit=True) as licensing,
+        psycopg.connect(site.database_url, autocommit=True) as organization,
+    ):
+        licensing.execute("ALTER TABLE licenses_license ALTER license_type TYPE varchar(150), ADD added text")
+        organization.execute("ALTER TABLE organizations_organization ALTER contact_name TYPE text, ADD added text")
+        organization.execute("ALTER TABLE event_stream_outbox ALTER key TYPE varchar(200), ADD added text")
+        hold(chance.uniform(0.2, 1))
+        licensing.execute("ALTER TABLE licenses_license ALTER license_type TYPE varchar(100), DROP added")
+        organization.execute("ALTER TABLE organizations_organization ALTER contact_name TYPE varchar(200), DROP added")
+        organization.execute("ALTER TABLE event_stream_outbox ALTER key TYPE text, DROP added")
+
+
 FAULTS = [
     Fault("redis flushed", redis_flushed),
     Fault("redis killed, empty after it", redis_killed),
@@ -62,6 +78,7 @@ FAULTS = [
     Fault("postgresql restarted", postgresql_restarted, excuse=says_so),
     Fault("postgresql killed", postgresql_killed, excuse=says_so),
     Fault("database clock jumps by an hour or two", clock_jumps),
+    Fault("schema changed", schema_changed),
 ]
 
 

@@ -114,9 +114,26 @@ def test_an_error_on_a_living_connection_is_not_repeated() -> None:
     assert calls == [1]
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_column_that_gets_another_type_costs_no_read(license: License) -> None:
+    ids = {"organization_id": license.organization_id, "license_id": license.license_id}
+    before = [selectors.read_license(**ids) for _ in range(10)][-1]
+    with _another_connection() as other:
+        other.execute("ALTER TABLE licenses_license ALTER license_type TYPE varchar(150)")
+        try:
+            assert selectors.read_license(**ids) == before
+        finally:
+            other.execute("ALTER TABLE licenses_license ALTER license_type TYPE varchar(100)")
+    assert selectors.read_license(**ids) == before
+
+
 def _kill(backend: int) -> None:
     """As a restart of the server would: from another connection, and seen to be gone."""
+    with _another_connection() as other:
+        other.execute("SELECT pg_terminate_backend(%s, 10000)", (backend,))
+
+
+def _another_connection() -> psycopg.Connection:
     parameters = connection.get_connection_params()
     wanted = {name: parameters[name] for name in ("host", "port", "user", "password", "dbname") if parameters.get(name)}
-    with psycopg.connect(**wanted, autocommit=True) as other:
-        other.execute("SELECT pg_terminate_backend(%s, 10000)", (backend,))
+    return psycopg.connect(**wanted, autocommit=True)
