@@ -2,16 +2,16 @@
 
 import logging
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 from importlib.resources import files
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from django.core.cache import InvalidCacheBackendError
 from django_redis import get_redis_connection
-from redis import Redis, RedisError, ResponseError
+from redis import ReadOnlyError, Redis, RedisError, ResponseError
 from redis.commands.core import Script
 
 from event_stream.clock import Clock, SystemClock
@@ -39,6 +39,8 @@ logger = logging.getLogger("event_stream.fenced_cache")
 
 _QUIET_S = 5.0
 """While a worker takes over, partitions with its epoch and with an older one are read by turns."""
+
+T = TypeVar("T")
 
 # What goes into the cache's operations and what comes out of them.
 
@@ -243,10 +245,7 @@ class FencedCache:
 
     def forget_watermark(self, partition: int) -> None:
         """Nothing in the partition is fresh by a log from here on: none is read."""
-        try:
-            self.scripts.redis.delete(self.keys.watermark(partition))
-        except RedisError as error:
-            raise unavailable(error) from error
+        self.scripts.write(lambda: self.scripts.redis.delete(self.keys.watermark(partition)))
 
     def begin_epoch(self, partition: int, offset: int, *, instead_of: Watermark | None) -> bool:
         """Go on after `offset` without knowing what came before. False where the watermark is another one by now."""
@@ -378,7 +377,19 @@ class Scripts:
 
     def run(self, name: str, keys: Sequence[str], args: Iterable[Any]) -> Any:
         """Every key that the script touches is in `keys`, and all are in one slot. Raises UnavailableError."""
+        return self.write(lambda: self._registered[name](keys, args))
+
+    def write(self, command: Callable[[], T]) -> T:
+        """Return what the command returns. Raises UnavailableError.
+
+        A primary that was demoted keeps its connections, and refuses every write on them. The new one may be behind the
+        same address already, so the command is tried once more on a new connection; a refused one has done nothing.
+        """
         try:
-            return self._registered[name](keys, args)
+            try:
+                return command()
+            except ReadOnlyError:
+                self.redis.connection_pool.disconnect(inuse_connections=False)
+                return command()
         except RedisError as error:
             raise unavailable(error) from error

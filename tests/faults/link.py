@@ -168,10 +168,11 @@ class Link:
 
         self._run(half_close())
 
-    def lead_to(self, target: str) -> None:
-        """New connections go elsewhere; the old ones are reset."""
+    def lead_to(self, target: str, *, drop: bool = True) -> None:
+        """New connections go elsewhere; the old ones are reset, or kept."""
         self._target = target
-        self.drop()
+        if drop:
+            self.drop()
 
     def close(self) -> None:
         self.cut()

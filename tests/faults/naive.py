@@ -70,6 +70,11 @@ class Naive:
         """What has died by itself, or was killed, runs again."""
         start_in_parallel([process for process in self.processes if not process.is_running])
 
+    def restart(self) -> None:
+        """Of those with a connection to Redis: on a kept one to a demoted server they would be refused for ever."""
+        stop_in_parallel([self.web, self.worker])
+        self.revive()
+
     def write(self, customer: Customer) -> Write | Unanswered:
         began_s = time.time()
         try:

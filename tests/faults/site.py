@@ -156,6 +156,11 @@ class Site:
         with redis.Redis.from_url(lost.url()) as client:
             client.replicaof("127.0.0.1", str(self.valkey.port))
 
+    def demote(self) -> None:
+        """The primary hands over to its replica and becomes the replica; it keeps the connections that it has."""
+        self.valkey, self.replica = self.replica, self.valkey
+        hand_over(self.replica, self.valkey, self._redis)
+
     # What a test looks at, past every link.
 
     @property
@@ -196,6 +201,19 @@ class Site:
             assert wait_until(done, within_s=SETTLE_S), "the log is not applied"
         with redis.Redis.from_url(self.valkey.url(_NAIVE_DATABASE)) as cache:
             self.naive.settle(cache)
+
+
+def hand_over(demoted: Valkey, promoted: Valkey, link: Link) -> None:
+    """As an operator does it, and a managed Redis before maintenance: no process ends, no connection is closed."""
+    with (
+        redis.Redis.from_url(demoted.url(), decode_responses=True) as old,
+        redis.Redis.from_url(promoted.url(), decode_responses=True) as new,
+    ):
+        assert wait_until(lambda: new.info("replication")["master_link_status"] == "up", within_s=SETTLE_S)
+        old.execute_command("FAILOVER", "TO", "127.0.0.1", promoted.port)
+        assert wait_until(lambda: new.info("replication")["role"] == "master", within_s=SETTLE_S)
+        assert wait_until(lambda: old.info("replication")["role"] == "slave", within_s=SETTLE_S)
+    link.lead_to(f"127.0.0.1:{promoted.port}", drop=False)
 
 
 def _at(url: str, link: Link) -> str:

@@ -38,6 +38,12 @@ def redis_failed_over(site: Site, chance: random.Random) -> None:
     site.fail_over()
 
 
+def redis_demoted(site: Site, chance: random.Random) -> None:
+    site.demote()
+    hold(chance.uniform(0, 2))
+    site.naive.restart()
+
+
 def postgresql_restarted(site: Site, chance: random.Random) -> None:
     site.postgres.stop()
     hold(chance.uniform(0, 1))
@@ -75,6 +81,7 @@ FAULTS = [
     Fault("redis flushed", redis_flushed),
     Fault("redis killed, empty after it", redis_killed),
     Fault("redis failed over to an older replica", redis_failed_over),
+    Fault("redis demoted behind the same address", redis_demoted),
     Fault("postgresql restarted", postgresql_restarted, excuse=says_so),
     Fault("postgresql killed", postgresql_killed, excuse=says_so),
     Fault("database clock jumps by an hour or two", clock_jumps),

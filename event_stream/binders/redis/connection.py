@@ -86,7 +86,18 @@ class Server:
         return Keys(self._binder["prefix"], destination)
 
     def run(self, name: str, keys: Sequence[str], args: Iterable[Any]) -> Any:
-        return self.scripts[name](keys, list(args))
+        try:
+            return self.scripts[name](keys, list(args))
+        except redis.ReadOnlyError:
+            self.drop_connections()
+            raise
+
+    def drop_connections(self) -> None:
+        """Connect again with the next call: a server that takes no writes was a primary, and has been demoted.
+
+        It keeps its connections, and the new primary may be behind the same address already.
+        """
+        self.client.connection_pool.disconnect(inuse_connections=False)
 
     def partitions(self, destination: str) -> int:
         """Return the number of partitions. Raises UnavailableError for a missing destination that it can't create."""

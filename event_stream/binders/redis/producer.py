@@ -8,6 +8,8 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, TypeAlias
 
+import redis
+
 from event_stream.binders.redis.connection import Server, fields_of
 from event_stream.errors import PublishError, UnavailableError, UnsendableError
 from event_stream.messaging.message import ProducerRecord, RecordMetadata
@@ -127,6 +129,8 @@ class RedisProducer:
             return
         self._wait_for_copies(pipeline)
         answers = pipeline.execute(raise_on_error=False)
+        if any(isinstance(answer, redis.ReadOnlyError) for answer in answers):
+            self._server.drop_connections()
         missing = self._missing(answers[len(placed) :])
         for (record, result, partition), answer in zip(placed, answers, strict=False):
             self._settle(record, result, partition, missing or answer)
