@@ -16,12 +16,18 @@ from django.urls import path
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from event_stream.database_faults import DatabaseFault
+from event_stream.errors import RefusedError
 from event_stream.outage_log import OutageLog
+from service_kit import database
 
 logger = logging.getLogger("service_kit")
 
 Check = Callable[[], None]
-"""Returns when all is well, raises otherwise. Called for every probe, so it must be quick and bounded in time."""
+"""Returns when all is well, raises otherwise. Called for every probe, so it must be quick and bounded in time.
+
+RefusedError says that reads go on, and writes are refused.
+"""
 
 
 class NotReady(Exception):  # noqa: N818 - what is the case, not what went wrong
@@ -29,8 +35,13 @@ class NotReady(Exception):  # noqa: N818 - what is the case, not what went wrong
 
 
 def _database() -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1")
+    if database.is_read_only(connection):
+        # This session alone may be, from a time when all were.
+        connection.close()
+        if database.is_read_only(connection):
+            error = RefusedError("the database is read-only")
+            database.report_fault(DatabaseFault.READ_ONLY, error)
+            raise error
 
 
 _checks: dict[str, Check] = {"database": _database}
@@ -51,21 +62,34 @@ def live(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_safe
 def ready(request: HttpRequest) -> HttpResponse:
-    """200 or 503, with each check's state by name; why one failed is in the log, once per outage."""
+    """200 or 503, with each check's state by name; why one failed is in the log, once per outage.
+
+    READ_ONLY is a 200: to take every process away from a database that reads would make an outage of it.
+    """
     errors = {name: _error(name, check) for name, check in _checks.items()}
-    up = all(error is None for error in errors.values())
-    answer: dict[str, object] = {
-        "status": "UP" if up else "DOWN",
-        "checks": {name: "UP" if error is None else "DOWN" for name, error in errors.items()},
-    }
+    states = {name: _state(error) for name, error in errors.items()}
+    worst = max(states.values(), key=_FROM_HARMLESS_TO_NOT.index, default="UP")
+    answer: dict[str, object] = {"status": worst, "checks": states}
     if details := {name: str(error) for name, error in errors.items() if isinstance(error, NotReady)}:
         answer["details"] = details
-    return JsonResponse(answer, status=200 if up else 503)
+    return JsonResponse(answer, status=503 if worst == "DOWN" else 200)
+
+
+_FROM_HARMLESS_TO_NOT = ("UP", "READ_ONLY", "DOWN")
+
+
+def _state(error: Exception | None) -> str:
+    if error is None:
+        return "UP"
+    return "READ_ONLY" if isinstance(error, RefusedError) else "DOWN"
 
 
 def _error(name: str, check: Check) -> Exception | None:
     try:
         check()
+    except RefusedError as error:
+        # Reported where it was found.
+        return error
     except Exception as error:  # noqa: BLE001 - whatever a check raises is what it has found
         _outages.failed(error, name)
         return error

@@ -15,6 +15,7 @@ from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
 from event_stream import user_context
+from event_stream.database_faults import database_fault
 from event_stream.errors import ConfigurationError
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -159,10 +160,12 @@ class EventPlainFormatter(logging.Formatter):
 
 
 class CrashFilter(logging.Filter):
-    """Lets only records with a traceback pass."""
+    """Lets only records with a traceback pass, and none for a fault of the database, which has a line of its own."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return bool(record.exc_info)
+        if not record.exc_info:
+            return False
+        return database_fault(record.exc_info[1]) is None
 
 
 def _timestamp(record: logging.LogRecord) -> str:

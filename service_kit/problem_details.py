@@ -17,10 +17,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
+from django.contrib.sessions.backends.base import UpdateError as SessionUpdateError
+from django.contrib.sessions.exceptions import SessionInterrupted
 from django.core import exceptions as core
 from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.multipartparser import MultiPartParserError
+from django.template.loader import render_to_string
 from django.utils.cache import patch_vary_headers
 from django.utils.encoding import escape_uri_path
 from django.utils.functional import Promise
@@ -35,7 +38,9 @@ from rest_framework.settings import api_settings
 from rest_framework.utils.serializer_helpers import ReturnDict
 
 from event_stream import user_context
+from event_stream.database_faults import DatabaseFault, database_fault
 from event_stream.errors import UnavailableError
+from service_kit.database import report_fault
 
 # The problem itself: what an error answer says.
 
@@ -113,11 +118,46 @@ def unavailable(detail: Text, *, retry_after_s: float, type: str | None = None) 
 # From an exception to the problem it means for the caller.
 
 RETRY_AFTER_S = 5
+_RETRY_AFTER_A_LOCK_S = 1
+_SERVER_AWAY = _("A server that is needed is away. Try again.")
 
 
 def problem_of(exc: BaseException | None) -> Problem | None:
     """The problem, or None for an exception that nobody foresaw: a 500, to be logged with its traceback."""
+    if fault := _fault_of(exc):
+        return _of_fault(fault)
     return next((translate(exc) for kinds, translate in _TRANSLATIONS if isinstance(exc, kinds)), None)
+
+
+def _fault_of(exc: BaseException | None) -> DatabaseFault | None:
+    # A session that can't be written is said to have been deleted, whatever the database said.
+    while isinstance(exc, SessionInterrupted | SessionUpdateError):
+        exc = exc.__context__
+    return database_fault(exc)
+
+
+def _of_fault(fault: DatabaseFault) -> Problem:
+    match fault:
+        case DatabaseFault.READ_ONLY:
+            return unavailable(
+                _("The database takes no changes for now; what is stored can be read. Try again."),
+                retry_after_s=RETRY_AFTER_S,
+                type="/problems/read-only",
+            )
+        case DatabaseFault.LOCK_TIMEOUT | DatabaseFault.CONFLICT:
+            return unavailable(
+                _("Another transaction is changing the same thing. Nothing was changed here. Try again."),
+                retry_after_s=_RETRY_AFTER_A_LOCK_S,
+                type="/problems/busy",
+            )
+        case DatabaseFault.STATEMENT_TIMEOUT:
+            return unavailable(
+                _("This takes the database longer than it may. Nothing was changed. Ask for less, or try again."),
+                retry_after_s=RETRY_AFTER_S,
+                type="/problems/busy",
+            )
+        case _:
+            return unavailable(_SERVER_AWAY, retry_after_s=RETRY_AFTER_S)
 
 
 def _of_api_exception(exc: drf.APIException) -> Problem:
@@ -187,7 +227,7 @@ _TRANSLATIONS: tuple[tuple[tuple[type[BaseException], ...], Callable[[Any], Prob
     ),
     (
         (OperationalError, InterfaceError, UnavailableError),
-        lambda _exc: unavailable(_("A server that is needed is away. Try again."), retry_after_s=RETRY_AFTER_S),
+        lambda _exc: unavailable(_SERVER_AWAY, retry_after_s=RETRY_AFTER_S),
     ),
 )
 """The first whose kinds fit speaks."""
@@ -199,6 +239,19 @@ logger = logging.getLogger("service_kit")
 
 _MEANT = (APIException, Http404, core.PermissionDenied, core.ValidationError)
 """Raised to be an answer; whatever else has one came as a surprise."""
+
+
+def _report(exc: BaseException, problem: Problem) -> None:
+    """A database's refusal, say: the caller gets an answer in general terms, and the log what it was about.
+
+    An outage of the database is one line, and nothing of the server's needs a traceback with every request.
+    """
+    fault = _fault_of(exc)
+    if fault is not None and fault.is_outage:
+        report_fault(fault, exc)
+    else:
+        is_ours = problem.status_code < 500
+        logger.warning("request.refused", extra={"error": repr(exc)}, exc_info=exc if is_ours else None)
 
 
 class ProblemRenderer(JSONRenderer):
@@ -214,10 +267,7 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response | 
     if problem is None:
         return None
     if not isinstance(exc, _MEANT):
-        # A database's refusal, say: the caller gets an answer in general terms, and the log what it was about. An
-        # outage needs no traceback with every request.
-        outage = problem.status_code >= 500
-        logger.warning("request.refused", extra={"error": repr(exc)}, exc_info=None if outage else exc)
+        _report(exc, problem)
     # rest_framework.views imports the authentication and permission classes of the settings, and ours raise problems.
     from rest_framework.views import set_rollback  # noqa: PLC0415
 
@@ -237,6 +287,8 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response | 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """For handler400."""
+    if _fault_of(exception):
+        return _unavailable_page(request, exception)
     return answer(request, problem_of(exception) or Problem(400), lambda: defaults.bad_request(request, exception))
 
 
@@ -254,7 +306,18 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """For an exception outside of DRF too: a database that is away is a 503, also when the session notices it."""
-    return answer(request, problem_of(sys.exception()) or Problem(500), lambda: defaults.server_error(request))
+    exception = sys.exception()
+    if exception is not None and _fault_of(exception):
+        return _unavailable_page(request, exception)
+    return answer(request, problem_of(exception) or Problem(500), lambda: defaults.server_error(request))
+
+
+def _unavailable_page(request: HttpRequest, exception: BaseException) -> HttpResponse:
+    problem = problem_of(exception) or Problem(503)
+    _report(exception, problem)
+    # Without the request: whatever asks the database for the user would fail once more.
+    page = {"title": problem.title, "detail": problem.detail}
+    return answer(request, problem, lambda: HttpResponse(render_to_string("service_kit/unavailable.html", page)))
 
 
 def answer(request: HttpRequest, problem: Problem, page: Callable[[], HttpResponse]) -> HttpResponse:

@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
-from django.db import InterfaceError, OperationalError
+from django.db import Error, InterfaceError, OperationalError
 
 from event_stream import user_context
 from event_stream.conf import Binding
 from event_stream.consumer.error_handler import LoggingErrorHandler, RecordErrorHandler
 from event_stream.consumer.handler import Batch, Handled
+from event_stream.database_connections import discard_connections
+from event_stream.database_faults import database_fault
 from event_stream.errors import ConfigurationError, ConversionError, RejectedError, RetryError, UnavailableError
 from event_stream.messaging.binder import OffsetRange
 from event_stream.messaging.converters import decode
@@ -24,7 +26,9 @@ class Sink:
 
     RejectedError, `retry_permanent`   it is given up at once, as is what can't be decoded
     UnavailableError, and Django's     the partition waits, and it is tried again for as long as it takes
-    OperationalError, InterfaceError
+    OperationalError, InterfaceError,
+    and any other fault of the server
+    (a read-only one, say)
     anything else                      the same, `retry_attempts` times in all; then it is given up
 
     What is given up goes to `error_handler`. Without one it is logged and passed over, and an error of the last kind
@@ -90,21 +94,31 @@ class Sink:
                 self._function(message)
         except UnavailableError:
             raise
-        except (OperationalError, InterfaceError) as error:
-            raise UnavailableError(f"the database: {error}") from error
-        except self._given_up_at_once as error:
-            self._error_handler.reject(record, error, self._attempts.get(record.partition, 0) + 1)
         except Exception as error:
-            attempt = self._attempts.get(record.partition, 0) + 1
-            if attempt < self._binding.consumer.retry_attempts:
-                self._attempts[record.partition] = attempt
-                where = f"{record.destination}[{record.partition}] at offset {record.offset}"
-                raise RetryError(f"{where}: {type(error).__name__}: {error}", attempt) from error
-            if not self._binding.consumer.dead_letters:
-                raise
-            self._error_handler.reject(record, error, attempt)
+            if _is_fault_of_the_database(error):
+                discard_connections()
+                raise UnavailableError(f"the database: {error}") from error
+            self._failed(record, error)
         else:
             self._error_handler.accepted(record)
+
+    def _failed(self, record: ConsumerRecord, error: Exception) -> None:
+        """Give the record up, or raise to have it tried again, or to stop the worker."""
+        attempt = self._attempts.get(record.partition, 0) + 1
+        given_up = isinstance(error, self._given_up_at_once)
+        if not given_up and attempt < self._binding.consumer.retry_attempts:
+            self._attempts[record.partition] = attempt
+            where = f"{record.destination}[{record.partition}] at offset {record.offset}"
+            raise RetryError(f"{where}: {type(error).__name__}: {error}", attempt) from error
+        if not given_up and not self._binding.consumer.dead_letters:
+            raise error
+        self._error_handler.reject(record, error, attempt)
+
+
+def _is_fault_of_the_database(error: Exception) -> bool:
+    if isinstance(error, OperationalError | InterfaceError):
+        return True
+    return isinstance(error, Error) and database_fault(error) is not None
 
 
 def _default_error_handler(binding: Binding) -> RecordErrorHandler:

@@ -30,6 +30,7 @@ def _database(connection: BaseDatabaseWrapper, name: str) -> Iterator[Finding]:
     version = ".".join(map(str, connection.get_database_version()))
     yield ok(subject, f"{place} answers: {connection.display_name} {version}")
     if connection.vendor == "postgresql":
+        yield _writes(f"writes to the database{name}", connection)
         yield clock(f"clock of the database{name}", lambda: _now_s(connection))
     executor = MigrationExecutor(connection)
     missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
@@ -42,6 +43,19 @@ def _database(connection: BaseDatabaseWrapper, name: str) -> Iterator[Finding]:
         )
     else:
         yield ok(f"migrations{name}", "all are applied")
+
+
+def _writes(subject: str, connection: BaseDatabaseWrapper) -> Finding:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_is_in_recovery(), current_setting('transaction_read_only')")
+        is_standby, read_only = cursor.fetchone()
+    refuses = "no write succeeds, nobody can log in, and no event is sent"
+    if is_standby:
+        return failed(subject, f"this is a standby: {refuses}", "let DATABASE_URL lead to the primary, or promote it")
+    if read_only == "on":
+        remedy = "free disk space, then set default_transaction_read_only to off: for the server, database and role"
+        return failed(subject, f"it is read-only: {refuses}", remedy)
+    return ok(subject, "are taken")
 
 
 def _now_s(connection: BaseDatabaseWrapper) -> float:

@@ -15,11 +15,12 @@ from event_stream.outbox.leader_lock import LeaderLock
 from event_stream.outbox.publisher import Heartbeats, Outage, Publisher
 from event_stream.outbox.settings import OutboxSettings, outbox_settings
 from event_stream.outbox.store import Store, connect
+from event_stream.retry import backoff_s
 
 logger = logging.getLogger("event_stream.outbox")
 
 _RETRY_MIN_S, _RETRY_MAX_S = 0.1, 1.0
-_RECONNECT_S = 0.2
+_RECONNECT_MIN_S, _RECONNECT_MAX_S = 0.2, 2.0
 _IDLE_BACKOFF_MIN_S, _IDLE_BACKOFF_MAX_S = 0.001, 0.02
 _STOP_TIMEOUT_S = 1.5
 _RESTART_S = 5.0
@@ -64,6 +65,8 @@ class Relay:
         self._stop = threading.Event()
         self._broker = Outage("broker")
         self._database = Outage("database")
+        self._failures = 0
+        """How often in a row the database has failed before this relay got anything done."""
         self._is_done = False
         self.is_leader = False
         self.parked = 0
@@ -84,17 +87,20 @@ class Relay:
                     self._serve(connection)
             except psycopg.Error as error:
                 self._database.met(error)
-                self._stop.wait(_RECONNECT_S)
+                self._failures += 1
+                self._stop.wait(backoff_s(self._failures, _RECONNECT_MIN_S, _RECONNECT_MAX_S))
             finally:
                 self.is_leader = False
 
     def _serve(self, connection: psycopg.Connection[tuple[object, ...]]) -> None:
         leader_lock, store = LeaderLock(connection), Store(connection)
-        # The server may answer before its table is migrated; no relay should lead until then.
-        store.is_drained()
+        # The server may answer before its table is migrated, or while it takes no writes; no relay should lead until
+        # then.
+        store.check_writable(self._settings.batch_size)
         self._database.over()
         logger.info("outbox.ready")
         while not leader_lock.acquire():
+            self._failures = 0
             if self._stop.wait(self._settings.election_interval_s) or self._drained(store):
                 return
         self.is_leader = True
@@ -123,6 +129,7 @@ class Relay:
                     retry_s = min(retry_s * 2, _RETRY_MAX_S)
             heartbeats.beat_if_due()
             retention.purge_if_due()
+            self._failures = 0
             if entries:
                 continue
             if self._drained(store):

@@ -73,18 +73,39 @@ class Store:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
+    def check_writable(self, limit: int) -> None:
+        """Write the oldest unsent entries as they are. Raises psycopg.Error where marking them as sent would fail.
+
+        A read-only server, or one with a full disk, still reads: what it hands out could be sent and never marked.
+        """
+        # Entries that the leader is marking are passed over, so that the two never wait for each other.
+        self._connection.execute(
+            f"""
+            UPDATE event_stream_outbox SET published_at = NULL WHERE {_UNSENT} AND id IN (
+                SELECT id FROM event_stream_outbox WHERE {_UNSENT} ORDER BY (id + 0) LIMIT %s FOR UPDATE SKIP LOCKED
+            )
+            """,  # noqa: S608
+            [limit],
+        )
+
     def unsent(self, limit: int) -> list[Entry]:
-        """Return the oldest unsent entries. There is no cursor: the lowest id may be committed last."""
+        """Return the oldest unsent entries. There is no cursor: the lowest id may be committed last.
+
+        Raises psycopg.errors.ReadOnlySqlTransaction where there are some that could not be marked as sent.
+        """
         # Only the partial index has this order. With statistics from before a backlog was sent, the planner might walk
         # the primary key instead, and pass over every published row each time.
         rows = self._connection.execute(
             f"""
-            SELECT id, event_id, binding, key, payload, headers, version, correlation_id, written_at, by_trigger
+            SELECT current_setting('transaction_read_only') = 'on',
+                id, event_id, binding, key, payload, headers, version, correlation_id, written_at, by_trigger
             FROM event_stream_outbox WHERE {_UNSENT} ORDER BY (id + 0) LIMIT %s
             """,  # noqa: S608
             [limit],
-        )
-        return [Entry(*row) for row in rows]
+        ).fetchall()
+        if any(is_read_only for is_read_only, *_entry in rows[:1]):
+            raise psycopg.errors.ReadOnlySqlTransaction("the server is read-only: no entry can be marked as sent")
+        return [Entry(*entry) for _is_read_only, *entry in rows]
 
     def mark_published(self, receipts: Mapping[int, RecordMetadata]) -> dict[int, datetime]:
         """Mark the entries with these ids; return when each was marked."""

@@ -34,6 +34,7 @@ from tests.event_stream.demo.models import BINDING, Widget
 from tests.event_stream.kafka_topics import new_topic
 from tests.event_stream.leaks import failed_connections, lets_sockets_leak
 from tests.event_stream.outbox_world import event_stream, relaying, sql, until
+from tests.event_stream.read_only import read_only
 
 # Checks run on threads with connections of their own.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -99,11 +100,30 @@ def test_a_sound_service(settings: Settings, kafka: dict[str, Any], kafka_bootst
         found = report()
     topic = settings.EVENT_STREAM["bindings"]["here"]["destination"]
     assert found.of(f"topic {topic}") == [(Level.OK, "4 partitions, 1 copy of each, 1 to be in sync")]
-    for subject in ("settings", "database", "clock of the database", "migrations", "relay", "outbox", "triggers"):
+    for subject in (
+        "settings",
+        "database",
+        "writes to the database",
+        "clock of the database",
+        "migrations",
+        "relay",
+        "outbox",
+        "triggers",
+    ):
         assert found.level(subject) is Level.OK
     # A single broker is all that a test has.
     assert [each["subject"] for each in found.findings if each["level"] != "ok"] == ["broker main"]
     assert found.code == 3
+
+
+def test_a_read_only_database_is_no_sound_one(settings: Settings, kafka: dict[str, Any]) -> None:
+    use(settings, binder=kafka)
+    with read_only():
+        found = report()
+    connections.close_all()
+    [(level, text)] = found.of("writes to the database")
+    assert level is Level.FAILED
+    assert text.startswith("it is read-only: no write succeeds, nobody can log in")
 
 
 def test_a_line_each_with_what_to_do(settings: Settings, kafka: dict[str, Any]) -> None:

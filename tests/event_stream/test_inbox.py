@@ -5,9 +5,10 @@ import threading
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import OperationalError, connection, connections
+from django.db import InternalError, OperationalError, connection, connections
 from django.utils import timezone
 
 from event_stream import Binding, ConfigurationError, Message, RejectedError, Sink, encode
@@ -138,10 +139,17 @@ def test_a_worker_killed_before_its_commit_handles_nothing_twice() -> None:
     assert (ledger.calls, ledger.effects()) == (5, 5)
 
 
-def test_a_database_that_is_away_is_waited_for() -> None:
+def read_only() -> InternalError:
+    error = InternalError("cannot execute INSERT in a read-only transaction")
+    error.__cause__ = psycopg.errors.ReadOnlySqlTransaction()
+    return error
+
+
+@pytest.mark.parametrize("error", [OperationalError("the connection is lost"), read_only()], ids=["away", "read-only"])
+def test_a_database_that_is_away_is_waited_for(error: Exception) -> None:
     binder = MemoryBinder("memory", {"partitions": 1})
     binder.append(encode(BINDING, EVENT))
-    ledger = Ledger(OperationalError("the connection is lost"))
+    ledger = Ledger(error)
     with running(binder, BINDING, Sink(BINDING, Idempotent(BINDING, ledger)), StopCondition.CAUGHT_UP) as worker:
         wait_until(lambda: ledger.calls > 2 * CONSUMER.retry_attempts, "tried more often than an error is")
         ledger.fail = None

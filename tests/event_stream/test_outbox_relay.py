@@ -4,21 +4,24 @@ import itertools
 import json
 import logging
 import threading
+from contextlib import closing
 from typing import Any
 
+import psycopg
 import pytest
-from django.db import connection, transaction
+from django.db import connection, connections, transaction
 from pytest_django.fixtures import Settings
 
 from event_stream.errors import ConfigurationError, PublishError
 from event_stream.messaging.message import Message
 from event_stream.messaging.partitioner import partition_for
-from event_stream.outbox import emit, emit_many
+from event_stream.outbox import emit, emit_many, store
 from event_stream.outbox.api import Emission
 from event_stream.outbox.leader_lock import LeaderLock
 from event_stream.outbox.models import OutboxEntry
 from event_stream.outbox.relay import Relay
 from event_stream.outbox.selectors import status
+from event_stream.outbox.store import Connection, Store
 from event_stream.outbox.triggers import LEADER_LOCK
 from tests.event_stream.demo.models import BINDING, Widget
 from tests.event_stream.outbox_world import (
@@ -37,6 +40,7 @@ from tests.event_stream.outbox_world import (
     until,
     versions_in_log,
 )
+from tests.event_stream.read_only import read_only
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -438,3 +442,77 @@ def test_a_wrong_function_is_refused_at_the_start(settings: Settings, key: str) 
     settings.EVENT_STREAM["bindings"][BINDING]["producer"][key] = "nowhere.to_be_found"
     with pytest.raises(ConfigurationError, match=rf"\['producer'\]\['{key}'\] is 'nowhere.to_be_found'"):
         Relay(until_drained=True).run()
+
+
+@pytest.fixture
+def connected(monkeypatch: pytest.MonkeyPatch) -> list[Connection]:
+    """Grows with each connection that a relay takes."""
+    made: list[Connection] = []
+
+    def connect(alias: str) -> Connection:
+        made.append(store.connect(alias))
+        return made[-1]
+
+    monkeypatch.setattr("event_stream.outbox.relay.connect", connect)
+    return made
+
+
+def test_while_the_server_is_read_only_nothing_is_sent(
+    connected: list[Connection], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="event_stream.outbox")
+    write("a")
+    with relaying() as relay:
+        until(lambda: published() == 1)
+        with read_only():
+            sql("SELECT pg_terminate_backend(%s)", _leaders_backend())
+            with transaction.atomic():
+                sql("SET TRANSACTION READ WRITE")
+                write("b")
+            until(lambda: len(connected) > 4)
+            assert not relay.is_leader
+        connections.close_all()
+        until(lambda: published() == 2)
+    assert flaky().attempts == {"a": 1, "b": 1}
+    lines = [record.message for record in caplog.records if record.message != "outbox.published"]
+    attempt = ["outbox.ready", "outbox.leader"]
+    assert lines == [*attempt, "outbox.unreachable", "outbox.reachable", *attempt]
+
+
+def test_a_leader_whose_session_turns_read_only_sends_nothing_more() -> None:
+    write("a")
+    with closing(store.connect("default")) as connection:
+        entries = Store(connection)
+        assert [entry.key for entry in entries.unsent(10)] == ["a"]
+        connection.execute("SET default_transaction_read_only = on")
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+            entries.unsent(10)
+        OutboxEntry.objects.all().delete()
+        assert entries.unsent(10) == []
+
+
+def test_a_server_that_can_not_write_gets_one_copy_to_mark_and_no_more(
+    connected: list[Connection], caplog: pytest.LogCaptureFixture
+) -> None:
+    """What makes it refuse shows only when an entry is marked, and then again before the next is sent."""
+    caplog.set_level(logging.INFO, logger="event_stream.outbox")
+    with relaying() as relay:
+        until(lambda: relay.is_leader)
+        sql(DISK_FULL)
+        try:
+            write("a")
+            until(lambda: len(connected) > 4)
+            assert flaky().attempts["a"] == 1
+            assert len(events(caplog, "outbox.unreachable")) == 1
+        finally:
+            sql("DROP TRIGGER disk_full ON event_stream_outbox; DROP FUNCTION disk_full")
+        until(lambda: published() == 1)
+    assert flaky().attempts["a"] == 2
+    assert len(events(caplog, "outbox.unreachable")) == len(events(caplog, "outbox.reachable")) == 1
+
+
+DISK_FULL = """
+    CREATE FUNCTION disk_full() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN RAISE 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'; END $$;
+    CREATE TRIGGER disk_full BEFORE UPDATE ON event_stream_outbox FOR EACH ROW EXECUTE FUNCTION disk_full()
+"""

@@ -15,6 +15,7 @@ from tests.faults.site import Site
 
 pytestmark = lets_sockets_leak
 _HOUR_S = 3600
+_WRITES = "-c default_transaction_read_only=off"
 
 
 def redis_flushed(site: Site, chance: random.Random) -> None:
@@ -56,6 +57,20 @@ def postgresql_killed(site: Site, chance: random.Random) -> None:
     site.postgres.start()
 
 
+def postgresql_read_only(site: Site, chance: random.Random) -> None:
+    """As a managed server is once its disk is full."""
+    for value in ("on", "off"):
+        with psycopg.connect(
+            site.postgres.url(), autocommit=True, options="-c default_transaction_read_only=off"
+        ) as server:
+            server.execute(f"ALTER SYSTEM SET default_transaction_read_only = {value}")
+            server.execute("SELECT pg_reload_conf()")
+            if value == "on":
+                # So that some sessions begin as read-only ones.
+                server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname LIKE 'fault_%'")
+                hold(chance.uniform(1, 3))
+
+
 def clock_jumps(site: Site, chance: random.Random) -> None:
     shifted_clock.set_ahead(site.database_url, chance.choice([-1, 1]) * chance.uniform(_HOUR_S, 2 * _HOUR_S))
     hold(chance.uniform(0.5, 3))
@@ -84,6 +99,7 @@ FAULTS = [
     Fault("redis demoted behind the same address", redis_demoted),
     Fault("postgresql restarted", postgresql_restarted, excuse=says_so),
     Fault("postgresql killed", postgresql_killed, excuse=says_so),
+    Fault("postgresql read-only", postgresql_read_only, excuse=says_so),
     Fault("database clock jumps by an hour or two", clock_jumps),
     Fault("schema changed", schema_changed),
 ]
