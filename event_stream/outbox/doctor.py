@@ -4,14 +4,17 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pgtrigger
+import psycopg
 from django.db import Error, connections
 from django.utils import timezone
 from pgtrigger.core import INSTALLED, UNALLOWED
 
 from event_stream import doctor
 from event_stream.doctor import Finding, failed, ok, unknown, warning
+from event_stream.errors import ConfigurationError
 from event_stream.outbox.selectors import status
 from event_stream.outbox.settings import outbox_settings
+from event_stream.outbox.store import connect
 from event_stream.outbox.triggers import LEADER_LOCK
 
 _WAITING_NOTED = timedelta(seconds=10)
@@ -22,11 +25,15 @@ def check() -> Iterator[Finding]:
         yield _relay()
         yield from _backlog()
         yield from _triggers()
-    except Error:
+    except (Error, psycopg.Error):
         yield unknown("outbox", "the database can't be asked, or has no outbox")
 
 
 def _relay() -> Finding:
+    try:
+        connect(outbox_settings().database).close()
+    except ConfigurationError as error:
+        return failed("relay", f"none can lead: {error}", "set OUTBOX_DATABASE_URL, or another alias of DATABASES")
     with connections[outbox_settings().database].cursor() as cursor:
         cursor.execute(
             """

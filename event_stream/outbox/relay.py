@@ -11,6 +11,7 @@ import time
 
 import psycopg
 
+from event_stream.errors import ConfigurationError
 from event_stream.outbox.leader_lock import LeaderLock
 from event_stream.outbox.publisher import Heartbeats, Outage, Publisher
 from event_stream.outbox.settings import OutboxSettings, outbox_settings
@@ -164,9 +165,16 @@ class RelayThread(threading.Thread):
         self._restart_s = restart_s
 
     def run(self) -> None:
+        logged = ""
         while True:
             try:
                 self.relay.run()
+            except ConfigurationError as error:
+                # Until a person changes it, one line is enough.
+                if str(error) != logged:
+                    logger.error("outbox.misconfigured", extra={"error": str(error)})  # noqa: TRY400 - no traceback
+                    logged = str(error)
+                self.error = error
             except Exception as error:
                 logger.exception("outbox.crashed")
                 self.error = error

@@ -15,7 +15,7 @@ class OutboxSettings:
     embedded: bool = True
     """Whether `start_embedded_relay()` starts a relay in the web process."""
     database: str = "default"
-    """The relay's alias in DATABASES. A pooler in transaction mode won't do: it does not support LISTEN."""
+    """The relay's alias in DATABASES. A pooler in transaction mode is refused: it shares the sessions."""
     batch_size: int = 500
     """How many entries the relay holds in memory at once."""
     heartbeat_interval_s: float = 1.0

@@ -10,6 +10,7 @@ import psycopg
 from django.db import connections
 
 from event_stream import user_context
+from event_stream.errors import ConfigurationError
 from event_stream.messaging.message import Message, RecordMetadata
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -17,6 +18,12 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 _UNSENT = "published_at IS NULL AND parked_at IS NULL"
 # A machine that vanishes must lose its locks: either side notices within about 10 s.
 _KEEPALIVE = {"keepalives": 1, "keepalives_idle": 4, "keepalives_interval": 2, "keepalives_count": 3}
+_SESSION_CHECKS = 10
+_SHARED = (
+    "EVENT_STREAM_OUTBOX['database'] is '{alias}', which leads to a pooler in transaction mode. Sessions are shared "
+    "there, and so is the lock that lets one relay lead: it should be an alias of DATABASES that leads to PostgreSQL "
+    "itself, or to a pooler in session mode."
+)
 _SESSION = """
     SET tcp_keepalives_idle = 4; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3;
     SET idle_session_timeout = 0; SET default_transaction_isolation = 'read committed'
@@ -26,21 +33,47 @@ _SESSION = """
 def connect(alias: str) -> Connection:
     """Open a connection with the settings of DATABASES[alias]; each statement is a transaction of its own.
 
-    It is not one of Django's connections: the relay holds it for as long as it runs.
+    It is not one of Django's connections: the relay holds it for as long as it runs. Raises ConfigurationError where a
+    pooler gives its session to other connections, too.
     """
+    connection = _open(alias)
+    try:
+        _require_own_session(connection, alias)
+        connection.execute(_SESSION)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _open(alias: str) -> Connection:
     parameters: dict[str, Any] = {"connect_timeout": 5, **connections.create_connection(alias).get_connection_params()}
     # Django's own type adapters and cursors, which its queries need and these do not.
     for name in ("context", "cursor_factory"):
         parameters.pop(name)
     # A prepared statement fails for ever once a column that it returns has got another type.
     parameters |= {**_KEEPALIVE, "application_name": "outbox relay", "prepare_threshold": None}
-    connection: Connection = psycopg.connect(**parameters, autocommit=True)
-    try:
-        connection.execute(_SESSION)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+    return psycopg.connect(**parameters, autocommit=True)
+
+
+def _require_own_session(connection: Connection, alias: str) -> None:
+    """Raise ConfigurationError where a pooler runs the connection's transactions on sessions that others use, too.
+
+    A pooler makes up the process id that it tells at the login. Where the id is wrong, a second connection begins
+    transactions: if the first has a session of its own, they never meet on one, and the first is never moved.
+    """
+    session = _backend_pid(connection)
+    if session == connection.info.backend_pid:
+        return
+    with _open(alias) as other:
+        for _ in range(_SESSION_CHECKS):
+            with other.transaction():
+                if _backend_pid(other) == session or _backend_pid(connection) != session:
+                    raise ConfigurationError(_SHARED.format(alias=alias))
+
+
+def _backend_pid(connection: Connection) -> int:
+    return int(connection.execute("SELECT pg_backend_pid()").fetchall()[0][0])
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,8 @@ DATABASES = {
 }
 # As Django does it by default, no statement is prepared on the server: decision 0056.
 DATABASES["default"]["OPTIONS"] = {"connect_timeout": 5, **DATABASES["default"].get("OPTIONS", {})}
+# A cursor on the server outlives its transaction, and a pooler in transaction mode has another session by then.
+DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = True
 
 REDIS_TIMEOUT_S = number("REDIS_TIMEOUT_S", 0.5, "seconds")
 CACHES = {

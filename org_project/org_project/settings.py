@@ -1,5 +1,6 @@
 """Settings of the organization service. Everything that differs between installations comes from the environment."""
 
+import os
 from pathlib import Path
 
 from organizations import outbound
@@ -56,6 +57,14 @@ DATABASES = {
     )
 }
 DATABASES["default"]["OPTIONS"] = {"connect_timeout": 5, **DATABASES["default"].get("OPTIONS", {})}
+# A cursor on the server outlives its transaction, and a pooler in transaction mode has another session by then.
+DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = True
+if "OUTBOX_DATABASE_URL" in os.environ or "OUTBOX_DATABASE_URL_FILE" in os.environ:
+    # The relay's way to the same database where DATABASE_URL leads to a pooler: it needs a session of its own.
+    DATABASES["outbox"] = postgresql(
+        "OUTBOX_DATABASE_URL", "the PostgreSQL URL of DATABASE_URL's database, no pooler's"
+    )
+    DATABASES["outbox"]["TEST"] = {"MIRROR": "default"}
 
 # The format of events on the topic. Licensing reads every format.
 _ACTIONS = outbound.ACTIONS[choice("ORG_CHANGE_ACTIONS", "standard", tuple(outbound.ACTIONS))]
@@ -78,7 +87,10 @@ EVENT_STREAM = {
         },
     },
 }
-EVENT_STREAM_OUTBOX = {"embedded": flag("OUTBOX_EMBEDDED", default=True)}
+EVENT_STREAM_OUTBOX = {
+    "embedded": flag("OUTBOX_EMBEDDED", default=True),
+    "database": "outbox" if "outbox" in DATABASES else "default",
+}
 
 # Whether reading an organization emits an event too (ActionEnum GET). Each read is then also a write.
 ORGANIZATION_PUBLISH_READS = flag("ORGANIZATION_PUBLISH_READS", default=False)

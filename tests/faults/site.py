@@ -12,6 +12,7 @@ import redis
 from devstack import cluster
 from devstack.cluster import DEFAULT_TOPIC, ServiceCluster
 from devstack.kafka import Kafka, kafka_cluster
+from devstack.pgbouncer import PgBouncer
 from devstack.ports import free_port
 from devstack.postgres import Postgres
 from devstack.process import SupervisedProcess, start_in_parallel, stop_in_parallel
@@ -38,9 +39,12 @@ _NAIVE_DATABASE = 1
 
 
 class Site:
-    """One, of `brokers` Kafka brokers. With several there is no link before them: they name each other to clients."""
+    """One, of `brokers` Kafka brokers. With several there is no link before them: they name each other to clients.
 
-    def __init__(self, folder: Path, *, brokers: int = 1) -> None:
+    `pooled` has the web processes reach PostgreSQL by a PgBouncer in transaction mode. Raises PgBouncerMissing.
+    """
+
+    def __init__(self, folder: Path, *, brokers: int = 1, pooled: bool = False) -> None:
         # Durable, or a kill would take with it what it has committed.
         self.postgres = Postgres(folder / "postgres")
         self.valkey = Valkey(folder / "valkey", durable=False, settings={"repl-diskless-sync-delay": "0"})
@@ -64,6 +68,7 @@ class Site:
             advertised = {"advertised.listeners": f"PLAINTEXT://{self._kafka.address}"}
             self.brokers = [Kafka(folder / "kafka", port=kafka_port, settings=_QUICK_SESSION | advertised)]
             self.bootstrap_servers = self._kafka.address
+        self.pooler = PgBouncer(folder / "pgbouncer", self.postgres.url) if pooled else None
         self._folder = folder
         self._stack = ExitStack()
 
@@ -75,6 +80,9 @@ class Site:
         with self._stack:
             self._stack.callback(lambda: stop_in_parallel(self.servers))
             start_in_parallel(self.servers)
+            if self.pooler is not None:
+                self._stack.callback(self.pooler.stop)
+                self.pooler.start()
             for links in self.links.values():
                 for link in links:
                     self._stack.enter_context(link)
@@ -93,7 +101,7 @@ class Site:
 
     def _prepare(self) -> None:
         shared = Servers(
-            database_server_url=_at(self.postgres.url(), self._postgres),
+            database_server_url=self.pooler.url() if self.pooler else _at(self.postgres.url(), self._postgres),
             redis_url=_at(self.valkey.url(), self._redis),
             kafka_bootstrap_servers=self.bootstrap_servers,
         )
@@ -109,6 +117,7 @@ class Site:
                 "WEB_CONCURRENCY": "1",
                 "WEB_THREADS": "8",
                 "OUTBOX_EMBEDDED": "false",
+                **({"OUTBOX_DATABASE_URL": _at(self.database_url, self._postgres)} if self.pooler else {}),
                 "ORGANIZATION_MAX_STALENESS_S": str(BOUND_S),
                 "ORGANIZATION_CIRCUIT_RESET_S": "0.5",
                 "DEAD_LETTER_LIMIT": str(_MORE_THAN_ANY_TEST_SENDS),

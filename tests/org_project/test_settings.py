@@ -58,6 +58,7 @@ def test_openness_is_asked_for_by_name() -> None:
         ("LOGIN_FAILURE_LIMIT", "0", "wrong passwords"),
         ("DATABASE_URL", None, "postgresql://"),
         ("DATABASE_URL", "sqlite:///hush.db", "postgresql://"),
+        ("OUTBOX_DATABASE_URL", "sqlite:///hush.db", "no pooler's"),
         ("DATABASE_URL", "postgresql://somebody:hush@127.0.0.1:port/none", "postgresql://"),
         ("KAFKA_BOOTSTRAP_SERVERS", None, "host:port"),
         ("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1", "host:port"),
