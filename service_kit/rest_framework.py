@@ -1,5 +1,6 @@
 """Variants of DRF's parser, metadata and browsable API."""
 
+import codecs
 from collections.abc import Mapping
 from typing import IO, Any
 
@@ -7,14 +8,17 @@ from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.utils.translation import gettext_lazy as _
 from rest_framework import parsers
-from rest_framework.exceptions import ParseError
+from rest_framework.exceptions import ParseError, ValidationError
 from rest_framework.metadata import SimpleMetadata
 from rest_framework.renderers import BrowsableAPIRenderer
 from rest_framework.request import Request
+from rest_framework.utils import json
+
+from service_kit.request_bodies import DuplicateMemberError, shown, unique_members
 
 
 class JSONParser(parsers.JSONParser):
-    """DRF's parser with limits: a body that is too long is a 413, and one that is nested too deeply is a 400.
+    """DRF's parser with limits: a body that is too long is a 413; nested too deeply, or with a name twice, a 400.
 
     DATA_UPLOAD_MAX_MEMORY_SIZE is the maximum length, as for forms.
     """
@@ -29,7 +33,12 @@ class JSONParser(parsers.JSONParser):
             if length > limit:
                 raise RequestDataTooBig(f"{length} bytes of JSON, {limit} are accepted")
         try:
-            return super().parse(stream, media_type, parser_context)
+            encoding = parsers.get_encoding(parser_context or {})  # type: ignore[attr-defined] # the stubs lack it
+            return json.loads(codecs.getreader(encoding)(stream).read(), object_pairs_hook=unique_members)
+        except DuplicateMemberError as duplicate:
+            raise ValidationError({shown(duplicate.name): [_("It is given more than once.")]}) from None
+        except ValueError as error:
+            raise ParseError(_("The JSON can't be read: %(error)s") % {"error": error}) from None
         except RecursionError:
             raise ParseError(_("The JSON is nested too deeply.")) from None
 

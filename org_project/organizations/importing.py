@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from organizations.models import Organization
+from service_kit.request_bodies import unique_members
 
 FIELDS = ("id", "name", "contactName", "contactEmail", "contactPhone")
 CHUNK = 1_000
@@ -101,7 +102,7 @@ def read_jsonl(lines: Iterable[str]) -> Iterator[Line | BadLine]:
         if not line.strip():
             continue
         try:
-            values = json.loads(line)
+            values = json.loads(line, object_pairs_hook=unique_members)
         except (ValueError, RecursionError) as error:
             yield BadLine(number, f"it can't be read as JSON: {error}")
             continue

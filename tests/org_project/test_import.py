@@ -148,6 +148,7 @@ def test_a_line_with_the_id_of_an_organization_replaces_it(run: Callable[..., Ou
         (b"{", "it can't be read as JSON"),
         (b"[1]", "it should be a JSON object"),
         (b"[" * 100_000, "it can't be read as JSON"),
+        (b'{"name": "A", "name": "B"}', "it can't be read as JSON: 'name' comes twice"),
         (b'{"name": 1}', "name: it should be a text"),
         (b'{"name": "\\ud800"}', "name: it should be UTF-8"),
         (b'{"name": "\xff"}', "name: it should be UTF-8"),

@@ -8,9 +8,10 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
 from licenses.models import License
+from service_kit.request_bodies import KnownMembersOnly
 
 
-class LicenseSerializer(serializers.ModelSerializer[Any]):
+class LicenseSerializer(KnownMembersOnly, serializers.ModelSerializer[Any]):
     """Checks what comes in; says what goes out, of a License or a LicenseRow.
 
     `context["organization"]` has the organization's four fields for all that is answered; null without it.

@@ -8,9 +8,10 @@ from rest_framework import serializers
 
 from organizations.models import Organization
 from organizations.validators import EMAIL_LENGTH, NAME_LENGTH, PHONE_LENGTH, validate_one_line, validate_phone
+from service_kit.request_bodies import KnownMembersOnly
 
 
-class OrganizationSerializer(serializers.Serializer[Organization]):
+class OrganizationSerializer(KnownMembersOnly, serializers.Serializer[Organization]):
     """An organization with camelCase names. A PUT empties contact fields that it leaves out."""
 
     id = serializers.UUIDField(read_only=True, help_text=_("Made by the service."))
