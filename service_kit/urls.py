@@ -5,6 +5,8 @@ from uuid import UUID
 
 from django.urls import register_converter
 
+from service_kit.uuids import parse_uuid
+
 
 class AnyCaseUUID:
     """A UUID in either case, as RFC 9562 requires of readers; Django's own converter accepts only lower case."""
@@ -12,7 +14,7 @@ class AnyCaseUUID:
     regex = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 
     def to_python(self, value: str) -> UUID:
-        return UUID(value)
+        return parse_uuid(value)
 
     def to_url(self, value: UUID | str) -> str:
         return str(value)

@@ -27,6 +27,9 @@ _OTHER_SETTINGS = "a worker with other settings began the last one"
 Decode: TypeAlias = Callable[[ConsumerRecord], Change | Heartbeat | None]
 """Returns what a record means, or None for nothing relevant. Raises ConversionError if it can't be decoded."""
 
+IdOfKey: TypeAlias = Callable[[bytes | None], str | None]
+"""Returns the id that the key of an undecodable record names, as `decode` would spell it, or None."""
+
 
 @dataclass(slots=True)
 class BatchSummary:
@@ -108,9 +111,17 @@ class LogInvalidator:
     can't be decoded evicts by its key (the next lookup asks the origin) and goes to `error_handler`.
     """
 
-    def __init__(self, cache: FencedCache, decode: Decode, *, error_handler: RecordErrorHandler | None = None) -> None:
+    def __init__(
+        self,
+        cache: FencedCache,
+        decode: Decode,
+        *,
+        id_of_key: IdOfKey = id_in,
+        error_handler: RecordErrorHandler | None = None,
+    ) -> None:
         self._cache = cache
         self._decode = decode
+        self._id_of_key = id_of_key
         self._error_handler = error_handler or LoggingErrorHandler()
         self._clock_skew_guard = ClockSkewGuard(cache.clock, cache.settings)
         self._claim = SettingsClaim(cache)
@@ -167,7 +178,7 @@ class LogInvalidator:
 
     def _apply(self, partition: int, predecessor: int, records: Sequence[ConsumerRecord]) -> Handled | SeekTo:
         summary, undecodable, changes = self._read(records)
-        key_evictions = [Eviction(id) for record, _ in undecodable if (id := id_in(record.key))]
+        key_evictions = [Eviction(id) for record, _ in undecodable if (id := self._id_of_key(record.key))]
         evictions = summary.evictions()
         # Records without a key may be in another partition than their id, whose watermark is not this one's.
         misrouted = [eviction for eviction in evictions if self._cache.keys.home(eviction.id) != partition]
@@ -250,9 +261,17 @@ class QueueInvalidator:
     A record that can't be decoded evicts by its key and goes to `error_handler`, as with LogInvalidator.
     """
 
-    def __init__(self, cache: FencedCache, decode: Decode, *, error_handler: RecordErrorHandler | None = None) -> None:
+    def __init__(
+        self,
+        cache: FencedCache,
+        decode: Decode,
+        *,
+        id_of_key: IdOfKey = id_in,
+        error_handler: RecordErrorHandler | None = None,
+    ) -> None:
         self._cache = cache
         self._decode = decode
+        self._id_of_key = id_of_key
         self._error_handler = error_handler or LoggingErrorHandler()
         self._claim = SettingsClaim(cache)
 
@@ -272,7 +291,7 @@ class QueueInvalidator:
                 event = self._decode(record)
             except ConversionError as error:
                 read.append((record, error))
-                if (key_id := id_in(record.key)) is not None:
+                if (key_id := self._id_of_key(record.key)) is not None:
                     key_evictions.append(Eviction(key_id))
                 continue
             summary.add(event)

@@ -12,6 +12,7 @@ from event_stream.clock import Clock
 from event_stream.fenced_cache import Fetched, FetchFailed
 from event_stream.user_context import AUTHORIZATION
 from organization_lookup import organization
+from organization_lookup.handlers import canonical_id
 
 _LARGEST_ANSWER = 64 * 1024
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
@@ -205,7 +206,7 @@ def _parse(organization_id: str, body: bytes) -> dict[str, Any]:
         answer = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise UpstreamError("the answer is no JSON") from error
-    if not isinstance(answer, dict) or str(answer.get("id", "")).lower() != organization_id:
+    if not isinstance(answer, dict) or canonical_id(str(answer.get("id", ""))) != organization_id:
         raise UpstreamError("the answer is not the organization that was asked for")
     wrong = [name for name in organization.FIELDS.values() if not isinstance(answer.get(name), str | None)]
     if wrong or answer.get("name") is None:

@@ -6,12 +6,10 @@
 """
 
 import logging
-import re
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 from event_stream.clock import Clock, SystemClock
 from event_stream.conf import Binding
@@ -20,13 +18,14 @@ from event_stream.fenced_cache import Change, Heartbeat
 from event_stream.messaging.converters import decode
 from event_stream.messaging.message import ConsumerRecord
 from event_stream.user_context import CORRELATION_ID, is_acceptable
+from service_kit.uuids import parse_uuid
 
 # Counts what a producer of a later time says and we do not understand.
 
 logger = logging.getLogger(__name__)
 
 INTERVAL_S = 60.0
-_EVENTS = {"action": "message.unknown_action", "field": "message.unknown_field"}
+_EVENTS = {"action": "message.unknown_action", "field": "message.unknown_field", "id": "message.unknown_id"}
 _NAMES_KEPT = 100
 _NAME_LENGTH = 80
 OTHERS = "(others)"
@@ -34,7 +33,7 @@ OTHERS = "(others)"
 
 
 class Unknown:
-    """Actions and fields that are passed over: counted by name, and told of at once and then once a minute at most.
+    """Actions, fields and ids that are passed over: counted by name, and told of at once, then once a minute at most.
 
     The line has `count`, that of this process so far: a metric for whatever makes metrics of logs.
     """
@@ -45,7 +44,7 @@ class Unknown:
         self._tell_at: dict[tuple[str, str], float] = {}
 
     def met(self, kind: str, name: str, **where: Any) -> None:
-        """`kind` is "action" or "field"; `where` is of the message that brings it."""
+        """`kind` is "action", "field" or "id"; `where` is of the message that brings it."""
         key = (kind, name[:_NAME_LENGTH])
         if key not in self._counts and len(self._counts) >= _NAMES_KEPT:
             key = (kind, OTHERS)
@@ -61,7 +60,6 @@ CHANGES = frozenset({"CREATED", "UPDATED", "DELETED", "SAVE", "UPDATE", "DELETE"
 READ = "GET"
 FIELDS = frozenset({"type", "action", "organizationId", "correlationId", "version", "eventId", "occurredAt", "asOf"})
 
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
 # A version is at least the microseconds of the database's clock. One from far beyond would be a floor under which
 # no true version could ever be cached, so it is not believed.
 _MOST_AHEAD = timedelta(hours=1)
@@ -96,19 +94,33 @@ class OrganizationChangeDecoder:
         if action not in CHANGES:
             self._unknown.met("action", action, partition=record.partition, offset=record.offset)
             return None
+        if not isinstance(organization_id, str):
+            raise ConversionError(f"organizationId should be a text, not {organization_id!r:.80}")
+        id = canonical_id(organization_id)
+        if id is None:
+            # Another kind of thing. Its key may still be an organization's: then that one is evicted.
+            self._unknown.met("id", "no UUID", partition=record.partition, offset=record.offset)
+            key_id = id_of_key(record.key)
+            return None if key_id is None else Change(key_id, None, None, record.timestamp_ms)
         return Change(
-            id=canonical_id(organization_id),
+            id=id,
             version=_version(payload.get("version"), record) if self._versioned else None,
             correlation_id=_correlation_id(payload.get("correlationId"), message.headers.get(CORRELATION_ID)),
             occurred_at_ms=_instant_ms(payload.get("occurredAt")) or record.timestamp_ms,
         )
 
 
-def canonical_id(value: object) -> str:
-    """The form under which an organization is cached: a UUID in lower case. Raises ConversionError."""
-    if not isinstance(value, str) or not _UUID.fullmatch(value):
-        raise ConversionError(f"organizationId should be a UUID, not {value!r:.80}")
-    return str(UUID(value))
+def canonical_id(text: str) -> str | None:
+    """The form under which an organization is cached: its UUID in lower case. None for what is no UUID."""
+    try:
+        return str(parse_uuid(text))
+    except ValueError:
+        return None
+
+
+def id_of_key(key: bytes | None) -> str | None:
+    """The organization that a record's key names, in whatever spelling."""
+    return canonical_id(key.decode("ascii", "replace")) if key else None
 
 
 def _heartbeat(payload: Mapping[str, Any]) -> Heartbeat | None:

@@ -190,7 +190,7 @@ admin.site.index_title = _("Administration")
 class OrganizationAdmin(ModelAdmin):
     form = OrganizationForm
     list_display = ("name", "contact_name", "contact_email", "contact_phone", "id")
-    search_fields = ("name", "contact_name", "contact_email", "contact_phone", "id__startswith")
+    search_fields = ("name", "contact_name", "contact_email", "contact_phone", "id__istartswith")
     search_help_text = _("Words of the name or of the contact, or the beginning of the id")
     list_filter = (
         ("contact_name", admin.EmptyFieldListFilter),

@@ -20,6 +20,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from organizations.models import Organization
 from service_kit.request_bodies import unique_members
+from service_kit.uuids import parse_uuid
 
 FIELDS = ("id", "name", "contactName", "contactEmail", "contactPhone")
 CHUNK = 1_000
@@ -173,7 +174,7 @@ def _text(name: str, value: Any) -> str:
 
 def _id(value: str) -> uuid.UUID:
     try:
-        return uuid.UUID(value)
+        return parse_uuid(value)
     except ValueError:
         raise ValidationError({"id": "it should be a UUID"}) from None
 

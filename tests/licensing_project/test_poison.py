@@ -20,11 +20,10 @@ from event_stream.dead_letters import DeadLetterPublisher, DeadLetterRecord, dea
 from event_stream.dead_letters.record import read
 from event_stream.errors import ConversionError
 from event_stream.fenced_cache import Change, FreshnessRequirement, LogInvalidator, State
-from event_stream.fenced_cache.keys import id_in
 from event_stream.messaging.partitioner import partition_for
 from event_stream.testing.waiting import wait_until
 from organization_lookup import lookup
-from organization_lookup.handlers import OrganizationChangeDecoder
+from organization_lookup.handlers import OrganizationChangeDecoder, id_of_key
 from tests.event_stream.cache_world import keep
 from tests.licensing_project.fuzzed import COUNT, fuzzed
 from tests.licensing_project.organization_service import NASA
@@ -48,7 +47,9 @@ class ServiceCluster:
 
     def applier(self) -> LogInvalidator:
         parking = DeadLetterPublisher(Channel(dead_letter_binding(self.binding), self.binder), self.binding)
-        return LogInvalidator(lookup.current().cache, OrganizationChangeDecoder(self.binding), error_handler=parking)
+        return LogInvalidator(
+            lookup.current().cache, OrganizationChangeDecoder(self.binding), id_of_key=id_of_key, error_handler=parking
+        )
 
     def consume(self) -> None:
         """To where the topic ends now. Raises what stops the worker."""
@@ -104,7 +105,6 @@ REJECTED = {
     "deeper than a stack": b"[" * 100_000,
     "action of a wrong type": b'{"action": {"a": 1}, "organizationId": "x"}',
     "id of a wrong type": b'{"action": "UPDATED", "organizationId": 12}',
-    "id is none": change("not-a-uuid"),
     "huge": b"{" + b"x" * 900_000,
 }
 
@@ -155,6 +155,34 @@ def test_what_is_odd_but_names_an_organization_evicts_and_is_not_parked(platform
     assert platform.letters() == []
 
 
+@pytest.mark.parametrize(
+    "key",
+    [NASA.upper(), f"{{{NASA}}}", f"urn:uuid:{NASA}", NASA.replace("-", "")],
+    ids=["upper", "braces", "urn", "hex"],
+)
+def test_a_key_in_another_spelling_evicts_the_same_organization(platform: ServiceCluster, key: str) -> None:
+    platform.consume()
+    lookup.current().find(NASA, FreshnessRequirement())
+    platform.send(b"{", key.encode())
+    platform.consume()
+    assert not cached(NASA)
+    assert [letter.key for letter in platform.letters()] == [key.encode()]
+
+
+def test_ids_that_are_no_uuids_are_passed_over_and_stop_no_worker(platform: ServiceCluster) -> None:
+    strict = replace(platform.binding, consumer=replace(platform.binding.consumer, dead_letter_limit=5))
+    platform = replace(platform, binding=strict)
+    platform.consume()
+    lookup.current().find(NASA, FreshnessRequirement())
+    for number in range(10):
+        platform.send(change(f"customer-{number}"), f"customer-{number}".encode())
+    platform.send(change("customer"), NASA.encode())
+    platform.consume()
+    assert platform.letters() == []
+    assert not cached(NASA)
+    assert set(lookup.current().cache.ids()) <= {NASA}
+
+
 def test_an_unknown_action_is_passed_over(platform: ServiceCluster) -> None:
     platform.send(b'{"action": "MERGED", "organizationId": "x"}', NASA.encode())
     platform.consume()
@@ -166,7 +194,7 @@ def test_fuzzed_messages_never_stop_a_worker(platform: ServiceCluster) -> None:
     sent = fuzzed()
     platform.consume()
     # Every organization that a key names is cached, so the test can tell afterwards which were evicted.
-    named = {id for each in sent if (id := id_in(each.key))}
+    named = {id for each in sent if (id := id_of_key(each.key))}
     for id in named:
         keep(lookup.current().cache, id, 1)
     stop = threading.Event()
@@ -216,4 +244,4 @@ def test_fuzzed_messages_never_stop_a_worker(platform: ServiceCluster) -> None:
     parked = Counter((letter.origin.partition, letter.origin.offset) for letter in platform.letters())
     assert parked == Counter((record.partition, record.offset) for record in refused)
     evicted = {id for id in named if cache.read(id).state is State.MISS}
-    assert evicted == named & (changed | {id_in(record.key) for record in refused})
+    assert evicted == named & (changed | {id_of_key(record.key) for record in refused})

@@ -181,7 +181,11 @@ def test_the_id_of_the_body_must_be_the_paths(api: Client, organization: Organiz
     body = {"id": str(UNKNOWN), "name": "New"}
     problem = assert_problem(api.put(url_of(organization), body, content_type=JSON), 400, "validation")
     assert problem["errors"][0]["field"] == "id"
-    body["id"] = str(organization.pk).upper()
+
+
+@pytest.mark.parametrize("spelling", [str, lambda id: str(id).upper(), "{{{}}}".format, "urn:uuid:{}".format])
+def test_the_id_of_the_body_may_be_in_any_spelling(api: Client, organization: Organization, spelling: Any) -> None:
+    body = {"id": spelling(organization.pk), "name": "New"}
     assert api.put(url_of(organization), body, content_type=JSON).status_code == 200
 
 

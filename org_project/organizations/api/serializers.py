@@ -2,6 +2,7 @@
 # ruff: noqa: N815  (the names of the JSON)
 
 from typing import Any
+from uuid import UUID
 
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
@@ -9,6 +10,7 @@ from rest_framework import serializers
 from organizations.models import Organization
 from organizations.validators import EMAIL_LENGTH, NAME_LENGTH, PHONE_LENGTH, validate_one_line, validate_phone
 from service_kit.request_bodies import KnownMembersOnly
+from service_kit.uuids import parse_uuid
 
 
 class OrganizationSerializer(KnownMembersOnly, serializers.Serializer[Organization]):
@@ -54,6 +56,13 @@ class OrganizationSerializer(KnownMembersOnly, serializers.Serializer[Organizati
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Reject a body whose id differs from the id in the path."""
         body_id = self.initial_data.get("id")
-        if self.instance is not None and body_id is not None and str(body_id).lower() != str(self.instance.pk):
+        if self.instance is not None and body_id is not None and not _is_id(body_id, self.instance.pk):
             raise serializers.ValidationError({"id": _("It should be the id of the path, or left out.")})
         return attrs
+
+
+def _is_id(value: object, id: UUID) -> bool:
+    try:
+        return parse_uuid(str(value)) == id
+    except ValueError:
+        return False

@@ -1,10 +1,12 @@
 """Organization change messages: ours, those recorded from the book's own service, and those that are none."""
 
 import json
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from cloudevents.core.base import BaseCloudEvent
@@ -12,14 +14,18 @@ from cloudevents.core.bindings.kafka import KafkaMessage, to_binary, to_structur
 from cloudevents.core.formats.base import Format
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
+from hypothesis import given
+from hypothesis import strategies as st
 
 from event_stream import Binding, ConsumerRecord, ConversionError
 from event_stream.fenced_cache import Change, Heartbeat
-from organization_lookup.handlers import OrganizationChangeDecoder
+from organization_lookup.handlers import OrganizationChangeDecoder, canonical_id, id_of_key
+from service_kit.uuids import parse_uuid
 
 DATA = Path(__file__).parents[2] / "licensing_project/data" / "spring_cloud_stream_messages.json"
 ID = "1bcb5aa0-69a5-478e-9064-aca2d67601a6"
-decode = OrganizationChangeDecoder(Binding("inboundOrgChanges", "orgChangeTopic", "kafka", group="licensingGroup"))
+BINDING = Binding("inboundOrgChanges", "orgChangeTopic", "kafka", group="licensingGroup")
+decode = OrganizationChangeDecoder(BINDING)
 
 
 def record(value: bytes | None, key: bytes | None = ID.encode(), headers: Any = ()) -> ConsumerRecord:
@@ -58,10 +64,46 @@ def test_our_own_messages_bring_the_version_and_the_time(action: str) -> None:
     assert told == Change(ID, version, "c", 1_795_456_800_123)
 
 
-def test_an_id_in_upper_case_is_the_same_organization() -> None:
-    told = decode(message(organizationId=ID.upper()))
-    assert isinstance(told, Change)
-    assert told.id == ID
+SPELLINGS: list[Callable[[str], str]] = [
+    str,
+    str.upper,
+    "{{{}}}".format,
+    "urn:uuid:{}".format,
+    lambda id: id.replace("-", ""),
+    lambda id: f"URN:UUID:{id.upper()}",
+]
+
+
+@given(st.uuids(), st.sampled_from(SPELLINGS), st.sampled_from(SPELLINGS))
+def test_every_spelling_of_an_id_is_the_same_organization(
+    id: UUID, in_body: Callable[[str], str], in_key: Callable[[str], str]
+) -> None:
+    change = decode(message(organizationId=in_body(str(id))))
+    assert isinstance(change, Change)
+    assert change.id == id_of_key(in_key(str(id)).encode()) == canonical_id(in_key(str(id))) == str(id)
+    assert parse_uuid(in_body(str(id))) == id
+
+
+@given(st.text(max_size=50) | st.text("0123456789abcdef-{}urn:id", max_size=50))
+def test_nothing_else_is_an_id(text: str) -> None:
+    hexadecimal = "".join(re.findall(r"[0-9a-f]", text.lower().replace("urn:uuid:", "")))
+    assert canonical_id(text) is None or (len(hexadecimal) == 32 and canonical_id(hexadecimal) == canonical_id(text))
+
+
+@pytest.mark.parametrize("id", ["../../etc/passwd", ID + "\n", "{" + ID, f"{ID[:9]}-{ID[9:]}", "customer-5", ""])
+def test_an_id_that_is_no_uuid_is_passed_over(id: str, caplog: pytest.LogCaptureFixture) -> None:
+    decode_one = OrganizationChangeDecoder(BINDING)
+    for _ in range(3):
+        assert decode_one(record(message(organizationId=id).value, key=b"customer-5")) is None
+        assert decode_one(record(message(organizationId=id).value, key=None)) is None
+    assert [line.getMessage() for line in caplog.records] == ["message.unknown_id"]
+    assert not id or id not in caplog.text
+
+
+def test_its_key_evicts_nevertheless() -> None:
+    change = decode(record(message(organizationId="customer-5").value, key=ID.upper().encode()))
+    assert isinstance(change, Change)
+    assert (change.id, change.version) == (ID, None)
 
 
 def test_without_a_correlation_id_in_the_body_the_header_counts() -> None:
@@ -108,10 +150,6 @@ def test_what_changes_nothing_is_passed_over(fields: dict[str, Any]) -> None:
         message(action=["UPDATED"]),
         message(organizationId=None),
         message(organizationId=5),
-        message(organizationId="../../etc/passwd"),
-        message(organizationId=ID + "\n"),
-        message(organizationId="{" + ID + "}"),
-        message(organizationId=ID.replace("-", "")),
         record(b"[" * 100_000),
         record(b"{}", headers=[("contentType", b'"application/x-java-object"')]),
     ],

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from event_stream.errors import ConversionError, UnavailableError
+from event_stream.errors import UnavailableError
 from event_stream.fenced_cache.explain import explain
 from organization_lookup import lookup
 from organization_lookup.handlers import canonical_id
@@ -17,10 +17,11 @@ class Command(BaseCommand):
         parser.add_argument("id", metavar="ID", help="the organization's id, a UUID")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        id = canonical_id(options["id"])
+        if id is None:
+            raise CommandError(f"ID should be an organization's UUID, not {options['id']!r:.80}.")
         try:
-            inspection = explain(lookup.current().cache, canonical_id(options["id"]))
-        except ConversionError as error:
-            raise CommandError(str(error)) from error
+            inspection = explain(lookup.current().cache, id)
         except UnavailableError as error:
             raise CommandError(f"Redis, which REDIS_URL names, can't be asked: {error}") from error
         for line in inspection.lines():

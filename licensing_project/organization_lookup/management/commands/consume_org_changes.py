@@ -16,7 +16,7 @@ from event_stream.errors import ConfigurationError, TooManyDeadLettersError, Una
 from event_stream.fenced_cache import FencedCache, LogInvalidator, QueueInvalidator
 from event_stream.messaging.channel import Channel, registry
 from organization_lookup import lookup
-from organization_lookup.handlers import OrganizationChangeDecoder
+from organization_lookup.handlers import OrganizationChangeDecoder, id_of_key
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +80,8 @@ def _handler(channel: Channel) -> LogInvalidator | QueueInvalidator:
     current = lookup.current()
     cache, decode = current.cache, OrganizationChangeDecoder(channel.binding, versioned=current.versioned)
     if channel.capabilities.seekable and current.versioned:
-        return LogInvalidator(cache, decode, error_handler=error_handler_for(channel.binding))
+        error_handler = error_handler_for(channel.binding)
+        return LogInvalidator(cache, decode, id_of_key=id_of_key, error_handler=error_handler)
     reason = "the binder can't seek" if current.versioned else "the organization service gives no versions"
     logger.warning(
         "cache.bound_is_ttl",
@@ -91,7 +92,8 @@ def _handler(channel: Channel) -> LogInvalidator | QueueInvalidator:
             "it can be",
         },
     )
-    return QueueInvalidator(cache, decode, error_handler=error_handler_for(channel.binding))
+    error_handler = error_handler_for(channel.binding)
+    return QueueInvalidator(cache, decode, id_of_key=id_of_key, error_handler=error_handler)
 
 
 def _partitions_agree(channel: Channel, stop: threading.Event) -> bool:
