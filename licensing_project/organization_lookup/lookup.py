@@ -66,6 +66,16 @@ class Lookup:
         fetched = self.fetch(organization_id, Deadline(_CLOCK, self.budget_s))
         return Found(fetched.value, fetched.version, asked_ms, CacheStatus.BYPASS)
 
+    def exists(self, organization_id: str) -> bool:
+        """Whether there is such an organization; its service is asked about an absence out of the cache.
+
+        Raises what `find` raises.
+        """
+        found = self.find(organization_id, FreshnessRequirement())
+        if found.value is None:
+            found = self.find(organization_id, FreshnessRequirement(no_cache=True))
+        return found.value is not None
+
     def retry_after_s(self) -> float:
         """When to try again after FetchFailed, in seconds."""
         return max(1.0, self.fetch.circuit.retry_after_s())

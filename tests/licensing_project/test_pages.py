@@ -1,13 +1,14 @@
 """What a person sees in a browser: the browsable API, the admin, the documentation of the API."""
 
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
 from licenses.models import License
-from tests.licensing_project.organization_service import NASA
+from tests.licensing_project.organization_service import NASA, OrganizationService, answering
 
 pytestmark = pytest.mark.django_db
 HTML = {"accept": "text/html"}
@@ -49,17 +50,59 @@ def test_the_admin_edits_licenses_and_the_version_goes_up(admin: Client, license
     url = f"/admin/licenses/license/{license.license_id}/change/"
     assert "Ostock" in admin.get("/admin/licenses/license/?q=ostock").content.decode()
     assert admin.get(url).status_code == 200
-    fields = {"product_name": "Changed", "license_type": "T", "description": "", "comment": ""}
-    assert admin.post(url, fields).status_code == 302
+    assert admin.post(url, form_of(license, product_name="Changed")).status_code == 302
     changed = License.objects.get(license_id=license.license_id)
     assert (changed.product_name, str(changed.organization_id)) == ("Changed", NASA)
     assert changed.version > license.version
 
 
+def form_of(license: License, **values: Any) -> dict[str, Any]:
+    """What the browser sends of a license's form that was opened now."""
+    license.refresh_from_db()
+    fields = {"product_name": "P", "license_type": "T", "description": "", "comment": ""}
+    return fields | {"seen_version": license.version} | values
+
+
+@pytest.mark.parametrize("seen", [None, ""])
+def test_of_two_tabs_of_the_admin_the_second_does_not_overwrite_the_first(
+    admin: Client, license: License, seen: str | None
+) -> None:
+    url = f"/admin/licenses/license/{license.license_id}/change/"
+    assert f'name="seen_version" value="{license.version}"' in admin.get(url).content.decode()
+    first = form_of(license, product_name="First")
+    second = form_of(license, product_name="Second") | ({} if seen is None else {"seen_version": seen})
+    assert admin.post(url, first).status_code == 302
+    refused = admin.post(url, second)
+    assert refused.status_code == 200
+    assert "Somebody else has changed this license" in refused.content.decode()
+    license.refresh_from_db()
+    assert license.product_name == "First"
+
+
+NEW = {"organization_id": NASA, "product_name": "P", "license_type": "T", "description": "", "comment": ""}
+
+
+@pytest.mark.usefixtures("organization_service")
 def test_the_admin_makes_a_license_for_an_organization(admin: Client) -> None:
-    fields = {"organization_id": NASA, "product_name": "P", "license_type": "T", "description": "", "comment": ""}
-    assert admin.post("/admin/licenses/license/add/", fields).status_code == 302
+    assert admin.post("/admin/licenses/license/add/", NEW).status_code == 302
     assert str(License.objects.get().organization_id) == NASA
+
+
+def test_the_admin_makes_no_license_for_an_organization_that_is_not_there(
+    admin: Client, organization_service: OrganizationService
+) -> None:
+    nobody = str(uuid4())
+    refused = admin.post("/admin/licenses/license/add/", NEW | {"organization_id": nobody})
+    assert refused.status_code == 200
+    assert f"There is no organization {nobody}." in refused.content.decode()
+    organization_service.behaviour = answering(500)
+    unknown = admin.post("/admin/licenses/license/add/", NEW | {"organization_id": str(uuid4())})
+    assert unknown.status_code == 200
+    assert "be asked for now" in unknown.content.decode()
+    assert not License.objects.exists()
+    organization_service.behaviour = None
+    organization_service.put(nobody)
+    assert admin.post("/admin/licenses/license/add/", NEW | {"organization_id": nobody}).status_code == 302
 
 
 def test_a_session_writes_with_its_csrf_token_only(license_url: str) -> None:
