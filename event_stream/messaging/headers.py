@@ -5,7 +5,8 @@ spring        as Spring Cloud Stream's Kafka binder writes and reads them: each 
               where that header names it, so both go together.
 plain         each value as it is
 cloudevents   the same, with the content type under the name that CloudEvents has for it, and attributes that make an
-              event; in structured mode they are in the body alone, since some take them for a sign of the binary mode
+              event; in structured mode they are in the body alone, since some take them for a sign of the binary mode,
+              and Spring's further header says that the content type is a text, or Spring would not look at it
 """
 
 import json
@@ -34,13 +35,19 @@ def encode(headers: Mapping[str, str], header_format: HeaderFormat) -> tuple[tup
 
 
 def _encode(headers: Mapping[str, str], header_format: HeaderFormat) -> tuple[tuple[str, bytes], ...]:
+    if header_format == "spring":
+        quoted = [(name, json.dumps(value, ensure_ascii=False).encode()) for name, value in headers.items()]
+        return (*quoted, _spring_types(headers))
     if header_format == "cloudevents":
         headers = _cloudevents(headers)
-    if header_format != "spring":
-        return tuple((name, value.encode()) for name, value in headers.items())
-    quoted = [(name, json.dumps(value, ensure_ascii=False).encode()) for name, value in headers.items()]
+    plain = tuple((name, value.encode()) for name, value in headers.items())
+    is_structured = headers.get(CLOUDEVENTS_CONTENT_TYPE, "").startswith(STRUCTURED)
+    return (*plain, _spring_types(headers)) if is_structured else plain
+
+
+def _spring_types(headers: Iterable[str]) -> tuple[str, bytes]:
     types = json.dumps(dict.fromkeys(headers, "java.lang.String"), ensure_ascii=False, separators=(",", ":"))
-    return (*quoted, (SPRING_TYPES, types.encode()))
+    return SPRING_TYPES, types.encode()
 
 
 def decode(headers: Iterable[tuple[str, bytes]]) -> dict[str, str]:

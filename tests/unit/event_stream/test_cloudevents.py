@@ -90,6 +90,18 @@ def test_the_mode_can_be_told_by_the_headers_alone() -> None:
     assert "contentType" not in structured.keys() | binary.keys()
 
 
+def test_the_structured_mode_tells_spring_that_the_content_type_is_a_text() -> None:
+    """Spring Cloud Stream 4.2 takes a content type of no known type for none, and reads null in each field."""
+    sent = Message(PAYLOAD, headers={**SENT.headers, "tmx-correlation-id": "c-1"})
+    structured, binary = (dict(encode(binding, sent).headers) for binding in (STRUCTURED, BINARY))
+    assert structured["content-type"] == b"application/cloudevents+json"
+    assert json.loads(structured["spring_json_header_types"]) == {
+        "content-type": "java.lang.String",
+        "tmx-correlation-id": "java.lang.String",
+    }
+    assert "spring_json_header_types" not in binary
+
+
 @MODES
 @pytest.mark.parametrize("missing", ["ce_id", "ce_source", "ce_type", "ce_specversion"])
 def test_refuses_to_send_what_is_no_event(binding: Binding, missing: str) -> None:
