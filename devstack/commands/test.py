@@ -9,7 +9,8 @@ RabbitMQ where it is installed; the last lines name the slowest tests and sum up
     --keep         leave the servers up for the next call with --keep, which finds them empty and starts in a second
     --stop         end the servers that --keep left
     --deep         repeat for statistical weight: more rounds of each fault, 1,000 forced races, 10,000 fuzzed
-                   messages, and the large configurations of the model
+                   messages, the large configurations of the model, and a Spring Cloud Stream
+                   service at the other end (with Maven and a JDK)
     --binder NAME  that platform ({binders}) alone; what needs another one is skipped, and so is what needs one
                    that can't be had on this machine
 
@@ -64,7 +65,8 @@ _NO_SERVERS = {
     "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
     "EVENT_BINDER": "kafka",
 }
-# How often what has statistical weight is repeated: read by the tests. The defaults are theirs.
+# How often what has statistical weight is repeated, and what takes a minute to build. Read by the tests: the defaults
+# are theirs.
 _DEEP = {
     "FAULT_ROUNDS": "4",
     "FAULT_CHANGES": "1000",
@@ -72,6 +74,7 @@ _DEEP = {
     "FUZZED_MESSAGES": "10000",
     "HISTORY_READS": "1500",
     "MODEL_STATES": "1000000",
+    "SPRING_CLOUD_STREAM": "true",
 }
 # The searches that fit into seconds.
 _UNIT = {"MODEL_STATES": "20000"}
