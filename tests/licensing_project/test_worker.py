@@ -164,7 +164,7 @@ def test_the_cache_is_explained_in_words(capsys: pytest.CaptureFixture[str]) -> 
     assert "a hit" in text
     call_command("cache_inspect", str(uuid.uuid4()))
     assert "no entry" in capsys.readouterr().out
-    with pytest.raises(CommandError, match="should be a UUID"):
+    with pytest.raises(CommandError, match="should be an organization's UUID"):
         call_command("cache_inspect", "nasa")
 
 
