@@ -1,8 +1,13 @@
-"""What a web process does about faults of its database: one line for each outage, and no session that leads nowhere."""
+"""What a web process does about faults of its database: one line for each outage, and no wait without a bound.
+
+`bound_waits` is for a process that answers requests; the views of errors call `report_fault`.
+"""
 
 import logging
+import math
 from typing import Any
 
+from django.conf import settings
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
@@ -46,3 +51,22 @@ def _connected(connection: BaseDatabaseWrapper, **_kwargs: Any) -> None:
 
 
 connection_created.connect(_connected, dispatch_uid="service_kit.database")
+
+
+def bound_waits() -> None:
+    """Let no statement of this process wait for a lock, or run, for longer than the settings say.
+
+    DATABASE_LOCK_TIMEOUT_S and DATABASE_STATEMENT_TIMEOUT_S, from each new connection on. One transaction that somebody
+    has forgotten would otherwise hold the thread of each request for its rows. Commands are not bounded.
+    """
+    connection_created.connect(_set_timeouts, dispatch_uid="service_kit.database.timeouts")
+
+
+def _set_timeouts(connection: BaseDatabaseWrapper, **_kwargs: Any) -> None:
+    names = ("DATABASE_LOCK_TIMEOUT_S", "DATABASE_STATEMENT_TIMEOUT_S")
+    lock_ms, statement_ms = (str(math.ceil(getattr(settings, name) * 1000)) for name in names)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT set_config('lock_timeout', %s, false), set_config('statement_timeout', %s, false)",
+            [lock_ms, statement_ms],
+        )

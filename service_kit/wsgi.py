@@ -1,10 +1,12 @@
-"""The WSGI application, with a request class that no header can break."""
+"""The WSGI application, with a request class that no header can break, and bounded waits for the database."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
 from django.core.wsgi import get_wsgi_application
+
+from service_kit.database import bound_waits
 
 
 class Request(WSGIRequest):
@@ -21,5 +23,6 @@ class Request(WSGIRequest):
 def get_application() -> WSGIHandler:
     """Return the application; use it in place of `django.core.wsgi.get_wsgi_application`."""
     application = get_wsgi_application()
+    bound_waits()
     application.request_class = Request
     return application

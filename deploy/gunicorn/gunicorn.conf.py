@@ -44,7 +44,7 @@ except (EnvError, ConfigurationError) as error:
     # An exception would be shown as a traceback through gunicorn's own code.
     raise SystemExit(f"gunicorn can't start: {error}") from None
 
-worker_class = "gthread"
+worker_class = "service_kit.gunicorn_worker.HealthThreadWorker"
 # Longer than the gateway keeps its idle connections: the side that reuses them must be the one that closes them.
 keepalive = 75
 # SCRIPT_NAME is the gateway's prefix (/organization): with it every absolute link is true. It and X-Forwarded-Proto

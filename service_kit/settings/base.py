@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from service_kit.auth import from_environment
 from service_kit.settings import security
-from service_kit.settings.environment import count, flag, texts
+from service_kit.settings.environment import count, flag, number, texts
 
 DEBUG = flag("DEBUG", default=False)
 SECRET_KEY = security.secret_key(debug=DEBUG)
@@ -44,6 +44,10 @@ STORAGES = {
 WHITENOISE_USE_FINDERS = True
 # The names do not change with the content.
 WHITENOISE_MAX_AGE = 600
+
+# For processes that answer requests, on each connection to the database: see service_kit.database.
+DATABASE_LOCK_TIMEOUT_S = number("DATABASE_LOCK_TIMEOUT_S", 3, "seconds")
+DATABASE_STATEMENT_TIMEOUT_S = number("DATABASE_STATEMENT_TIMEOUT_S", 20, "seconds")
 
 # The accepted bearer tokens. None (AUTH_REQUIRED=false) opens the API to everybody who can reach it.
 AUTH = from_environment()

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -184,3 +185,28 @@ def test_a_wrong_environment_is_one_clear_sentence(name: str, value: str, told: 
     assert sentence.startswith("gunicorn can't start: ")
     assert name in sentence
     assert told in sentence
+
+
+def test_health_is_answered_while_every_thread_is_held_up(start: Callable[..., Gunicorn]) -> None:
+    """By clients here that send the half of a request; a lock or a server that hangs would do the same."""
+    server = start(WEB_THREADS="2")
+    with ExitStack() as stack:
+        for _ in range(3):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            client.sendall(b"GET /context HTTP/1.1\r\nHost: 127.0.0.1\r\n")
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.get(f"{server.url}/context", timeout=1)
+
+        live = httpx.get(f"{server.url}/health/live", timeout=20)
+        # Without a database, and not without an answer.
+        ready = httpx.get(f"{server.url}/health/ready", timeout=20)
+    assert (live.status_code, ready.status_code) == (200, 503)
+    assert wait_until(lambda: httpx.get(f"{server.url}/context", timeout=20).is_success, within_s=20)
+
+
+def test_a_connection_may_stay_silent_at_first(start: Callable[..., Gunicorn]) -> None:
+    server = start(WEB_THREADS="1")
+    with socket.create_connection(("127.0.0.1", server.port)) as silent:
+        assert httpx.get(f"{server.url}/context", timeout=20).is_success
+        silent.sendall(b"GET /context HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        assert silent.makefile("rb").readline().startswith(b"HTTP/1.1 200")

@@ -2,20 +2,26 @@
 
 import random
 
+import httpx
 import psycopg
 import pytest
 import redis
 
 from devstack.waiting import wait_until
+from tests.consistency.load import Unanswered
 from tests.e2e.world import DEADLINE_S
 from tests.event_stream.leaks import lets_sockets_leak
 from tests.faults import shifted_clock
 from tests.faults.campaign import ROUNDS, Fault, hold, run, says_so
-from tests.faults.site import Site
+from tests.faults.site import TABLE, Site
 
 pytestmark = lets_sockets_leak
 _HOUR_S = 3600
 _WRITES = "-c default_transaction_read_only=off"
+
+
+def writes_say_so(request: Unanswered) -> bool:
+    return request.method == "PATCH" and request.says_so
 
 
 def redis_flushed(site: Site, chance: random.Random) -> None:
@@ -71,6 +77,14 @@ def postgresql_read_only(site: Site, chance: random.Random) -> None:
                 hold(chance.uniform(1, 3))
 
 
+def rows_locked(site: Site, chance: random.Random) -> None:
+    """By a transaction that somebody has forgotten: writes of these rows are refused, and nothing else."""
+    with psycopg.connect(site.database_url) as forgotten:
+        forgotten.execute(f"SELECT FROM {TABLE} FOR UPDATE")
+        hold(chance.uniform(1, 3))
+        assert httpx.get(f"{site.platform.organization_url}/health/live", timeout=DEADLINE_S).is_success
+
+
 def clock_jumps(site: Site, chance: random.Random) -> None:
     shifted_clock.set_ahead(site.database_url, chance.choice([-1, 1]) * chance.uniform(_HOUR_S, 2 * _HOUR_S))
     hold(chance.uniform(0.5, 3))
@@ -100,6 +114,7 @@ FAULTS = [
     Fault("postgresql restarted", postgresql_restarted, excuse=says_so),
     Fault("postgresql killed", postgresql_killed, excuse=says_so),
     Fault("postgresql read-only", postgresql_read_only, excuse=says_so),
+    Fault("rows locked by a forgotten transaction", rows_locked, excuse=writes_say_so),
     Fault("database clock jumps by an hour or two", clock_jumps),
     Fault("schema changed", schema_changed),
 ]
