@@ -1,4 +1,4 @@
-"""One process can't load two Django settings modules, so the tests run in several pytest sessions, one after another.
+"""One process can't load two Django settings modules, so the tests run in several pytest sessions.
 
 A session names the folders of `tests/` that belong to it; what no session names belongs to the session `other`.
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from devstack.django_commands import JOURNAL
 from devstack.environment import ROOT
+from devstack.errors import StackError
 
 TESTS = ROOT / "tests"
 SESSION_VARIABLE = "TEST_SESSION"
@@ -59,15 +60,17 @@ UNIT_SESSIONS = (
         parallel=True,
     ),
 )
+# After those of the unit tier the longest first, so that sessions which run side by side end at about the same time.
 SESSIONS = (
     *UNIT_SESSIONS,
+    Session("faults", ("faults", "consistency")),
+    OTHER,
+    Session("event_stream", ("event_stream",), "tests.event_stream.settings", None, "event_stream", Brokers.ALL),
+    Session("e2e each", ("e2e/each_binder",), brokers=Brokers.EACH),
     Session("org_project", ("org_project",), "org_project.settings", _ORGANIZATION, "organization"),
+    Session("e2e", ("e2e/any_binder",)),
     Session("licensing_project", ("licensing_project",), "licensing_project.settings", _LICENSING, "licensing"),
     Session("audit_journal", ("audit_journal",), "audit_journal.settings", JOURNAL.folder, JOURNAL.database),
-    Session("event_stream", ("event_stream",), "tests.event_stream.settings", None, "event_stream", Brokers.ALL),
-    OTHER,
-    Session("e2e", ("e2e/any_binder",)),
-    Session("e2e each", ("e2e/each_binder",), brokers=Brokers.EACH),
 )
 # Folders of `other` whose tests start what they need themselves, or need nothing.
 _WITHOUT_SERVERS = {"kit", "devstack"}
@@ -86,13 +89,21 @@ def sessions_of(path: Path) -> set[Session]:
 
 
 def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """pytest's arguments, apart: those that name tests (`path`, `path::test`), and the options."""
+    """pytest's arguments, apart: those that name tests (`path`, `path::test`), and the options with their values.
+
+    Raises StackError for a path that is not there.
+    """
     selections, options = [], []
     value_follows = False
     for argument in arguments:
-        if not value_follows and not argument.startswith("-") and _path(argument).exists():
+        if value_follows or argument.startswith("-"):
+            options.append(argument)
+        elif _path(argument).exists():
             selections.append(argument)
+        elif "/" in argument or "::" in argument:
+            raise StackError(f"No such path: {argument}.")
         else:
+            # The value of an option that is not in the list.
             options.append(argument)
         value_follows = argument in _TAKES_VALUE
     return selections, options

@@ -3,11 +3,13 @@
 PostgreSQL, Valkey and Kafka are started on free ports in a temporary folder, unless DATABASE_URL, REDIS_URL or
 KAFKA_BOOTSTRAP_SERVERS (EVENT_REDIS_URL, RABBITMQ_URL) name your own, and are gone afterwards. The tests run in one
 pytest session per Django project, and those of tests/e2e/each_binder in one per platform that carries messages,
-RabbitMQ where it is installed; the last lines name the slowest tests and sum up. Options:
+RabbitMQ where it is installed; the last lines name the slowest tests and sum up. Without a path, two sessions run
+side by side, each on servers of its own. Options:
 
     --unit         only what needs no server (tests/unit, tests/model), on all cores
     --keep         leave the servers up for the next call with --keep, which finds them empty and starts in a second
     --stop         end the servers that --keep left
+    --jobs N       so many sessions side by side
     --deep         repeat for statistical weight: more rounds of each fault, 1,000 forced races, 10,000 fuzzed
                    messages, the large configurations of the model, and a Spring Cloud Stream
                    service at the other end (with Maven and a JDK)
@@ -28,8 +30,13 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+import threading
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -80,6 +87,21 @@ _DEEP = {
 _UNIT = {"MODEL_STATES": "20000"}
 # With these pytest talks to the person at the terminal, or is told how to spread the tests.
 _NOT_IN_PARALLEL = ("-s", "--capture=no", "--pdb", "-n")
+_JOBS = 2
+# Where one of these names the person's own server, sessions that run side by side would share it.
+_OWN_SERVERS = ("DATABASE_URL", "REDIS_URL", "KAFKA_BOOTSTRAP_SERVERS", "EVENT_REDIS_URL", "RABBITMQ_URL")
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One pytest process: its session, and the platform that carries its messages where the session runs on each."""
+
+    session: Session
+    binder: str | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.session.name} on {self.binder}" if self.binder else self.session.name
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -89,14 +111,16 @@ def main(arguments: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     own = argparse.ArgumentParser(prog="test", add_help=False, allow_abbrev=False)
     own.add_argument("--binder", choices=BINDERS)
+    own.add_argument("--jobs", type=int)
     for option in ("--unit", "--keep", "--stop", "--deep"):
         own.add_argument(option, action="store_true")
     mine, pytests = own.parse_known_args(arguments)
     if mine.stop:
         return _stop_kept()
-    selections, options = split_arguments(pytests)
-    if missing := [option for option in options if option.startswith("tests/") or "::" in option]:
-        print(f"No such path: {', '.join(missing)}.", file=sys.stderr)
+    try:
+        selections, options = split_arguments(pytests)
+    except StackError as error:
+        print(error, file=sys.stderr)
         return int(pytest.ExitCode.USAGE_ERROR)
     if mine.unit and not selections:
         selections = [str(TESTS / folder) for session in UNIT_SESSIONS for folder in session.folders]
@@ -108,21 +132,23 @@ def main(arguments: Sequence[str]) -> int:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="test-")))
         # PostgreSQL, started by root, runs as somebody else, who has to get to its data.
         folder.chmod(0o711)
-        servers, notices = None, list[str]()
         try:
+            binders, notices = list[str](), list[str]()
             if needs_servers(selections) and not mine.unit:
                 binders, notices = _binders(mine.binder, sessions)
-                if mine.keep:
-                    servers = stack.enter_context(kept_servers.held(binders))
-                    _create_databases(servers)
-                else:
-                    servers = _start(folder, binders)
-                    stack.callback(servers.stop)
+            runs = _runs(sessions, binders)
+            jobs = mine.jobs or (1 if selections or options or mine.keep else _JOBS)
+            if mine.keep or any(os.environ.get(name) for name in _OWN_SERVERS):
+                jobs = 1
+            pytest_runs = _PytestRuns(sessions, options, folder, repetitions, side_by_side=jobs > 1)
+            # These are spread over all cores already.
+            pytest_runs.work_off([run for run in runs if run.session.brokers is Brokers.NONE], [lambda: None])
+            lanes = [partial(_servers, stack, folder / f"lane-{number}", binders, mine.keep) for number in range(jobs)]
+            pytest_runs.work_off([run for run in runs if run.session.brokers is not Brokers.NONE], lanes)
         except StackError as error:
             print(error, file=sys.stderr)
             return 1
-        outcome, codes = _run_all(sessions, options, servers, folder, repetitions)
-    return _conclude(outcome, codes, notices)
+    return _conclude(pytest_runs.outcome, pytest_runs.codes, notices)
 
 
 def _stop_kept() -> int:
@@ -164,54 +190,99 @@ def _wanted(brokers: Collection[Brokers]) -> list[str]:
 
 
 def _progress(fetched: int, total: int) -> None:
-    print(f"\rFetching Kafka, once: jar {fetched} of {total}", end="" if fetched < total else "\n", flush=True)
+    if sys.stdout.isatty():
+        print(f"\rFetching Kafka, once: jar {fetched} of {total}", end="" if fetched < total else "\n", flush=True)
+    elif fetched == total:
+        print(f"Fetched Kafka, once: {total} jars")
 
 
-def _start(folder: Path, binders: Sequence[str]) -> Servers:
-    print(f"Starting PostgreSQL, Valkey, {', '.join(BINDERS[binder] for binder in binders)}", flush=True)
-    servers = start_servers(folder / "servers", durable=False, binders=binders)
-    _create_databases(servers)
+def _servers(stack: ExitStack, folder: Path, binders: Sequence[str], keep: bool) -> Servers | None:
+    """Those that carry these platforms, up until the stack is left. None where no platform is needed."""
+    if not binders:
+        return None
+    if keep:
+        servers = stack.enter_context(kept_servers.held(binders))
+    else:
+        print(f"Starting PostgreSQL, Valkey, {', '.join(BINDERS[binder] for binder in binders)}", flush=True)
+        servers = start_servers(folder, durable=False, binders=binders)
+        stack.callback(servers.stop)
+    for session_database in ("organization", "licensing"):
+        servers.create_database(session_database)
     return servers
 
 
-def _create_databases(servers: Servers) -> None:
-    for session_database in ("organization", "licensing"):
-        servers.create_database(session_database)
+def _runs(sessions: Iterable[Session], binders: Sequence[str]) -> list[_Run]:
+    return [
+        _Run(session, binder)
+        for session in sessions
+        for binder in (binders if session.brokers is Brokers.EACH and binders else [None])
+    ]
 
 
-def _run_all(
-    sessions: Mapping[Session, Sequence[str]],
-    options: Sequence[str],
-    servers: Servers | None,
-    folder: Path,
-    repetitions: Mapping[str, str],
-) -> tuple[Outcome, list[int]]:
-    total, codes = Outcome(), []
-    for session, name, on in _runs(sessions, servers):
-        print(f"\n--- {name} ---", flush=True)
-        file = folder / f"{name}.json"
+@dataclass(slots=True)
+class _PytestRuns:
+    """Runs pytest processes, and adds up what came of them."""
+
+    sessions: Mapping[Session, Sequence[str]]
+    options: Sequence[str]
+    folder: Path
+    repetitions: Mapping[str, str]
+    side_by_side: bool
+    outcome: Outcome = field(default_factory=Outcome)
+    codes: list[int] = field(default_factory=list)
+    _alive: set["subprocess.Popen[str]"] = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def work_off(self, runs: Iterable[_Run], lanes: Sequence[Callable[[], Servers | None]]) -> None:
+        """Each lane starts its servers and then takes one run after another, until all are done."""
+        queue = deque(runs)
+
+        def work(start: Callable[[], Servers | None]) -> None:
+            servers = start() if queue else None
+            while True:
+                try:
+                    run = queue.popleft()
+                except IndexError:
+                    return
+                self._execute(run, servers.carried_by(run.binder) if servers and run.binder else servers)
+
+        with ThreadPoolExecutor(len(lanes)) as pool:
+            working = [pool.submit(work, start) for start in lanes]
+            try:
+                for lane in as_completed(working):
+                    lane.result()
+            except BaseException:
+                queue.clear()
+                for process in tuple(self._alive):
+                    # As Ctrl-C does: it tidies up first.
+                    process.send_signal(signal.SIGINT)
+                raise
+
+    def _execute(self, run: _Run, servers: Servers | None) -> None:
+        session, options = run.session, self.options
+        file = self.folder / f"{run.name}.json"
         spread = ["-n", "auto"] if session.parallel and not any(o.startswith(_NOT_IN_PARALLEL) for o in options) else []
-        argv = [sys.executable, "-m", "pytest", "-p", "devstack.test_outcome", *spread, *sessions[session], *options]
+        plugin = ["-p", "devstack.test_outcome"]
+        argv = [sys.executable, "-m", "pytest", *plugin, *spread, *self.sessions[session], *options]
         # What the person's own environment says goes before ours.
-        environment = {**repetitions, **_environment(session, on), FILE_VARIABLE: str(file)}
-        code = subprocess.run(argv, cwd=ROOT, env=environment, check=False).returncode
+        environment = {**self.repetitions, **_environment(session, servers), FILE_VARIABLE: str(file)}
+        print(f"\n--- {run.name} ---", flush=True)
+        output = subprocess.PIPE if self.side_by_side else None
+        with subprocess.Popen(
+            argv, cwd=ROOT, env=environment, stdout=output, stderr=output and subprocess.STDOUT, text=True
+        ) as process:
+            self._alive.add(process)
+            for line in process.stdout or ():
+                print(f"{run.name} | {line}", end="", flush=True)
+            code = process.wait()
+            self._alive.discard(process)
         outcome = Outcome.read(file)
         if code not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED) and outcome.failed == 0:
             # It broke before it could count, or was interrupted: that is no success.
             outcome.failed = 1
-        total += outcome
-        codes.append(code)
-    return total, codes
-
-
-def _runs(sessions: Iterable[Session], servers: Servers | None) -> Iterator[tuple[Session, str, Servers | None]]:
-    """Each pytest process: its session, its name, and the servers it is told of."""
-    for session in sessions:
-        if session.brokers is Brokers.EACH and servers is not None:
-            for binder in servers.binders:
-                yield session, f"{session.name} on {binder}", servers.carried_by(binder)
-        else:
-            yield session, session.name, servers
+        with self._lock:
+            self.outcome += outcome
+            self.codes.append(code)
 
 
 def _environment(session: Session, servers: Servers | None) -> dict[str, str]:

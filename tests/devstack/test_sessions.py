@@ -1,3 +1,6 @@
+import pytest
+
+from devstack.errors import StackError
 from devstack.test_sessions import (
     OTHER,
     SESSIONS,
@@ -22,7 +25,7 @@ def test_a_folder_that_a_session_names_belongs_to_it_and_all_others_to_other() -
 
 
 def test_a_folder_above_those_of_sessions_concerns_each_of_them_and_not_other() -> None:
-    assert names("tests/e2e") == ["e2e", "e2e each"]
+    assert names("tests/e2e") == ["e2e each", "e2e"]
     assert names("tests/e2e/each_binder/test_worker.py::test_x") == ["e2e each"]
     assert names("tests/unit") == ["unit event_stream", "unit org_project", "unit licensing_project"]
 
@@ -52,3 +55,14 @@ def test_the_value_of_an_option_is_not_taken_for_a_path() -> None:
     selections, options = split_arguments(["-k", "tests", "tests/devstack", "-x"])
     assert selections == ["tests/devstack"]
     assert options == ["-k", "tests", "-x"]
+
+
+def test_the_path_that_an_option_names_need_not_be_there() -> None:
+    selections, options = split_arguments(["tests/devstack", "--ignore", "tests/gone"])
+    assert selections == ["tests/devstack"]
+    assert options == ["--ignore", "tests/gone"]
+
+
+def test_a_path_that_is_not_there_is_named() -> None:
+    with pytest.raises(StackError, match=r"No such path: tests/gone/test_x\.py::test_y\."):
+        split_arguments(["tests/gone/test_x.py::test_y", "-q"])
