@@ -30,6 +30,7 @@ from event_stream.messaging import headers
 from event_stream.messaging.binder import Consumer, OffsetRange
 from event_stream.messaging.channel import Channel, registry
 from event_stream.messaging.message import ConsumerRecord
+from event_stream.outage_log import OutageLog
 from event_stream.retry import backoff_s
 from event_stream.user_context import CORRELATION_ID
 
@@ -101,7 +102,7 @@ class Worker:
         self._partitions: dict[int, Partition] = {}
         self._joined = False
         self._announced = False
-        self._outage = False
+        self._outage = OutageLog(logger, began="worker.unavailable", ended="worker.available")
         self._ask_at = 0.0
         self._consumer: Consumer
 
@@ -119,7 +120,7 @@ class Worker:
         reason = "told to"
         try:
             while not stop():
-                self._turn()
+                self._run_once()
                 if self._stop_condition_met(until):
                     reason = until.value
                     break
@@ -148,7 +149,7 @@ class Worker:
                         self._handler.stop(number)
                 except UnavailableError as error:
                     # There is no later for this one: the partition is gone.
-                    logger.warning("worker.unavailable", extra={"partition": number, "reason": str(error)})
+                    logger.warning("worker.unavailable", extra={"partition": number, "error": str(error)})
         if self._partitions:
             # Some platforms take away only what another member gets: say what is left.
             self._announced = False
@@ -157,9 +158,9 @@ class Worker:
         logger.warning("worker.lost", extra={"partitions": sorted(partitions)})
         self.revoked(partitions)
 
-    # One turn of the loop.
+    # One round of the loop.
 
-    def _turn(self) -> None:
+    def _run_once(self) -> None:
         try:
             polled = self._consumer.poll(self._poll_timeout_s(), self._settings.batch_size)
             self._receive(polled)
@@ -167,9 +168,7 @@ class Worker:
         except UnavailableError as error:
             # The platform's: a handler's own are dealt with where it is called.
             self._ask_at = self._clock.monotonic_s() + ASK_AGAIN_S
-            if not self._outage:
-                self._outage = True
-                logger.warning("worker.unavailable", extra={"reason": str(error)})
+            self._outage.failed(error)
         if self.ready and not self._announced:
             self._announced = True
             logger.info("worker.ready", extra={"partitions": sorted(self._partitions)})
@@ -271,9 +270,7 @@ class Worker:
 
     def _bounds(self, numbers: Collection[int]) -> Mapping[int, OffsetRange]:
         bounds = self._consumer.bounds(numbers)
-        if self._outage:
-            self._outage = False
-            logger.info("worker.available")
+        self._outage.succeeded()
         return bounds
 
     def _attempt(self, partition: Partition, work: Callable[[], T]) -> T | None:

@@ -158,7 +158,7 @@ class ReadThrough:
         self._cache = cache
         self._fetch = fetch
         self._budget_s = budget_s
-        self._poll_timeout_s = patience_s
+        self._patience_s = patience_s
         self._sleep = sleep
         self._clock = cache.clock
         self._max_staleness_ms = int(cache.settings.max_staleness_s * 1000)
@@ -190,7 +190,7 @@ class ReadThrough:
         """One thread of the process does the work; its answer is everybody's whose demand it meets."""
         began_s = self._clock.monotonic_s()
         budget = Deadline(self._clock, self._budget_s)
-        patience = Deadline(self._clock, self._poll_timeout_s)
+        patience = Deadline(self._clock, self._patience_s)
         while True:
             flight = self._flights.join(id, lambda: self._find_leased(id, demand, began_ms, budget, patience))
             if not wait([flight], timeout=patience.remaining_s()).done:

@@ -1,7 +1,6 @@
 """Sends entries, waits for the acknowledgements and marks what arrived; sends fallback messages and heartbeats too."""
 
 import logging
-import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
@@ -22,6 +21,7 @@ from event_stream.failpoints import FailPoint
 from event_stream.messaging.message import Message, RecordMetadata
 from event_stream.messaging.partitioner import partition_for
 from event_stream.messaging.source import source
+from event_stream.outage_log import OutageLog
 from event_stream.outbox.store import Entry, Store
 
 logger = logging.getLogger("event_stream.outbox")
@@ -36,29 +36,9 @@ PartitionKey = tuple[str, int | None]
 """A binding and a partition of it; None stands for all of its partitions."""
 
 
-class Outage:
-    """Logs an outage of one server once when it begins and once when it is over.
-
-    `begun_s` is the time (on the monotonic clock) at which the reported operation began. Reports of operations that
-    began before the state last changed are ignored: they may tell of the state before.
-    """
-
-    def __init__(self, server: str) -> None:
-        self._server = server
-        self._since_s: float | None = None
-        self._changed_s = -math.inf
-
-    def met(self, error: object, *, begun_s: float = math.inf) -> None:
-        if self._since_s is None and begun_s >= self._changed_s:
-            self._since_s = self._changed_s = time.monotonic()
-            logger.warning("outbox.unreachable", extra={"server": self._server, "error": str(error)})
-
-    def over(self, *, begun_s: float = math.inf) -> None:
-        if self._since_s is not None and begun_s >= self._changed_s:
-            self._changed_s = time.monotonic()
-            down_s = round(self._changed_s - self._since_s, 3)
-            self._since_s = None
-            logger.info("outbox.reachable", extra={"server": self._server, "down_s": down_s})
+def outage_log(server: str) -> OutageLog:
+    """Return what logs that a server of the relay (`broker` or `database`) is away, and that it is back."""
+    return OutageLog(logger, began="outbox.unreachable", ended="outbox.reachable", fields={"server": server})
 
 
 def producer_functions(key: Literal["heartbeat", "stand_in"]) -> dict[str, Callable[[Any], Any]]:
@@ -130,7 +110,7 @@ class Publisher:
     its latest.
     """
 
-    def __init__(self, store: Store, outage: Outage, stop: Callable[[], bool]) -> None:
+    def __init__(self, store: Store, outage: OutageLog, stop: Callable[[], bool]) -> None:
         self._store = store
         self._outage = outage
         self._stop = stop
@@ -149,7 +129,7 @@ class Publisher:
                 if not self._park(entry, error):
                     failed.add(entry)
             except PublishError as error:
-                self._outage.met(error)
+                self._outage.failed(error)
                 failed.add(entry)
             else:
                 if receipt is None:
@@ -159,7 +139,7 @@ class Publisher:
                     receipts[entry.id] = receipt
         if receipts:
             if complete and not failed:
-                self._outage.over()
+                self._outage.succeeded()
             failpoints.reached(FailPoint.OUTBOX_SENT_NOT_MARKED)
             self._report(entries, receipts, self._store.mark_published(receipts))
         return complete and not failed
@@ -205,8 +185,8 @@ class Publisher:
                 receipt = self._result(future)
             except UnsendableError as refusal:
                 error = f"{error}. The fallback message can't be sent either: {refusal}"
-            except PublishError as outage:
-                self._outage.met(outage)
+            except PublishError as unavailable:
+                self._outage.failed(unavailable)
                 return False
             else:
                 if receipt is None:
@@ -261,7 +241,7 @@ class Heartbeats:
     pass it.
     """
 
-    def __init__(self, store: Store, outage: Outage, interval_s: float) -> None:
+    def __init__(self, store: Store, outage: OutageLog, interval_s: float) -> None:
         self._store = store
         self._outage = outage
         self._interval_s = interval_s
@@ -284,9 +264,9 @@ class Heartbeats:
             return
         failures = [error for future in self._under_way if (error := future.exception())]
         if failures:
-            self._outage.met(failures[0], begun_s=self._begun_s)
+            self._outage.failed(failures[0], begun_s=self._begun_s)
         elif self._under_way:
-            self._outage.over(begun_s=self._begun_s)
+            self._outage.succeeded(begun_s=self._begun_s)
         self._under_way = []
         self._begun_s = time.monotonic()
         for binding, make in self._makers.items():
@@ -304,7 +284,7 @@ class Heartbeats:
         except EventStreamError as error:
             if isinstance(error, ConfigurationError):
                 raise
-            self._outage.met(error)
+            self._outage.failed(error)
 
 
 def _identity(entry: Entry) -> dict[str, object]:

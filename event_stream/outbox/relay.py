@@ -13,7 +13,7 @@ import psycopg
 
 from event_stream.errors import ConfigurationError
 from event_stream.outbox.leader_lock import LeaderLock
-from event_stream.outbox.publisher import Heartbeats, Outage, Publisher
+from event_stream.outbox.publisher import Heartbeats, Publisher, outage_log
 from event_stream.outbox.settings import OutboxSettings, outbox_settings
 from event_stream.outbox.store import Store, connect
 from event_stream.retry import backoff_s
@@ -64,8 +64,8 @@ class Relay:
         self._settings = settings or outbox_settings()
         self._until_drained = until_drained
         self._stop = threading.Event()
-        self._broker = Outage("broker")
-        self._database = Outage("database")
+        self._broker = outage_log("broker")
+        self._database = outage_log("database")
         self._failures = 0
         """How often in a row the database has failed before this relay got anything done."""
         self._is_done = False
@@ -87,7 +87,7 @@ class Relay:
                 with connect(self._settings.database) as connection:
                     self._serve(connection)
             except psycopg.Error as error:
-                self._database.met(error)
+                self._database.failed(error)
                 self._failures += 1
                 self._stop.wait(backoff_s(self._failures, _RECONNECT_MIN_S, _RECONNECT_MAX_S))
             finally:
@@ -98,7 +98,7 @@ class Relay:
         # The server may answer before its table is migrated, or while it takes no writes; no relay should lead until
         # then.
         store.check_writable(self._settings.batch_size)
-        self._database.over()
+        self._database.succeeded()
         logger.info("outbox.ready")
         while not leader_lock.acquire():
             self._failures = 0

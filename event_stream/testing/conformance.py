@@ -167,14 +167,14 @@ class Bench:
 
     def __init__(self, harness: Harness, stack: ExitStack) -> None:
         self.binder = harness.binder
-        self._poll_timeout_s = harness.patience_s
+        self._patience_s = harness.patience_s
         self.binding = harness.new_binding()
         self.producer: Producer = self.binder.producer(self.binding)
         self._stack = stack
         stack.callback(self.producer.close, ACK_TIMEOUT_S)
         if not self.capabilities.retained:
             # A group gets what is sent once it is there.
-            with closing(Reader(self.binder, self.binding, self._poll_timeout_s)) as first:
+            with closing(Reader(self.binder, self.binding, self._patience_s)) as first:
                 first.read_until(lambda it: it.joined, "joined")
 
     @property
@@ -195,7 +195,7 @@ class Bench:
 
     def reader(self, group: str | None = None) -> Reader:
         binding = replace(self.binding, group=group) if group else self.binding
-        reader = self._stack.enter_context(closing(Reader(self.binder, binding, self._poll_timeout_s)))
+        reader = self._stack.enter_context(closing(Reader(self.binder, binding, self._patience_s)))
         if group and not self.capabilities.retained:
             reader.read_until(lambda it: it.joined, "joined")
         return reader

@@ -17,7 +17,7 @@ class Reader:
     """
 
     def __init__(self, binder: Binder, binding: Binding, patience_s: float = 30.0) -> None:
-        self._poll_timeout_s = patience_s
+        self._patience_s = patience_s
         self.records: list[ConsumerRecord] = []
         self.owned: set[int] = set()
         self.events: list[tuple[str, tuple[int, ...]]] = []
@@ -61,11 +61,11 @@ class Reader:
 
     def read_until(self, condition: "Callable[[Reader], bool]", what: str) -> None:
         """Poll until the condition is true. Raises TimeoutError, naming `what`, when it has not become so."""
-        deadline = time.monotonic() + self._poll_timeout_s
+        deadline = time.monotonic() + self._patience_s
         while not condition(self):
             if time.monotonic() > deadline:
                 raise TimeoutError(
-                    f"{what}: not after {self._poll_timeout_s:g} s; {len(self.records)} records, {self.events}"
+                    f"{what}: not after {self._patience_s:g} s; {len(self.records)} records, {self.events}"
                 )
             self.turn()
 

@@ -1,4 +1,7 @@
-"""A circuit breaker: a peer that is down costs a lookup nothing, where it would cost its timeout."""
+"""Asks the organization service within bounds: a time budget, so many calls at once, a circuit breaker, a second try.
+
+A service that is down costs a lookup nothing, where it would cost its timeout.
+"""
 
 import logging
 import threading
@@ -68,7 +71,7 @@ class Circuit:
         return max(0.0, self._reset_s - (datetime.now(UTC) - opened_at).total_seconds())
 
     def run(self, call: Callable[[], T]) -> T:
-        """The call's result. A UpstreamError counts as a failure, any other outcome as a success.
+        """The call's result. An UpstreamError counts as a failure, any other outcome as a success.
 
         Raises CircuitOpen without calling while the circuit is open.
         """
@@ -119,8 +122,6 @@ class _Log(CircuitBreakerListener):
         else:
             logger.info("organization_service.circuit", extra=extra)
 
-
-# Asking the organization service within bounds: a time budget, so many calls at once, a circuit, a second try.
 
 # Where less than this is left of the budget, another attempt could only fail.
 _LEAST_USEFUL_S = 0.05
@@ -176,10 +177,9 @@ class ResilientClient:
     def _answered(self) -> None:
         # An answer to a caller's token proves nothing about this service's own.
         own_token = user_context.current_or_new().authorization is None
-        self.outages.succeeded(*(each for each in CAUSES if own_token or each != ServiceTokenError.cause))
+        self.outages.succeeded(*(cause for cause in CAUSES if own_token or cause != ServiceTokenError.cause))
 
     def _fetch(self, organization_id: str, budget: Deadline) -> Fetched:
-
         def enough(state: RetryCallState) -> bool:
             return state.attempt_number >= self.attempts or budget.remaining_s() < _LEAST_USEFUL_S
 

@@ -23,7 +23,7 @@ class Gate:
 
     def __init__(self, origin_url: str, patience_s: float) -> None:
         self._origin = httpx.Client(base_url=origin_url, timeout=patience_s)
-        self._poll_timeout_s = patience_s
+        self._patience_s = patience_s
         self._held: dict[str, Held] = {}
         gate = self
 
@@ -61,7 +61,7 @@ class Gate:
         held = self._held.pop(handler.path.rpartition("/")[2], None)
         if held is not None:
             held.in_hand.set()
-            held.go.wait(self._poll_timeout_s)
+            held.go.wait(self._patience_s)
         handler.send_response(answer.status_code)
         for name in _PASSED_ON:
             if name in answer.headers:

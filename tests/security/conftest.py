@@ -27,7 +27,7 @@ def platform(servers: Servers, issuer: Issuer, tmp_path_factory: pytest.TempPath
         workers=1,
         topic=f"security-{uuid.uuid4().hex}",
         databases=("security_organization", "security_licensing"),
-        redis_url=redis_database(servers.redis_url, 12),
+        redis_url=redis_database(servers.redis_url, 15),
         issuer=issuer,
         settings={
             "WEB_CONCURRENCY": "1",

@@ -313,7 +313,7 @@ def test_what_somebody_may_not_yet_is_begun_once_he_may(secured: Secured) -> Non
     late.spawn()
     watch = Watch([late], from_start=True)
     try:
-        reason = watch.wait("worker.unavailable")["reason"]
+        reason = watch.wait("worker.unavailable")["error"]
         assert "GroupAuthorizationFailedError: latecomers: Kafka's ACLs do not allow it" in reason
         rights = secured.folder / "latecomers.yaml"
         rights.write_text("users: {licensing: [{group: latecomers, may: [READ]}]}")
