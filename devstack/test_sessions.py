@@ -46,7 +46,7 @@ _LICENSING = ROOT / "licensing_project"
 
 OTHER = Session("other")
 UNIT_SESSIONS = (
-    Session("model", ("model",), brokers=Brokers.NONE, parallel=True),
+    Session("unit", ("model", "unit/deploy", "unit/devstack", "unit/faults"), brokers=Brokers.NONE, parallel=True),
     Session(
         "unit event_stream", ("unit/event_stream",), "tests.event_stream.settings", brokers=Brokers.NONE, parallel=True
     ),

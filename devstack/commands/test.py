@@ -88,6 +88,7 @@ _UNIT = {"MODEL_STATES": "20000"}
 # With these pytest talks to the person at the terminal, or is told how to spread the tests.
 _NOT_IN_PARALLEL = ("-s", "--capture=no", "--pdb", "-n")
 _JOBS = 2
+_TIDY_UP_S = 10.0
 # Where one of these names the person's own server, sessions that run side by side would share it.
 _OWN_SERVERS = ("DATABASE_URL", "REDIS_URL", "KAFKA_BOOTSTRAP_SERVERS", "EVENT_REDIS_URL", "RABBITMQ_URL")
 
@@ -254,8 +255,7 @@ class _PytestRuns:
             except BaseException:
                 queue.clear()
                 for process in tuple(self._alive):
-                    # As Ctrl-C does: it tidies up first.
-                    process.send_signal(signal.SIGINT)
+                    _end(process)
                 raise
 
     def _execute(self, run: _Run, servers: Servers | None) -> None:
@@ -273,7 +273,9 @@ class _PytestRuns:
         ) as process:
             self._alive.add(process)
             for line in process.stdout or ():
-                print(f"{run.name} | {line}", end="", flush=True)
+                # Whole at once: the last one may have no end of its own.
+                sys.stdout.write(f"{run.name} | {line.rstrip()}\n")
+                sys.stdout.flush()
             code = process.wait()
             self._alive.discard(process)
         outcome = Outcome.read(file)
@@ -300,6 +302,15 @@ def _environment(session: Session, servers: Servers | None) -> dict[str, str]:
     if session.brokers is Brokers.NONE:
         environment |= _NO_SERVERS
     return environment
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    """As Ctrl-C does, so that it tidies up; but what a shell started in the background ignores that."""
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(_TIDY_UP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
 
 
 def _conclude(outcome: Outcome, codes: Sequence[int], notices: Sequence[str]) -> int:

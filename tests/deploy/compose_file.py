@@ -9,6 +9,13 @@ import yaml
 from devstack.environment import ROOT
 
 DEPLOY = ROOT / "deploy"
+OURS = {"organization": "org_project", "licensing": "licensing_project", "worker": "licensing_project"}
+BINDERS = {
+    "kafka": {"topics", "dead-letter-topic", "kafka"},
+    "redis": {"events-topics", "events"},
+    "rabbitmq": {"rabbitmq"},
+}
+ADDRESSES = {"kafka": "KAFKA_BOOTSTRAP_SERVERS", "redis": "EVENT_REDIS_URL", "rabbitmq": "RABBITMQ_URL"}
 _VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?P<rule>:[-?])?(?P<text>[^}]*)\}")
 
 

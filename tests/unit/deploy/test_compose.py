@@ -1,26 +1,25 @@
 """The compose file is whole, gives nothing away, and says what the services understand. No Docker is needed."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 import pytest
 import yaml
 
-from devstack.environment import ROOT
-from tests.deploy.compose_file import DEPLOY, MissingVariableError, compose, defaults, example, filled_in
+from tests.deploy.compose_file import (
+    ADDRESSES,
+    BINDERS,
+    DEPLOY,
+    OURS,
+    MissingVariableError,
+    compose,
+    defaults,
+    example,
+    filled_in,
+)
 
-OURS = {"organization": "org_project", "licensing": "licensing_project", "worker": "licensing_project"}
-BINDERS = {
-    "kafka": {"topics", "dead-letter-topic", "kafka"},
-    "redis": {"events-topics", "events"},
-    "rabbitmq": {"rabbitmq"},
-}
-ADDRESSES = {"kafka": "KAFKA_BOOTSTRAP_SERVERS", "redis": "EVENT_REDIS_URL", "rabbitmq": "RABBITMQ_URL"}
 SECRET_WORDS = ("PASSWORD", "SECRET", "TOKEN", "KEY")
 
 
@@ -151,35 +150,6 @@ def test_a_container_of_ours_can_do_no_more_than_it_must(services: dict[str, dic
     assert definition["cap_drop"] == ["ALL"]
     assert definition["security_opt"] == ["no-new-privileges:true"]
     assert "user" not in definition, "the image's own user, who is not root"
-
-
-@pytest.mark.parametrize("binder", BINDERS)
-@pytest.mark.parametrize(("name", "project"), OURS.items())
-def test_the_settings_accept_the_environment_and_read_all_of_it(name: str, project: str, binder: str) -> None:
-    services = compose({**filled_in(), "EVENT_BINDER": binder})["services"]
-    of_others = {address for other, address in ADDRESSES.items() if other != binder}
-    given = {key: str(value) for key, value in services[name]["environment"].items() if key not in of_others}
-    # What the Dockerfile sets.
-    given.setdefault("SERVICE_NAME", name)
-    given["BIND"] = "0.0.0.0:8080"
-    script = [
-        ROOT / "tests/deploy/variables_read.py",
-        DEPLOY / "gunicorn/gunicorn.conf.py",
-        ROOT / project / "manage.py",
-    ]
-
-    ended = subprocess.run(
-        [sys.executable, *script],
-        env={**given, "PATH": os.environ["PATH"]},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-    assert ended.returncode == 0, ended.stderr
-    assert set(given) - set(json.loads(ended.stdout.splitlines()[-1])) == set()
 
 
 @pytest.mark.parametrize(("number", "service"), [(0, "topics"), (1, "dead-letter-topic")])
