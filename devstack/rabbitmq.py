@@ -2,6 +2,7 @@
 
 import shlex
 import shutil
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -82,3 +83,10 @@ class RabbitMQ(SupervisedProcess):
     @property
     def url(self) -> str:
         return f"amqp://guest:guest@127.0.0.1:{self.port}/%2F"
+
+    def control(self, *command: str) -> None:
+        """Run rabbitmqctl on the node. Raises StackError with what it says where it fails."""
+        argv = [str(rabbitmq_program().with_name("rabbitmqctl")), *command]
+        done = subprocess.run(argv, check=False, capture_output=True, text=True, env=self.env)
+        if done.returncode != 0:
+            raise StackError(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")

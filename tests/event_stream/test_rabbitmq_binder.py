@@ -502,6 +502,40 @@ def test_a_frozen_broker_is_given_up(broker: RabbitMQ, binding: Binding) -> None
         producer.close(5)
 
 
+@pytest.mark.parametrize(
+    ("closes", "opens"),
+    [
+        pytest.param(
+            ["set_vm_memory_high_watermark", "absolute", "1"],
+            ["set_vm_memory_high_watermark", "0.6"],
+            id="out of memory",
+        ),
+        pytest.param(
+            ["eval", "rabbit_maintenance:drain()."], ["eval", "rabbit_maintenance:revive()."], id="in maintenance"
+        ),
+    ],
+)
+def test_a_broker_that_takes_nothing_for_a_while_is_back_on_the_same_producer(
+    broker: RabbitMQ, binding: Binding, closes: list[str], opens: list[str]
+) -> None:
+    binder = made(broker.url)
+    declare(binder, binding)
+    properties = {"delivery_timeout_ms": 500, "max_block_ms": 500}
+    producer = binder.producer(replace(binding, producer=ProducerSettings(properties=properties)))
+    record = ProducerRecord(binding.destination, b"k", b"x")
+    producer.send(record).result(ACK_TIMEOUT_S)
+    with closing(Reader(binder, binding)) as reader:
+        reader.read(1)
+        broker.control(*closes)
+        try:
+            wait_until(lambda: producer.send(record).exception(ACK_TIMEOUT_S) is not None, "it is refused")
+        finally:
+            broker.control(*opens)
+        wait_until(lambda: producer.send(record).exception(ACK_TIMEOUT_S) is None, "it is taken again")
+        reader.read(2)
+    producer.close(1)
+
+
 def test_wrong_settings_are_named(tmp_path: Path) -> None:
     url = "amqp://guest:secret@localhost"
     for properties, message in (

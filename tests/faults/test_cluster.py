@@ -1,4 +1,4 @@
-"""Three brokers, two in sync for every acknowledgement; the leader of a partition is killed under load."""
+"""Three brokers, two in sync for every acknowledgement; the leader of a partition is killed or relieved under load."""
 
 import random
 import tempfile
@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from kafka import TopicPartition
 from kafka.admin import KafkaAdminClient
 
 from devstack.waiting import wait_until
@@ -35,6 +36,20 @@ def leader_killed(site: Site, chance: random.Random) -> None:
     assert wait_until(lambda: all_in_sync(site), within_s=SETTLE_S, every_s=0.2), "the broker does not catch up"
 
 
+def leaders_moved(site: Site, chance: random.Random) -> None:
+    """Every partition to another broker, as before maintenance: the old leaders live on and keep their connections."""
+    before = leaders(site)
+    topic, nodes = site.platform.topic, len(site.brokers)
+    order = {at: [(leader + offset) % nodes + 1 for offset in range(nodes)] for at, leader in before.items()}
+    with closing(KafkaAdminClient(bootstrap_servers=site.bootstrap_servers.split(","))) as admin:
+        admin.alter_partition_reassignments({TopicPartition(topic, at): replicas for at, replicas in order.items()})
+        admin.elect_leaders(0, {topic: list(order)})
+    wanted = {at: replicas[0] for at, replicas in order.items()}
+    assert wait_until(lambda: leaders(site) == wanted, within_s=SETTLE_S, every_s=0.2), "the leaders do not move"
+    assert wanted != before
+    hold(chance.uniform(0, 1))
+
+
 def partitions(site: Site) -> list[dict[str, object]]:
     with closing(KafkaAdminClient(bootstrap_servers=site.bootstrap_servers.split(","))) as admin:
         [topic] = admin.describe_topics([site.platform.topic])
@@ -49,5 +64,12 @@ def all_in_sync(site: Site) -> bool:
     return all(len(each["isr_nodes"]) == len(site.brokers) for each in partitions(site))  # type: ignore[arg-type]
 
 
-def test_the_leader_may_be_killed(cluster: Site) -> None:
-    run(cluster, Fault("leader of three brokers killed", leader_killed), rounds=max(1, ROUNDS // 2)).assert_right()
+FAULTS = [
+    Fault("leader of three brokers killed", leader_killed),
+    Fault("leaders moved among three brokers", leaders_moved),
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+def test_a_leader_may_be_killed_or_relieved(cluster: Site, fault: Fault) -> None:
+    run(cluster, fault, rounds=max(1, ROUNDS // 2)).assert_right()
