@@ -34,6 +34,10 @@ class NotReady(Exception):  # noqa: N818 - what is the case, not what went wrong
     """Says why to everybody who asks: the text holds no address, name or value of the environment's secrets."""
 
 
+class NotChecked(Exception):  # noqa: N818 - what is the case, not what went wrong
+    """The check can't tell, because of a server that this service can do without: UNKNOWN, which costs no readiness."""
+
+
 def _database() -> None:
     if database.is_read_only(connection):
         # This session alone may be, from a time when all were.
@@ -68,7 +72,8 @@ def ready(request: HttpRequest) -> HttpResponse:
     """
     errors = {name: _error(name, check) for name, check in _checks.items()}
     states = {name: _state(error) for name, error in errors.items()}
-    worst = max(states.values(), key=_FROM_HARMLESS_TO_NOT.index, default="UP")
+    told = [state for state in states.values() if state != "UNKNOWN"]
+    worst = max(told, key=_FROM_HARMLESS_TO_NOT.index, default="UP")
     answer: dict[str, object] = {"status": worst, "checks": states}
     if details := {name: str(error) for name, error in errors.items() if isinstance(error, NotReady)}:
         answer["details"] = details
@@ -81,13 +86,15 @@ _FROM_HARMLESS_TO_NOT = ("UP", "READ_ONLY", "DOWN")
 def _state(error: Exception | None) -> str:
     if error is None:
         return "UP"
+    if isinstance(error, NotChecked):
+        return "UNKNOWN"
     return "READ_ONLY" if isinstance(error, RefusedError) else "DOWN"
 
 
 def _error(name: str, check: Check) -> Exception | None:
     try:
         check()
-    except RefusedError as error:
+    except (RefusedError, NotChecked) as error:
         # Reported where it was found.
         return error
     except Exception as error:  # noqa: BLE001 - whatever a check raises is what it has found

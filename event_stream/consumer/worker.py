@@ -111,6 +111,11 @@ class Worker:
         """It has joined the group, and its handler has started on every partition that it was given."""
         return self._joined and all(partition.started for partition in self._partitions.values())
 
+    @property
+    def reading(self) -> bool:
+        """It is ready, and the platform has answered last; also of a worker that has ended, as it was then."""
+        return self.ready and not self._outage
+
     def run(self, stop: Callable[[], bool], until: StopCondition = StopCondition.STOPPED) -> None:
         """Until `stop` answers True, which is asked about twice a second, or until `until` has come.
 

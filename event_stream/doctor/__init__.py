@@ -12,6 +12,7 @@ from event_stream.doctor.examination import (
     Level,
     examine,
     failed,
+    not_told,
     ok,
     register,
     registered,
@@ -24,4 +25,16 @@ register("database", database.check_database)
 register("bindings", bindings.check_bindings)
 register("dead letters", bindings.check_dead_letters)
 
-__all__ = ["Check", "Finding", "Level", "examine", "failed", "ok", "register", "registered", "unknown", "warning"]
+__all__ = [
+    "Check",
+    "Finding",
+    "Level",
+    "examine",
+    "failed",
+    "not_told",
+    "ok",
+    "register",
+    "registered",
+    "unknown",
+    "warning",
+]

@@ -9,7 +9,7 @@ from event_stream.clock import SystemClock
 from event_stream.conf import Binding, configuration, dead_letter_binding
 from event_stream.dead_letters import dead_letter_channel
 from event_stream.dead_letters.log import dead_letter_log
-from event_stream.doctor.examination import Finding, failed, ok, unknown, warning
+from event_stream.doctor.examination import Finding, failed, not_told, ok, unknown, warning
 from event_stream.errors import UnavailableError
 from event_stream.messaging.binder import BrokerAdmin, Description, Group, Limits, TopicDescription
 from event_stream.messaging.channel import registry
@@ -28,7 +28,7 @@ def check_bindings() -> Iterator[Finding]:
 def _binder(name: str, bindings: list[Binding]) -> Iterator[Finding]:
     subject, binder = f"broker {name}", registry().binder(name)
     if not isinstance(binder, BrokerAdmin):
-        yield unknown(subject, NOT_KNOWN)
+        yield not_told(subject, NOT_KNOWN)
         return
     reached = False
     for binding in _one_for_each_destination(bindings):
@@ -139,7 +139,7 @@ def check_group(binding_name: str, *, worker: str) -> Iterator[Finding]:
     binder = registry().binder(binding.binder)
     subject = f"group {binding.group}"
     if not isinstance(binder, BrokerAdmin):
-        yield unknown(subject, NOT_KNOWN)
+        yield not_told(subject, NOT_KNOWN)
         return
     yield from _limits(subject, binding, binder.limits(binding), retained=binder.capabilities.retained)
     try:
@@ -164,7 +164,7 @@ def _limits(subject: str, binding: Binding, limits: Limits, *, retained: bool) -
         yield failed(of_start, "without an offset it begins at the end: what came before is passed over", remedy)
     budget_s, parking_s = limits.poll_budget_s, limits.parking_s
     if budget_s is None:
-        yield unknown(of_poll, NOT_KNOWN)
+        yield not_told(of_poll, NOT_KNOWN)
         return
     in_a_row_s = (parking_s or 0) * binding.consumer.dead_letter_limit if binding.consumer.dead_letters else 0
     text = f"{budget_s:g} s between polls; retries wait outside of it"

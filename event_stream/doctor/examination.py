@@ -15,8 +15,10 @@ class Level(enum.StrEnum):
     """From harmless to not."""
 
     OK = "ok"
+    NOT_TOLD = "n/a"
+    """The platform never tells this; there is nothing to be looked at."""
     UNKNOWN = "unknown"
-    """Could not be looked at, or the platform does not tell; whatever hinders it has a line of its own."""
+    """Could not be looked at this time, so it may be well or not."""
     WARNING = "warning"
     """Works, but less well, or not for long, or not if something else fails."""
     FAILED = "failed"
@@ -35,6 +37,10 @@ class Finding:
 
 def ok(subject: str, text: str) -> Finding:
     return Finding(Level.OK, subject, text)
+
+
+def not_told(subject: str, text: str) -> Finding:
+    return Finding(Level.NOT_TOLD, subject, text)
 
 
 def unknown(subject: str, text: str) -> Finding:

@@ -92,7 +92,9 @@ def _persistence(information: dict[str, Any]) -> Iterator[Finding]:
 def _shared_settings(cache: FencedCache, worker: str, remedy: str) -> Finding:
     subject, recorded = "shared settings", cache.recorded()
     if recorded is None:
-        return unknown(subject, f"not recorded yet: {worker} does that")
+        return warning(
+            subject, "no worker has recorded its own, so there is nothing to compare with", f"start {worker}"
+        )
     if recorded.settings != cache.shared:
         text = f"{cache.shared.difference(recorded.settings)}: nothing is fresh here, and lookups ask the origin"
         return failed(subject, text, remedy)

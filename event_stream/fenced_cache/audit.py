@@ -186,6 +186,13 @@ class ChangeAudit:
         """The number of checks that are not due yet."""
         return len(self._waiting)
 
+    @property
+    def overdue(self) -> int:
+        """The number of checks that were due more than a moment ago, and could not be made."""
+        with self._lock:
+            before_ms = self._cache.clock.now_ms() - _TARDINESS_MS
+            return sum(at_ms < before_ms for at_ms, *_ in self._waiting)
+
     def start(self, partition: int, log: OffsetRange, committed: int | None) -> int | None:
         """Return None: go on where the group stopped, or begin at the log's start."""
         return None

@@ -16,14 +16,14 @@ class OrganizationLookupConfig(AppConfig):
 
 
 def _check_shared_settings() -> None:
-    """A process with other settings than the worker's could only ask past the cache. Raises NotReady."""
+    """A process with other settings than the worker's could only ask past the cache. Raises NotReady or NotChecked."""
     # Settings are not complete when this module is imported.
     from organization_lookup import lookup  # noqa: PLC0415
 
     try:
         difference = lookup.current().cache.disagreement()
-    except UnavailableError:
+    except UnavailableError as error:
         # Without Redis nothing is fresh, and lookups are answered all the same.
-        return
+        raise health.NotChecked(str(error)) from error
     if difference is not None:
         raise health.NotReady(f"{difference}. {lookup.REMEDY}.")

@@ -67,7 +67,7 @@ def run(*arguments: str) -> tuple[int, str]:
 def report() -> Report:
     code, text = run("--json")
     found = json.loads(text)
-    assert {0: "ok", 3: "warning", 4: "failed"}[code] == found["level"]
+    assert {0: "ok", 3: "warning", 4: "failed", 5: "unknown"}[code] == found["level"]
     bad = [each for each in found["findings"] if each["level"] in {Level.WARNING, Level.FAILED}]
     assert all(each["remedy"] for each in bad), bad
     return Report(code, found["findings"])
@@ -154,7 +154,7 @@ def test_a_platform_that_does_not_tell(settings: Settings) -> None:
     with relaying() as relay:
         until(lambda: relay.is_leader)
         found = report()
-    assert found.of("broker main") == [(Level.UNKNOWN, "not known on this platform")]
+    assert found.of("broker main") == [(Level.NOT_TOLD, "not known on this platform")]
     assert found.code == 0
 
 
@@ -413,6 +413,17 @@ def test_a_backlog_parked_messages_and_a_trigger_that_is_off(settings: Settings)
 
 
 # Checks themselves.
+
+
+def test_what_could_not_be_checked_is_no_all_clear(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [Finding(Level.OK, "a", ""), Finding(Level.UNKNOWN, "b", ""), Finding(Level.WARNING, "c", "", "do")]
+    monkeypatch.setattr("event_stream.management.commands.doctor.registered", lambda: {"all": lambda: found})
+    assert report().code == 5
+    found[1] = Finding(Level.NOT_TOLD, "b", "")
+    assert report().code == 3
+    found.append(Finding(Level.UNKNOWN, "d", ""))
+    found.append(Finding(Level.FAILED, "e", "", "do"))
+    assert report().code == 4
 
 
 def test_a_check_that_hangs_or_breaks_hides_no_other(caplog: pytest.LogCaptureFixture) -> None:

@@ -63,3 +63,28 @@ def test_a_service_adds_a_check_of_its_own(client: Client, monkeypatch: pytest.M
 
     response = client.get("/health/ready")
     assert (response.status_code, response.json()) == (503, {"status": "DOWN", "checks": {"schema": "DOWN"}})
+
+
+def test_a_check_that_can_not_tell_is_neither_up_nor_down(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "_checks", {})
+
+    def cache() -> None:
+        raise health.NotChecked("the cache is away")
+
+    health.register("cache", cache)
+    response = client.get("/health/ready")
+    assert (response.status_code, response.json()) == (200, {"status": "UP", "checks": {"cache": "UNKNOWN"}})
+
+
+def test_a_check_may_say_why_to_whoever_asks(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "_checks", {})
+
+    def settings() -> None:
+        raise health.NotReady("they differ")
+
+    health.register("settings", settings)
+    response = client.get("/health/ready")
+    assert (response.status_code, response.json()) == (
+        503,
+        {"status": "DOWN", "checks": {"settings": "DOWN"}, "details": {"settings": "they differ"}},
+    )

@@ -75,6 +75,8 @@ class Outcome:
     """Of the product's requests."""
 
     def assert_right(self) -> None:
+        for verdict in (self.product, self.naive):
+            assert not verdict.unchecked, "\n".join(["nothing can be said:", *verdict.unchecked[:_SHOWN]])
         wrong = self.product.wrong
         assert not wrong, "\n".join([f"{len(wrong)} wrong:", *wrong[:_SHOWN]])
         refused = [each for each in self.unanswered if not self.fault.excuse(each)]

@@ -72,6 +72,9 @@ class Verdict:
     stale: list[str] = field(default_factory=list)
     """Not the owner's, though all was quiet."""
 
+    unchecked: list[str] = field(default_factory=list)
+    """What nothing was seen of: a run of which this is so says nothing, right or wrong."""
+
     @property
     def wrong(self) -> list[str]:
         return [*self.lost, *self.disorder, *self.wrong_reads, *self.stale]
@@ -97,7 +100,22 @@ def judge(evidence: Evidence) -> Verdict:
             for each in evidence.finals
             if each.version != each.owners
         ],
+        unchecked=list(_unchecked(evidence)),
     )
+
+
+def _unchecked(evidence: Evidence) -> Iterator[str]:
+    """Without these, there would be nothing that could be found wrong."""
+    if not evidence.commits:
+        yield "no version was committed"
+    if not any(read.cache == "hit" for read in evidence.reads):
+        yield "no read was a hit"
+    asked = {(each.organization_id, each.instance) for each in evidence.finals}
+    instances = {instance for _, instance in asked}
+    for id in sorted({commit.organization_id for commit in evidence.commits}):
+        missing = sorted(instance for instance in instances if (id, instance) not in asked)
+        if missing or not instances:
+            yield f"{id} was not asked for when all was quiet, at instances {missing or 'of any number'}"
 
 
 def _misplaced(evidence: Evidence) -> Iterator[str]:

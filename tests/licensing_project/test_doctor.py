@@ -40,8 +40,10 @@ def test_what_it_needs_is_looked_at() -> None:
     for subject in ("database", "Redis", "Redis eviction", "ORG_CHANGE_PARTITIONS", "organization service"):
         assert found[subject]["level"] == "ok", found[subject]
     # No worker has been at work in this test's cache.
-    assert [each["subject"] for each in found.values() if each["level"] in {"warning", "failed"}] == ["watermarks"]
-    assert "manage.py consume_org_changes" in found["watermarks"]["remedy"]
+    worse = [each["subject"] for each in found.values() if each["level"] in {"unknown", "warning", "failed"}]
+    assert worse == ["shared settings", "watermarks"]
+    for subject in worse:
+        assert "manage.py consume_org_changes" in found[subject]["remedy"]
     assert code == 3
 
 

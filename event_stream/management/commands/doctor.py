@@ -12,6 +12,7 @@ from event_stream.doctor import Finding, Level, examine, registered
 
 WARNINGS = 3
 FAILURES = 4
+UNCHECKED = 5
 _WIDTH = max(map(len, Level))
 
 
@@ -19,7 +20,8 @@ class Command(BaseCommand):
     help = (
         "Looks at everything that this service needs, and says of each thing whether it is well, and what to do if it "
         "isn't. It changes nothing, and ends within 15 s even where servers hang. Exit code 0 if all is well, 3 with "
-        "warnings, 4 if something failed, 1 if the command itself did."
+        "warnings, 4 if something failed, 5 if nothing failed but something could not be checked, 1 if the command "
+        "itself failed."
     )
     # They are the first thing that it looks at.
     requires_system_checks = []
@@ -37,14 +39,15 @@ class Command(BaseCommand):
         counts = Counter(finding.level for finding in findings)
         summary = ", ".join(f"{counts[level]} {level}" for level in reversed(Level) if counts[level])
         if options["json"]:
-            worst = next(
-                level for level in (Level.FAILED, Level.WARNING, Level.OK) if counts[level] or level is Level.OK
-            )
+            by_severity = (Level.FAILED, Level.UNKNOWN, Level.WARNING)
+            worst = next((level for level in by_severity if counts[level]), Level.OK)
             self.stdout.write(json.dumps({"level": worst, "findings": [asdict(finding) for finding in findings]}))
         else:
             self.stdout.write(summary)
         if counts[Level.FAILED]:
             raise CommandError(f"Something does not work: {summary}.", returncode=FAILURES)
+        if counts[Level.UNKNOWN]:
+            raise CommandError(f"Something could not be checked: {summary}.", returncode=UNCHECKED)
         if counts[Level.WARNING]:
             raise CommandError(f"It works, with warnings: {summary}.", returncode=WARNINGS)
 

@@ -21,7 +21,7 @@ GOOD = Evidence(
     # The third was committed, and its client was not told.
     writes=[Write(A, 1, 0.0, 0.2), Write(A, 2, 10.0, 10.2), Write(B, 1, 0.0, 0.2)],
     reads=[hit(1, 5.0, 5.0), hit(2, 15.0, 15.0), hit(3, 20.2, 20.2), hit(2, 20.3, 20.3)],
-    finals=[Final(A, 0, 3, 3), Final(A, 1, 3, 3), Final(B, 0, 1, 1)],
+    finals=[Final(A, 0, 3, 3), Final(A, 1, 3, 3), Final(B, 0, 1, 1), Final(B, 1, 1, 1)],
     max_staleness_s=1.0,
 )
 
@@ -70,3 +70,18 @@ def test_each_thing_that_must_not_be_is_found(change: dict[str, object], found: 
     verdict = judge(replace(GOOD, **change))  # type: ignore[arg-type]
     wrong = {name: len(getattr(verdict, name)) for name in ("lost", "disorder", "wrong_reads", "stale")}
     assert {name: count for name, count in wrong.items() if count} == found
+
+
+@pytest.mark.parametrize(
+    ("change", "unchecked"),
+    [
+        ({"reads": []}, ["no read was a hit"]),
+        ({"reads": [replace(each, cache="miss") for each in GOOD.reads]}, ["no read was a hit"]),
+        ({"finals": GOOD.finals[:-1]}, ["b was not asked for when all was quiet, at instances [1]"]),
+        ({"commits": [], "log": [], "marks": [], "finals": [], "reads": GOOD.reads[:2]}, ["no version was committed"]),
+    ],
+    ids=["no read", "no hit", "an instance that was not asked", "no change"],
+)
+def test_a_run_of_which_nothing_was_seen_is_not_good(change: dict[str, object], unchecked: list[str]) -> None:
+    verdict = judge(replace(GOOD, **change))  # type: ignore[arg-type]
+    assert (verdict.wrong, verdict.unchecked) == ([], unchecked)
