@@ -7,6 +7,7 @@ from django.core import checks
 
 from event_stream.clock import SystemClock
 from event_stream.conf import Binding, configuration, dead_letter_binding
+from event_stream.consumer.group_watch import REMEDY, words
 from event_stream.dead_letters import dead_letter_channel
 from event_stream.dead_letters.log import dead_letter_log
 from event_stream.doctor.examination import Finding, failed, not_told, ok, unknown, warning
@@ -180,6 +181,9 @@ def _limits(subject: str, binding: Binding, limits: Limits, *, retained: bool) -
 
 
 def _group(subject: str, group: Group, worker: str) -> Iterator[Finding]:
+    if group.others:
+        text = f"members that are not {worker}: {words(group.others)}"
+        yield failed(f"{subject}: others", text, REMEDY)
     if group.deleted:
         text = f"{group.deleted} messages were deleted by the topic's retention before it had handled them"
         yield failed(subject, text, f"start {worker}; what these messages told has to be found out in another way")

@@ -136,14 +136,27 @@ class TopicDescription:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherMember:
+    """A consumer of the same group that is not this package's: each of the two hears of a part of the messages."""
+
+    name: str
+    """What the platform knows it by."""
+    partitions: Sequence[int]
+    """Those of the destination that it reads, and none of ours does."""
+
+
+@dataclass(frozen=True, slots=True)
 class Group:
     """The binding's own."""
 
     members: int | None = None
+    """Without the others."""
     waiting: int | None = None
     """Messages that it has not handled yet; on some platforms without those that its members have in hand."""
     deleted: int | None = None
     """Messages of these that the destination no longer holds."""
+    others: Sequence[OtherMember] = ()
+    """Members that are not ours, as far as the platform tells."""
 
 
 @dataclass(frozen=True, slots=True)

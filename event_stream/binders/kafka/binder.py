@@ -42,7 +42,8 @@ class KafkaBinder:
         return read_topic(checked.consumer_properties(self._properties, binding), binding.destination)
 
     def describe(self, binding: Binding) -> Description:
-        return describe(self._properties, binding)
+        client_id = checked.consumer_properties(self._properties, binding)["client_id"]
+        return describe(self._properties, binding, client_id)
 
     def limits(self, binding: Binding) -> Limits:
         consumer = checked.consumer_properties(self._properties, binding)

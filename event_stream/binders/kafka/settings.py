@@ -26,6 +26,8 @@ _PRODUCER = {
     "linger_ms": 0,
 }
 _CONSUMER = {
+    # By it the members of a group that are ours are told from those that are not.
+    "client_id": "django-event-stream",
     # A fetch under way does not ask for a partition that has just been sought or drained; it is held this long at most.
     "fetch_max_wait_ms": 100,
     # A member that died is replaced after the session, and a rebalance is heard of with the next heartbeat.

@@ -209,6 +209,8 @@ def _unchecked(audit: ChangeAudit, bound_s: float, *, reading: bool) -> str:
         return f"{audit.overdue} checks that were due could not be made: Redis is away"
     if not audit.changes:
         return "no change came"
+    if audit.unversioned == audit.changes:
+        return "no change had a version to check"
     decisive = [tally for tally in audit.tallies if tally.after_s >= bound_s] or audit.tallies
     if not any(tally.checked for tally in decisive):
         return f"no check fell due {decisive[0].after_s:g} s or more after a change"

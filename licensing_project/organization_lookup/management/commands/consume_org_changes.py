@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from event_stream.conf import Binding
+from event_stream.consumer.group_watch import GroupWatch
 from event_stream.consumer.signals import stop_on_signals
 from event_stream.consumer.worker import StopCondition, Worker
 from event_stream.dead_letters import dead_letter_channel, error_handler_for
@@ -66,11 +67,17 @@ class Command(BaseCommand):
         if not _claim(cache, stop):
             return
         _look_for_dead_letter_destination(channel.binding)
+        worker, until = Worker(BINDING, _handler(channel)), options["until"] or StopCondition.STOPPED
+        ended = threading.Event()
+        if until is StopCondition.STOPPED:
+            binder = registry().binder(channel.binding.binder)
+            GroupWatch(channel.binding, binder, reading=lambda: worker.reading).start(ended)
         try:
-            Worker(BINDING, _handler(channel)).run(stop.is_set, options["until"] or StopCondition.STOPPED)
+            worker.run(stop.is_set, until)
         except (ConfigurationError, TooManyDeadLettersError) as error:
             raise CommandError(str(error)) from error
         finally:
+            ended.set()
             _retire(cache)
 
 
