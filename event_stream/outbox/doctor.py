@@ -15,7 +15,7 @@ from event_stream.errors import ConfigurationError
 from event_stream.outbox.selectors import status
 from event_stream.outbox.settings import outbox_settings
 from event_stream.outbox.store import connect
-from event_stream.outbox.triggers import LEADER_LOCK
+from event_stream.outbox.triggers import FORGET_MESSAGES, LEADER_LOCK
 
 _WAITING_NOTED = timedelta(seconds=10)
 
@@ -25,6 +25,7 @@ def check() -> Iterator[Finding]:
         yield _relay()
         yield from _backlog()
         yield from _triggers()
+        yield from _switches()
     except (Error, psycopg.Error):
         yield unknown("outbox", "the database can't be asked, or has no outbox")
 
@@ -77,6 +78,24 @@ def _triggers() -> Iterator[Finding]:
         yield failed("triggers", text, "manage.py migrate, then manage.py pgtrigger install and pgtrigger enable")
     else:
         yield ok("triggers", f"all {len(registered)} are installed and enabled")
+
+
+def _switches() -> Iterator[Finding]:
+    """Report settings of a role or of the database with which triggers do nothing."""
+    switches = ["session_replication_role=replica", f"{FORGET_MESSAGES}=on"]
+    with connections[outbox_settings().database].cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT setting, COALESCE('the role ' || rolname, 'every role') FROM pg_db_role_setting
+            CROSS JOIN unnest(setconfig) AS setting LEFT JOIN pg_roles ON pg_roles.oid = setrole
+            WHERE setting = ANY(%s)
+                AND setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+            """,
+            [switches],
+        )
+        for setting, role in cursor.fetchall():
+            text = f"{role} has {setting}: what it writes may have no event"
+            yield failed("triggers", text, "reset the setting (ALTER ROLE or ALTER DATABASE ... RESET)")
 
 
 doctor.register("outbox", check)

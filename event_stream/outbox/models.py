@@ -5,7 +5,7 @@ import uuid
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 
-from event_stream.outbox.triggers import NotifyTrigger
+from event_stream.outbox.triggers import NotifyTrigger, RefuseTruncateTrigger, UnusedIdTrigger
 
 UNSENT = models.Q(published_at__isnull=True, parked_at__isnull=True)
 """The rows the relay still has to send."""
@@ -66,7 +66,11 @@ class OutboxEntry(models.Model):
                 condition=models.Q(parked_at__isnull=False),
             ),
         ]
-        triggers = [NotifyTrigger(name="wake_relay")]
+        triggers = [
+            NotifyTrigger(name="wake_relay"),
+            UnusedIdTrigger(name="unused_id"),
+            RefuseTruncateTrigger(name="refuse_truncate"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.binding} {self.key} version {self.version}"

@@ -21,6 +21,9 @@ CHANNEL = "event_stream_outbox"
 LEADER_LOCK = 0x6F7574626F780001
 AWAKE_LOCK = 0x6F7574626F780002
 
+FORGET_MESSAGES = "event_stream.forget_messages"
+"""A setting of PostgreSQL: `on` in a transaction that may truncate the outbox."""
+
 _CLOCK_US = "floor(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
 # SQL for `payload_sql`.
@@ -310,4 +313,47 @@ class NotifyTrigger(UnconditionalTrigger):
                 PERFORM pg_notify('{CHANNEL}', '');
             END IF;
             RETURN NULL;
+        """
+
+
+class UnusedIdTrigger(UnconditionalTrigger):
+    """Gives an entry another id if its own is taken, so that a restored outbox and new messages never clash.
+
+    A dump brings entries with their old ids, beside messages that the triggers write for the restored rows; at its end
+    it sets the sequence back to where it was in the old database.
+    """
+
+    when = pgtrigger.Before
+    operation = pgtrigger.Insert
+
+    def get_func(self, model: type[models.Model]) -> str:  # type: ignore[override]
+        table = model._meta.db_table
+        return f"""
+            WHILE EXISTS (SELECT FROM {_quoted(table)} WHERE id = NEW.id) LOOP
+                NEW.id := nextval(pg_get_serial_sequence({literal(table)}, 'id'));
+            END LOOP;
+            RETURN NEW;
+        """
+
+
+class RefuseTruncateTrigger(UnconditionalTrigger):
+    """Refuses a TRUNCATE of the outbox: with the data in one statement, it would take the deletions' messages with it.
+
+    PostgreSQL fires the triggers of all tables before it truncates the first, so none of them can save a message.
+    `FORGET_MESSAGES` is for tests alone, which empty every table after each.
+    """
+
+    level = pgtrigger.Statement
+    when = pgtrigger.Before
+    operation = pgtrigger.Truncate
+
+    def get_func(self, model: type[models.Model]) -> str:  # type: ignore[override]
+        return f"""
+            IF current_setting('{FORGET_MESSAGES}', true) = 'on' THEN
+                RETURN NULL;
+            END IF;
+            RAISE EXCEPTION '% can not be truncated: messages would be lost', TG_TABLE_NAME
+                USING ERRCODE = 'object_not_in_prerequisite_state',
+                HINT = 'Truncate the other tables alone: their deletions are published. '
+                    'The relay deletes the entries it has sent.';
         """

@@ -165,7 +165,8 @@ OPERATION = st.tuples(st.sampled_from("ab"), st.sampled_from(["save", "delete", 
 def test_any_mixture_of_writes_is_told_in_the_order_of_versions(
     transactions: list[tuple[list[tuple[str, str]], bool]],
 ) -> None:
-    sql("TRUNCATE demo_widget, event_stream_outbox")
+    sql("TRUNCATE demo_widget")
+    OutboxEntry.objects.all().delete()
     for operations, commits in transactions:
         with transaction.atomic():
             for key, operation in operations:
