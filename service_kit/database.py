@@ -57,7 +57,8 @@ def bound_waits() -> None:
     """Let no statement of this process wait for a lock, or run, for longer than the settings say.
 
     DATABASE_LOCK_TIMEOUT_S and DATABASE_STATEMENT_TIMEOUT_S, from each new connection on. One transaction that somebody
-    has forgotten would otherwise hold the thread of each request for its rows. Commands are not bounded.
+    has forgotten would otherwise hold the thread of each request for its rows. Commands are not bounded. Behind a
+    pooler nothing is set, because sessions are shared there: let the role have the settings (ALTER ROLE ... SET).
     """
     connection_created.connect(_set_timeouts, dispatch_uid="service_kit.database.timeouts")
 
@@ -67,6 +68,10 @@ def _set_timeouts(connection: BaseDatabaseWrapper, **_kwargs: Any) -> None:
     lock_ms, statement_ms = (str(math.ceil(getattr(settings, name) * 1000)) for name in names)
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT set_config('lock_timeout', %s, false), set_config('statement_timeout', %s, false)",
-            [lock_ms, statement_ms],
+            # Nothing where a pooler made the process id up: commands may get the same session later.
+            """
+            SELECT set_config('lock_timeout', %s, false), set_config('statement_timeout', %s, false)
+            WHERE pg_backend_pid() = %s
+            """,
+            [lock_ms, statement_ms, connection.connection.info.backend_pid],
         )

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, connections
 from django.db.backends.signals import connection_created
 from django.test import Client
 
+from devstack.pgbouncer import PgBouncer, PgBouncerMissing
 from event_stream.outbox.store import connect
 from organizations.models import Organization
 from service_kit import database
@@ -72,3 +74,22 @@ def test_a_command_may_wait_for_longer(transactional_db: None) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SHOW lock_timeout")
         assert cursor.fetchone() == ("0",)
+
+
+@pytest.mark.usefixtures("web_process")
+def test_a_session_that_a_pooler_shares_is_left_as_it_is(database_url: str, tmp_path: Path) -> None:
+    try:
+        pooler = PgBouncer(tmp_path / "pgbouncer", lambda: database_url)
+    except PgBouncerMissing as missing:
+        pytest.skip(str(missing))
+    connection.ensure_connection()
+    settings_of = "SELECT current_setting('lock_timeout'), current_setting('statement_timeout')"
+    with pooler:
+        pooled = connections.create_connection("default")
+        pooled.settings_dict = {**connection.settings_dict, "HOST": "127.0.0.1", "PORT": pooler.port}
+        with closing(pooled), pooled.cursor() as cursor:
+            cursor.execute(settings_of)
+            assert cursor.fetchone() == ("0", "0")
+    with connection.cursor() as cursor:
+        cursor.execute(settings_of)
+        assert cursor.fetchone() == ("300ms", "300ms")
