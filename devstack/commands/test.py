@@ -10,6 +10,7 @@ side by side, each on servers of its own. Options:
     --keep         leave the servers up for the next call with --keep, which finds them empty and starts in a second
     --stop         end the servers that --keep left
     --jobs N       so many sessions side by side
+    --coverage     report the lines that no test reaches, in every process; pages in .local/coverage/html
     --deep         repeat for statistical weight: more rounds of each fault, 1,000 forced races, 10,000 fuzzed
                    messages, the large configurations of the model, and a Spring Cloud Stream
                    service at the other end (with Maven and a JDK)
@@ -113,7 +114,7 @@ def main(arguments: Sequence[str]) -> int:
     own = argparse.ArgumentParser(prog="test", add_help=False, allow_abbrev=False)
     own.add_argument("--binder", choices=BINDERS)
     own.add_argument("--jobs", type=int)
-    for option in ("--unit", "--keep", "--stop", "--deep"):
+    for option in ("--unit", "--keep", "--stop", "--deep", "--coverage"):
         own.add_argument(option, action="store_true")
     mine, pytests = own.parse_known_args(arguments)
     if mine.stop:
@@ -141,7 +142,7 @@ def main(arguments: Sequence[str]) -> int:
             jobs = mine.jobs or (1 if selections or options or mine.keep else _JOBS)
             if mine.keep or any(os.environ.get(name) for name in _OWN_SERVERS):
                 jobs = 1
-            pytest_runs = _PytestRuns(sessions, options, folder, repetitions, side_by_side=jobs > 1)
+            pytest_runs = _PytestRuns(sessions, options, folder, repetitions, jobs > 1, mine.coverage)
             # These are spread over all cores already.
             pytest_runs.work_off([run for run in runs if run.session.brokers is Brokers.NONE], [lambda: None])
             lanes = [partial(_servers, stack, folder / f"lane-{number}", binders, mine.keep) for number in range(jobs)]
@@ -149,6 +150,8 @@ def main(arguments: Sequence[str]) -> int:
         except StackError as error:
             print(error, file=sys.stderr)
             return 1
+    if mine.coverage:
+        _report_coverage()
     return _conclude(pytest_runs.outcome, pytest_runs.codes, notices)
 
 
@@ -197,6 +200,11 @@ def _progress(fetched: int, total: int) -> None:
         print(f"Fetched Kafka, once: {total} jars")
 
 
+def _report_coverage() -> None:
+    for command in ("combine --quiet", "report", "html --quiet"):
+        subprocess.run([sys.executable, "-m", "coverage", *command.split()], cwd=ROOT, check=False)
+
+
 def _servers(stack: ExitStack, folder: Path, binders: Sequence[str], keep: bool) -> Servers | None:
     """Those that carry these platforms, up until the stack is left. None where no platform is needed."""
     if not binders:
@@ -229,6 +237,7 @@ class _PytestRuns:
     folder: Path
     repetitions: Mapping[str, str]
     side_by_side: bool
+    coverage: bool
     outcome: Outcome = field(default_factory=Outcome)
     codes: list[int] = field(default_factory=list)
     _alive: set["subprocess.Popen[str]"] = field(default_factory=set)
@@ -263,7 +272,8 @@ class _PytestRuns:
         file = self.folder / f"{run.name}.json"
         spread = ["-n", "auto"] if session.parallel and not any(o.startswith(_NOT_IN_PARALLEL) for o in options) else []
         plugin = ["-p", "devstack.test_outcome"]
-        argv = [sys.executable, "-m", "pytest", *plugin, *spread, *self.sessions[session], *options]
+        measured = ["-m", "coverage", "run"] if self.coverage else []
+        argv = [sys.executable, *measured, "-m", "pytest", *plugin, *spread, *self.sessions[session], *options]
         # What the person's own environment says goes before ours.
         environment = {**self.repetitions, **_environment(session, servers), FILE_VARIABLE: str(file)}
         print(f"\n--- {run.name} ---", flush=True)
