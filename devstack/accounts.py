@@ -72,6 +72,17 @@ def unprivileged_account(data: Path) -> Account | None:
     return account
 
 
+def make_private(folder: Path) -> None:
+    """Make `folder`, which nobody else may enter: logs and data are in it.
+
+    Where root's servers would be shut out, because nothing here lets them through, others may pass and not look.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    entry = pwd.getpwnam(_NAME) if os.geteuid() == 0 else None
+    shut_out = entry is not None and not _can_lower(Account(entry.pw_uid, entry.pw_gid, through_walls=True))
+    folder.chmod(0o711 if shut_out else 0o700)
+
+
 def _require_name(uid: int) -> None:
     try:
         pwd.getpwuid(uid)

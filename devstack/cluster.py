@@ -46,7 +46,7 @@ class ServiceCluster:
         topic: str = DEFAULT_TOPIC,
         databases: tuple[str, str] = (ORGANIZATION.database, LICENSING.database),
         redis_url: str | None = None,
-        secret_key: str | None = None,
+        secret_keys: tuple[str, str] | None = None,
         settings: Mapping[str, str] | None = None,
         own_settings: Mapping[Project, Mapping[str, str]] | None = None,
         asked_at: str | None = None,
@@ -68,7 +68,6 @@ class ServiceCluster:
         shared = {
             "REDIS_URL": redis_url or servers.redis_url,
             **servers.broker.environment,
-            "SECRET_KEY": secret_key or secrets.token_urlsafe(50),
             "DEBUG": "false",
             "ALLOWED_HOSTS": "127.0.0.1,localhost",
             # Nothing ends TLS on one machine.
@@ -83,13 +82,16 @@ class ServiceCluster:
         self._issuer = issuer
         self._own_token = TokenFile(folder / "licensing.token", issuer, "licensing") if issuer else None
         own = own_settings or {}
+        organization_key, licensing_key = secret_keys or (secrets.token_urlsafe(50), secrets.token_urlsafe(50))
         self.organization_settings = {
             **shared,
+            "SECRET_KEY": organization_key,
             "DATABASE_URL": servers.database_url(databases[0]),
             **own.get(ORGANIZATION, {}),
         }
         self.licensing_settings = {
             **shared,
+            "SECRET_KEY": licensing_key,
             "DATABASE_URL": servers.database_url(databases[1]),
             "ORGANIZATION_SERVICE_URL": asked_at or self.organization_url,
             **({"ORGANIZATION_TOKEN_FILE": str(self._own_token.path)} if self._own_token else {}),

@@ -86,15 +86,18 @@ def forget(data: Path) -> None:
 class Secrets:
     """Made once, readable by their owner alone, never committed."""
 
-    secret_key: str
+    organization_secret_key: str
+    licensing_secret_key: str
     admin_password: str
 
     @classmethod
     def load(cls, file: Path) -> Self:
-        if file.exists():
-            return cls(**json.loads(file.read_text()))
-        generated = cls(secret_key=secrets.token_urlsafe(50), admin_password=secrets.token_urlsafe(12))
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.touch(mode=0o600)
-        file.write_text(json.dumps(asdict(generated), indent=2) + "\n")
-        return generated
+        generated = cls(secrets.token_urlsafe(50), secrets.token_urlsafe(50), secrets.token_urlsafe(12))
+        kept = json.loads(file.read_text()) if file.exists() else {}
+        # A run of before had one key for both services: each gets one of its own, and the password stays.
+        values = {name: kept.get(name, value) for name, value in asdict(generated).items()}
+        if values != kept:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch(mode=0o600)
+            file.write_text(json.dumps(values, indent=2) + "\n")
+        return cls(**values)

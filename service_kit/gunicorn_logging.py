@@ -29,6 +29,14 @@ class EventLogger(Logger):  # type: ignore[misc]
     def _compute_access_log_enabled(self) -> bool:
         return self.cfg.accesslog is not None
 
+    # gunicorn's own lines may hold a whole request.
+
+    def debug(self, msg: str, *args: Any, **kwargs: Any) -> None:
+        super().debug(msg, *map(_without_content, args), **kwargs)
+
+    def exception(self, msg: str, *args: Any, **kwargs: Any) -> None:
+        super().exception(msg, *map(_without_content, args), **kwargs)
+
     def access(self, resp: Any, req: Any, environ: Mapping[str, Any], request_time: timedelta) -> None:
         if not self.access_log_enabled:
             return
@@ -47,3 +55,10 @@ class EventLogger(Logger):  # type: ignore[misc]
                 "user_agent": environ.get("HTTP_USER_AGENT", ""),
             },
         )
+
+
+def _without_content(value: Any) -> Any:
+    """An address without its query, an error by its name: its text may repeat what could not be read."""
+    if isinstance(value, BaseException):
+        return type(value).__name__
+    return value.partition("?")[0] if isinstance(value, str) else value

@@ -9,11 +9,13 @@ from typing import Any
 
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
+from service_kit.unreadable_requests import ProblemAnswers
+
 _LIVE, _HEALTH = b"/health/live", b"/health/"
 _PEEKED = 64
 
 
-class HealthThreadWorker(ThreadWorker):  # type: ignore[misc]
+class HealthThreadWorker(ProblemAnswers, ThreadWorker):  # type: ignore[misc]
     """gunicorn's threads, and some that serve `/health/` alone.
 
     Requests that wait for a lock, a server or a slow client hold their threads, and all that come later wait behind

@@ -17,17 +17,18 @@ from pythonjsonlogger.json import JsonFormatter
 from event_stream import user_context
 from event_stream.database_faults import database_fault
 from event_stream.errors import ConfigurationError
+from event_stream.terminal import CONTROL_CODES
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 FORMATS = ("json", "plain")
 
 # Django passes the request object itself to its log calls; the other fields say enough about it.
 _NOT_LOGGED = frozenset(RESERVED_ATTRS) | {"request", "taskName"}
-# Characters that can end a line or control a terminal: C0, DEL, C1, and Unicode's own line ends and direction marks.
-_CONTROLS = {
-    code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
-    for code in (*range(0x20), 0x7F, *range(0x80, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
-} | {ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"}
+_CONTROLS = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in CONTROL_CODES} | {
+    ord("\n"): "\\n",
+    ord("\r"): "\\r",
+    ord("\t"): "\\t",
+}
 
 
 # A log line must not contain credentials, nor contact data of the people that it is about.

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 
 from devstack import jars, servers
+from devstack.accounts import make_private
 from devstack.cluster import ServiceCluster
 from devstack.console import Console
 from devstack.errors import StackError
@@ -94,6 +95,7 @@ def _run(options: argparse.Namespace, console: Console, cleanup: ExitStack) -> i
     require_free(options.org_port, purpose="the organization service", choose_with="--org-port")
     require_free(options.licensing_port, purpose="the licensing service", choose_with="--licensing-port")
     gateway = _gateway(options, data)
+    make_private(data)
     secrets = Secrets.load(data / SECRETS)
     ports = RememberedPorts(data / "ports.json")
 
@@ -113,7 +115,7 @@ def _run(options: argparse.Namespace, console: Console, cleanup: ExitStack) -> i
         data,
         org_port=options.org_port,
         licensing_ports=[options.licensing_port],
-        secret_key=secrets.secret_key,
+        secret_keys=(secrets.organization_secret_key, secrets.licensing_secret_key),
         asked_at=f"{gateway.url()}/organization" if gateway else None,
         issuer=make_issuer(data / ISSUER),
     )

@@ -12,6 +12,7 @@ from typing import Any
 from event_stream.dead_letters.record import DeadLetterRecord, Origin, Resolution, read
 from event_stream.errors import ConversionError
 from event_stream.messaging.message import ConsumerRecord
+from event_stream.terminal import escaped
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ class Selection:
 
 def shown_key(key: bytes | None) -> str:
     """As a person writes it on the command line; "-" for a message without a key."""
-    return "-" if key is None else key.decode(errors="backslashreplace")
+    return "-" if key is None else escaped(key.decode(errors="backslashreplace"))
 
 
 def as_dict(open_letter: OpenLetter) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from django.db import transaction
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from event_stream.terminal import escaped
 from organizations.models import Organization
 from service_kit.request_bodies import unique_members
 from service_kit.uuids import parse_uuid
@@ -286,7 +287,7 @@ class _LineReporter:
         self._next = LINES_BETWEEN
 
     def bad_line(self, line: BadLine) -> None:
-        self._console.print(f"line {line.number}: {line.reason}")
+        self._console.print(escaped(f"line {line.number}: {line.reason}"))
 
     def chunk(self, tally: Tally, bytes_read: int) -> None:
         if tally.lines >= self._next:
@@ -300,7 +301,7 @@ class _BarReporter:
         self._task = bar.add_task("Importing", total=total)
 
     def bad_line(self, line: BadLine) -> None:
-        self._bar.console.print(f"line {line.number}: {line.reason}")
+        self._bar.console.print(escaped(f"line {line.number}: {line.reason}"))
 
     def chunk(self, tally: Tally, bytes_read: int) -> None:
         self._bar.update(self._task, completed=bytes_read, description=summarize(tally))

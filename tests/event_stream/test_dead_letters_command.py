@@ -109,6 +109,17 @@ def test_lists_and_shows_what_is_known(failed: World) -> None:
     assert "traceback:\n    Traceback" in failed.command("show", failed.ids()[0])
 
 
+def test_a_key_from_outside_does_not_steer_the_terminal(world: World) -> None:
+    world.refused = {1}
+    world.put(1, key=b"\x1b[2J\r\x00\xe2\x80\xae")
+    world.consume()
+    listed = world.command("list") + world.command("show") + world.command("discard", "--all", "--dry-run")
+    assert not set(listed) & set("\x1b\r\x00\u202e")
+    shown = "\\u001b[2J\\u000d\\u0000\\u202e"
+    assert f"key {shown}" in listed
+    assert "1 dead letters" in world.command("list", "--key", shown)
+
+
 def test_a_replay_is_handled_in_order_and_a_second_one_does_nothing(failed: World, platform: MemoryBinder) -> None:
     failed.refused = set()
     assert "2 dead letters replayed" in failed.command("replay", "--all")

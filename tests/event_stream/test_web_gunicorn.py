@@ -92,6 +92,49 @@ def test_every_line_is_json_and_one_request_one_id(start: Callable[..., Gunicorn
     assert "abcdefgh12345" not in server.log.read_text()
 
 
+TOKEN = "tOpSeCrEt123"
+QUERY = f"?search=M\u00fcller&access_token={TOKEN}".encode()
+HOST = b"Host: 127.0.0.1\r\n"
+UNREADABLE = {
+    "raw UTF-8": (b"GET /context" + QUERY + b" HTTP/1.1\r\n" + HOST + b"\r\n", 400),
+    "a blank": (b"GET /context" + QUERY + b" x HTTP/1.1\r\n" + HOST + b"\r\n", 400),
+    "Expect": (
+        b"GET /context?a=" + TOKEN.encode() + b" HTTP/1.1\r\n" + HOST + b"Expect: " + TOKEN.encode() + b"\r\n\r\n",
+        417,
+    ),
+    "method": (TOKEN.encode() + b"{} / HTTP/1.1\r\n" + HOST + b"\r\n", 400),
+    "version": (b"GET / HTTP/" + TOKEN.encode() + b"\r\n" + HOST + b"\r\n", 400),
+    "header name": (b"GET /?a=" + TOKEN.encode() + b" HTTP/1.1\r\n" + HOST + TOKEN.encode() + b"(): x\r\n\r\n", 400),
+    "header folded": (b"GET / HTTP/1.1\r\n" + HOST + b"A: b\r\n " + TOKEN.encode() + b"\r\n\r\n", 400),
+    "coding": (b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: " + TOKEN.encode() + b"\r\n\r\n", 501),
+    "too long": (b"GET /?" + TOKEN.encode() * 1000 + b" HTTP/1.1\r\n" + HOST + b"\r\n", 414),
+}
+
+
+@pytest.mark.parametrize("level", ["INFO", "DEBUG"])
+def test_what_can_not_be_read_is_a_problem_and_in_no_log(start: Callable[..., Gunicorn], level: str) -> None:
+    server = start(ACCESS_LOG="true", LOG_LEVEL=level)
+    for name, (request, status) in UNREADABLE.items():
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+            connection.sendall(request)
+            head, _, body = b"".join(iter(lambda: connection.recv(65536), b"")).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 %d " % status), (name, head)
+        assert b"application/problem+json" in head, name
+        problem = json.loads(body)
+        assert problem["status"] == status, name
+        assert TOKEN not in body.decode(), name
+        if name == "raw UTF-8":
+            assert "Percent-encode" in problem["detail"]
+    # A client that goes away in the middle of its request.
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        connection.sendall(b"GET /context?access_token=" + TOKEN.encode())
+    assert wait_until(lambda: len(server.events("http.unreadable")) == len(UNREADABLE), within_s=10)
+    server.stop()
+    text = server.log.read_text()
+    for secret in (TOKEN, "search", "ller&"):
+        assert secret not in text, secret
+
+
 def test_without_being_asked_it_writes_no_line_a_request(start: Callable[..., Gunicorn]) -> None:
     server = start()
 

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import socket
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -40,6 +41,15 @@ def gateway(platform: ServiceCluster, tmp_path_factory: pytest.TempPathFactory) 
         yield nginx
 
 
+def ask_raw(base: str, path: str, header: str = "") -> str:
+    """The whole answer to a request that no client library would send."""
+    url = httpx.URL(base)
+    with socket.create_connection((url.host, url.port or 80), timeout=20) as connection:
+        request = f"GET {url.path.rstrip('/')}{path} HTTP/1.1\r\nHost: {url.host}\r\n{header}Connection: close\r\n\r\n"
+        connection.sendall(request.encode())
+        return b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+
+
 def test_no_log_names_a_person_or_lets_anybody_in(
     platform: ServiceCluster, issuer: Issuer, gateway: Nginx | None
 ) -> None:
@@ -71,6 +81,13 @@ def test_no_log_names_a_person_or_lets_anybody_in(
             client.get(f"{organizations}/nowhere", params={"access_token": token, "who": search})
         client.get(url, headers={"Authorization": f"Basic {BASIC}"})
         client.get(url, headers={"Authorization": f"Bearer {token}x"})
+    for base in {organizations, platform.organization_url, platform.licensing_urls[0]}:
+        search = CONTACT["contactName"].replace(" ", "ü")
+        answer = ask_raw(base, f"/v1/organization?search={search}&access_token={token}")
+        assert "application/problem+json" in answer
+        assert "ercent-encode" in answer
+        ask_raw(base, f"/v1/organization?access_token={token} x")
+        ask_raw(base, f"/v1/organization?access_token={token}", f"Expect: {token}\r\n")
     with Admin(platform.organization_url) as admin:
         page = admin.get(f"/organizations/organization/{made.json()['id']}/change/")
         admin.submit(page, {"contact_name": CONTACT["contactName"] + " II"})

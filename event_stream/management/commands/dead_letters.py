@@ -5,7 +5,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from event_stream import conf
 from event_stream.conf import Binding
@@ -22,6 +22,7 @@ from event_stream.dead_letters.log import (
 from event_stream.dead_letters.replay import ReplayService
 from event_stream.errors import UnavailableError
 from event_stream.messaging.channel import Channel, registry
+from event_stream.terminal import TerminalCommand
 
 ALARM = 3
 UNSETTLED = 4
@@ -51,7 +52,7 @@ def _offsets(text: str) -> tuple[int, int]:
     return int(first), int(last or first)
 
 
-class Command(BaseCommand):
+class Command(TerminalCommand):
     help = (
         "Lists, shows, replays or discards the messages that a worker could not handle. Exit code 0, or 3 for an alarm "
         "of `list`, 4 where some could not be replayed, 1 for any other error."
@@ -166,7 +167,7 @@ class Command(BaseCommand):
         done = left = 0
         for number, outcome in enumerate(outcomes, 1):
             if self.stderr.isatty():
-                self.stderr.write(f"\r{number} of {len(chosen)}", ending="\n" if number == len(chosen) else "")
+                self.stderr.write(f"{number} of {len(chosen)}", ending="\n" if number == len(chosen) else "\r")
             if outcome.problem is None:
                 done += 1
             else:

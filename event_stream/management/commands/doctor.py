@@ -5,10 +5,11 @@ from collections import Counter
 from dataclasses import asdict
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.utils.module_loading import autodiscover_modules
 
 from event_stream.doctor import Finding, Level, examine, registered
+from event_stream.terminal import TerminalCommand
 
 WARNINGS = 3
 FAILURES = 4
@@ -16,7 +17,7 @@ UNCHECKED = 5
 _WIDTH = max(map(len, Level))
 
 
-class Command(BaseCommand):
+class Command(TerminalCommand):
     help = (
         "Looks at everything that this service needs, and says of each thing whether it is well, and what to do if it "
         "isn't. It changes nothing, and ends within 15 s even where servers hang. Exit code 0 if all is well, 3 with "
@@ -35,7 +36,7 @@ class Command(BaseCommand):
         for finding in examine(registered()):
             findings.append(finding)
             if not options["json"]:
-                self.stdout.write(self._line(finding))
+                self._write(finding)
         counts = Counter(finding.level for finding in findings)
         summary = ", ".join(f"{counts[level]} {level}" for level in reversed(Level) if counts[level])
         if options["json"]:
@@ -51,8 +52,8 @@ class Command(BaseCommand):
         if counts[Level.WARNING]:
             raise CommandError(f"It works, with warnings: {summary}.", returncode=WARNINGS)
 
-    def _line(self, finding: Finding) -> str:
-        style = {Level.OK: self.style.SUCCESS, Level.WARNING: self.style.WARNING, Level.FAILED: self.style.ERROR}
-        mark = style.get(finding.level, str)(f"{finding.level:{_WIDTH}}")
+    def _write(self, finding: Finding) -> None:
+        styles = {Level.OK: self.style.SUCCESS, Level.WARNING: self.style.WARNING, Level.FAILED: self.style.ERROR}
+        self.stdout.write(f"{finding.level:{_WIDTH}}", styles.get(finding.level, str), ending="")
         remedy = f" -> {finding.remedy}" if finding.remedy else ""
-        return f"{mark}  {finding.subject}: {finding.text}{remedy}"
+        self.stdout.write(f"  {finding.subject}: {finding.text}{remedy}")

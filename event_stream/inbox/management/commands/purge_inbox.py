@@ -3,14 +3,15 @@
 from datetime import timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from event_stream.inbox.idempotent import purge
+from event_stream.terminal import TerminalCommand
 
 DAYS = 45
 
 
-class Command(BaseCommand):
+class Command(TerminalCommand):
     help = (
         "Deletes entries of events that were handled long ago. Keep entries for longer than topics and dead letters "
         "keep messages: an event that is delivered after its entry is gone is handled again."

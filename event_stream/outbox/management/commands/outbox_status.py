@@ -2,15 +2,15 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand
 from django.utils import timezone
 
 from event_stream.outbox.selectors import parked_entries, status
+from event_stream.terminal import TerminalCommand
 
 _SHOWN = 5
 
 
-class Command(BaseCommand):
+class Command(TerminalCommand):
     """Prints one line, and one for each of the latest parked messages."""
 
     help = "Shows how many messages wait in the outbox, for how long, and how many are parked."

@@ -5,16 +5,17 @@ from argparse import ArgumentParser
 from types import FrameType
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from event_stream.outbox.relay import Relay, RelayThread
+from event_stream.terminal import TerminalCommand
 
 _JOIN_SLICE_S = 0.2
 _STOP_TIMEOUT_S = 1.0
 PARKED = 3
 
 
-class Command(BaseCommand):
+class Command(TerminalCommand):
     """Exits with 0 after SIGTERM, SIGINT or when it is done, 1 for a fatal error, 3 for parked messages."""
 
     help = "Sends the messages in the outbox. Several relays may run, here and in web processes; one of them leads."

@@ -4,15 +4,16 @@ from argparse import ArgumentTypeError
 from itertools import islice
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
+from event_stream.terminal import TerminalCommand
 from licenses.models import License
 from licenses.sample_data import generated_licenses, sample_licenses
 
 _BATCH = 1000
 
 
-class Command(BaseCommand):
+class Command(TerminalCommand):
     help = "Adds the sample licenses, and N generated ones; those that are there already are left as they are."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from rich.console import Console
 from rich.progress import track
 
@@ -20,6 +20,7 @@ from event_stream.errors import UnavailableError
 from event_stream.fenced_cache import Deadline, Fetched, FetchFailed
 from event_stream.fenced_cache.audit import AFTER_S, BROKEN, ChangeAudit, Finding, Verdict, check_until, sweep
 from event_stream.messaging.channel import registry
+from event_stream.terminal import TerminalCommand
 from organization_lookup import lookup
 from organization_lookup.client import UpstreamAuthError
 from organization_lookup.handlers import OrganizationChangeDecoder
@@ -57,7 +58,7 @@ class Judgement:
     unchecked: str = ""
 
 
-class Command(BaseCommand):
+class Command(TerminalCommand):
     help = (
         "Measures how consistent the cache is. Without --sweep it follows the topic in a consumer group of its own and "
         "reads each changed organization again 1, 5, 30 and 60 s after the change, as a lookup does. With --sweep it "

@@ -2,15 +2,16 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from event_stream.errors import UnavailableError
 from event_stream.fenced_cache.explain import explain
+from event_stream.terminal import TerminalCommand
 from organization_lookup import lookup
 from organization_lookup.handlers import canonical_id
 
 
-class Command(BaseCommand):
+class Command(TerminalCommand):
     help = "Explains in words what the cache holds for one organization, and what follows from it."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from event_stream.conf import Binding
 from event_stream.consumer.group_watch import GroupWatch
@@ -16,6 +16,7 @@ from event_stream.dead_letters import dead_letter_channel, error_handler_for
 from event_stream.errors import ConfigurationError, TooManyDeadLettersError, UnavailableError
 from event_stream.fenced_cache import FencedCache, LogInvalidator, QueueInvalidator
 from event_stream.messaging.channel import Channel, registry
+from event_stream.terminal import TerminalCommand
 from organization_lookup import lookup
 from organization_lookup.handlers import OrganizationChangeDecoder, id_of_key
 
@@ -26,7 +27,7 @@ _ASK_AGAIN_S = 1.0
 _CLOSE_TIMEOUT_S = 1.0
 
 
-class Command(BaseCommand):
+class Command(TerminalCommand):
     help = (
         "Applies organization changes to the cache until SIGTERM or SIGINT. Any number may run: they share the topic. "
         "Where the platform can't seek, or the organization service gives no versions, it evicts only: a cached "

@@ -7,9 +7,10 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from event_stream import user_context
+from event_stream.terminal import TerminalCommand
 from organizations.importing import (
     FIELDS,
     READERS,
@@ -28,7 +29,7 @@ EXIT_STOPPED = 130
 _SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 
 
-class Command(BaseCommand):
+class Command(TerminalCommand):
     help = f"""Import organizations from CSV (the first line names the columns) or JSON Lines (one object a line).
 
 Columns or keys: {", ".join(FIELDS)}; only name is required. A line with the id of an existing organization

@@ -5,15 +5,16 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
 from event_stream import user_context
+from event_stream.terminal import TerminalCommand
 from organizations import sample_data
 from organizations.models import Organization
 from organizations.querysets import CHUNK
 
 
-class Command(BaseCommand):
+class Command(TerminalCommand):
     help = "Creates the missing sample organizations; existing ones stay unchanged."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from event_stream import ConfigurationError, Sink
 from event_stream.conf import configuration
@@ -11,12 +11,13 @@ from event_stream.consumer.worker import StopCondition, Worker
 from event_stream.dead_letters import error_handler_for
 from event_stream.errors import TooManyDeadLettersError
 from event_stream.inbox.idempotent import Idempotent
+from event_stream.terminal import TerminalCommand
 from journal.handlers import write_down
 
 BINDING = "journalOrgChanges"
 
 
-class Command(BaseCommand):
+class Command(TerminalCommand):
     help = (
         "Writes each organization change into the journal until SIGTERM or SIGINT. Any number may run: they share the "
         "topic. Exit code 0 when told to stop, or done; 1 after an error that trying again can't mend."
