@@ -114,7 +114,7 @@ class Worker:
     @property
     def reading(self) -> bool:
         """It is ready, and the platform has answered last; also of a worker that has ended, as it was then."""
-        return self.ready and not self._outage
+        return self.ready and not self._outage.is_on()
 
     def run(self, stop: Callable[[], bool], until: StopCondition = StopCondition.STOPPED) -> None:
         """Until `stop` answers True, which is asked about twice a second, or until `until` has come.
