@@ -1,9 +1,24 @@
 """Which errors are worth another attempt, and how long to wait before it."""
 
+import logging
 import random
+import time
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+from django.db import OperationalError, connections
 
 from event_stream.conf import Binding, import_dotted
+from event_stream.database_faults import DatabaseFault, database_fault
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+logger = logging.getLogger("event_stream")
+
+_CONFLICT_ATTEMPTS = 5
+_CONFLICT_MIN_S, _CONFLICT_MAX_S = 0.05, 1.0
 _random = random.SystemRandom()
 
 
@@ -31,3 +46,25 @@ def _error_class(dotted: str, path: str) -> type[Exception]:
         accepts=lambda found: isinstance(found, type) and issubclass(found, Exception),
     )
     return error_class
+
+
+def rerun_on_conflict(function: Callable[P, T]) -> Callable[P, T]:
+    """Run a function that is one transaction again where PostgreSQL has ended it for a deadlock, 5 times in all.
+
+    Within a transaction of its caller nothing is run again: all of that transaction is lost.
+    """
+
+    @wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        for attempt in range(1, _CONFLICT_ATTEMPTS):
+            try:
+                return function(*args, **kwargs)
+            except OperationalError as error:
+                is_inner = any(connection.in_atomic_block for connection in connections.all(initialized_only=True))
+                if is_inner or database_fault(error) is not DatabaseFault.CONFLICT:
+                    raise
+                logger.info("transaction.run_again", extra={"function": function.__qualname__, "attempt": attempt})
+            time.sleep(backoff_s(attempt, _CONFLICT_MIN_S, _CONFLICT_MAX_S))
+        return function(*args, **kwargs)
+
+    return run

@@ -83,7 +83,10 @@ def purge(older_than: timedelta, *, batch_size: int = 1_000, using: str = "defau
     old = Q(received_at__lt=Now() - older_than)
     deleted = 0
     while True:
-        batch = list(entries.filter(old).order_by("received_at").values_list("pk", flat=True)[:batch_size])
-        if not batch:
-            return deleted
-        deleted += entries.filter(pk__in=batch).delete()[0]
+        with transaction.atomic(using=using):
+            # What another purge is deleting is left to it.
+            locked = entries.filter(old).order_by("received_at").select_for_update(skip_locked=True)
+            batch = list(locked.values_list("pk", flat=True)[:batch_size])
+            if not batch:
+                return deleted
+            deleted += entries.filter(pk__in=batch).delete()[0]

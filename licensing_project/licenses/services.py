@@ -6,12 +6,14 @@ from uuid import UUID
 
 from django.db import transaction
 
+from event_stream.retry import rerun_on_conflict
 from licenses.models import License
 
 Check = Callable[[int], None]
 """Called with the version that is about to be overwritten, under a lock; raises to leave it as it is."""
 
 
+@rerun_on_conflict
 def create_license(*, organization_id: UUID, fields: Mapping[str, Any]) -> License:
     """`fields` are checked attributes of a License; its id is made here. The version is the database's."""
     license = License(organization_id=organization_id, **fields)
@@ -21,6 +23,7 @@ def create_license(*, organization_id: UUID, fields: Mapping[str, Any]) -> Licen
     return license
 
 
+@rerun_on_conflict
 def update_license(*, organization_id: UUID, license_id: UUID, fields: Mapping[str, Any], check: Check) -> License:
     """Raises License.DoesNotExist, or what `check` raises."""
     with transaction.atomic():
@@ -33,6 +36,7 @@ def update_license(*, organization_id: UUID, license_id: UUID, fields: Mapping[s
     return license
 
 
+@rerun_on_conflict
 def delete_license(*, organization_id: UUID, license_id: UUID, check: Check) -> None:
     """Raises License.DoesNotExist, or what `check` raises."""
     with transaction.atomic():

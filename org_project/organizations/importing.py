@@ -18,6 +18,7 @@ from django.db import transaction
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from event_stream.retry import rerun_on_conflict
 from event_stream.terminal import escaped
 from organizations.models import Organization
 from service_kit.request_bodies import unique_members
@@ -237,8 +238,11 @@ class Importer:
             yield organizations
 
     @staticmethod
+    @rerun_on_conflict
     def _write(organizations: list[Organization], tally: Tally, *, write: bool) -> None:
-        existing = Organization.objects.filter(pk__in=[organization.pk for organization in organizations])
+        # Locked in the order of ids, as by all bulk writes.
+        ids = [organization.pk for organization in organizations]
+        existing = Organization.objects.filter(pk__in=ids).order_by("pk")
         with transaction.atomic():
             updated = len(existing.select_for_update().values_list("pk")) if write else existing.count()
             if write:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import models, transaction
 
 from event_stream.outbox.models import OutboxEntry
+from event_stream.retry import rerun_on_conflict
 from organizations import events
 from organizations.events import ActionEnum
 
@@ -20,6 +21,7 @@ CHUNK = 1_000
 class OrganizationQuerySet(models.QuerySet["Organization"]):
     """Writes chunks in the order of ids, so that two bulk writes wait for each other and never deadlock."""
 
+    @rerun_on_conflict
     def update(self, **kwargs: Any) -> int:
         """Update and emit events; `bulk_update` calls this method too."""
         self._for_write = True
@@ -32,6 +34,7 @@ class OrganizationQuerySet(models.QuerySet["Organization"]):
 
     update.alters_data = True  # type: ignore[attr-defined]
 
+    @rerun_on_conflict
     def delete(self) -> tuple[int, dict[str, int]]:
         """Delete; the handler of `post_delete` emits the events. The lock keeps each row until then."""
         self._for_write = True
@@ -57,8 +60,9 @@ class OrganizationQuerySet(models.QuerySet["Organization"]):
         objs = list(objs)
         with transaction.atomic(using=self.db, savepoint=False):
             existing = self._existing(objs) if ignore_conflicts or update_conflicts else set()
+            # Rows that another transaction is inserting are waited for as well, so these have an order, too.
             super().bulk_create(
-                objs,
+                sorted(objs, key=lambda organization: organization.pk),
                 batch_size=batch_size or CHUNK,
                 ignore_conflicts=ignore_conflicts,
                 update_conflicts=update_conflicts,

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 from django.db import transaction
 
+from event_stream.retry import rerun_on_conflict
 from organizations import events
 from organizations.events import ActionEnum
 from organizations.models import Organization
@@ -13,6 +14,7 @@ Guard = Callable[[int], None]
 """Receives the current version of the locked row, and raises to reject the write."""
 
 
+@rerun_on_conflict
 def create_organization(*, values: Mapping[str, str]) -> Organization:
     """Create an organization with a new id. `values` are validated fields of the model."""
     organization = Organization(**values)
@@ -20,6 +22,7 @@ def create_organization(*, values: Mapping[str, str]) -> Organization:
     return organization
 
 
+@rerun_on_conflict
 @transaction.atomic
 def update_organization(*, organization_id: uuid.UUID, values: Mapping[str, str], guard: Guard) -> Organization:
     """Update an organization. Raises Organization.DoesNotExist."""
@@ -30,6 +33,7 @@ def update_organization(*, organization_id: uuid.UUID, values: Mapping[str, str]
     return organization
 
 
+@rerun_on_conflict
 @transaction.atomic
 def delete_organization(*, organization_id: uuid.UUID, guard: Guard) -> int:
     """Delete an organization; return the deletion's version. Raises Organization.DoesNotExist."""
@@ -38,6 +42,7 @@ def delete_organization(*, organization_id: uuid.UUID, guard: Guard) -> int:
     return organization.version
 
 
+@rerun_on_conflict
 @transaction.atomic
 def publish_read(organization: Organization) -> None:
     """Emit an event that says that the organization was read."""

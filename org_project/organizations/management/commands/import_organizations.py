@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from django.core.management.base import CommandError, CommandParser
+from django.db import Error
 
 from event_stream import user_context
+from event_stream.database_faults import database_fault
 from event_stream.terminal import TerminalCommand
 from organizations.importing import (
     FIELDS,
@@ -24,6 +26,7 @@ from organizations.importing import (
 
 EXIT_BAD_LINES = 1
 EXIT_UNREADABLE = 2
+EXIT_DATABASE = 3
 EXIT_STOPPED = 130
 
 _SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
@@ -37,7 +40,7 @@ replaces it, and values that the line leaves out become empty; any other line cr
 
 A bad line is reported with its number and reason, and the others are written, 1,000 at a time; with --atomic, all are
 written or none. Exit code: 0 all lines are written, {EXIT_BAD_LINES} some were bad, {EXIT_UNREADABLE} the file is
-unreadable."""
+unreadable, {EXIT_DATABASE} the database has failed."""
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         return super().create_parser(
@@ -58,13 +61,24 @@ unreadable."""
             except (OSError, UnreadableFileError) as error:
                 raise CommandError(f"{file}: {error}", returncode=EXIT_UNREADABLE) from None
             except KeyboardInterrupt:
-                kept = "Nothing was written" if atomic or dry_run else "What was counted is in"
-                raise CommandError(f"Stopped. {kept}.", returncode=EXIT_STOPPED) from None
+                raise CommandError(f"Stopped. {_kept(atomic or dry_run)}.", returncode=EXIT_STOPPED) from None
+            except Error as error:
+                if database_fault(error) is None:
+                    raise
+                reason = str(error).strip().partition("\n")[0]
+                raise CommandError(
+                    f"The database has failed: {reason}. {_kept(atomic or dry_run)}; import the rest again.",
+                    returncode=EXIT_DATABASE,
+                ) from None
         self.stdout.write(_summary(tally, dry_run=dry_run, atomic=atomic))
         if not dry_run:
             self.stdout.write(f"Correlation id of the events: {context.correlation_id}")
         if tally.bad:
             sys.exit(EXIT_BAD_LINES)
+
+
+def _kept(nothing: bool) -> str:
+    return "Nothing was written" if nothing else "What was counted is in"
 
 
 def _import(file: str, format_: str, *, write: bool, atomic: bool) -> Tally:
