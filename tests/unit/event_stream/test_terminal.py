@@ -65,4 +65,4 @@ def test_every_command_is_one_of_these() -> None:
     for module in modules:
         classes = [node for node in ast.parse(module.read_text()).body if isinstance(node, ast.ClassDef)]
         bases = [ast.unparse(base) for node in classes if node.name == "Command" for base in node.bases]
-        assert bases == ["TerminalCommand"], module
+        assert bases[:1] == ["TerminalCommand"], module

@@ -9,9 +9,10 @@ from django.db import connections, transaction
 
 from event_stream.outbox.models import OutboxEntry
 from event_stream.outbox.triggers import FORGET_MESSAGES
+from event_stream.terminal import TerminalCommand
 
 
-class Command(flush.Command):
+class Command(TerminalCommand, flush.Command):
     """Empties every table but the outbox, to which the triggers add the deletions.
 
     Django's own test cases empty the outbox, too: a test must not find the messages of the one before.
