@@ -81,9 +81,6 @@ def pytest_collectreport(report: pytest.CollectReport) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if hasattr(session.config, "workerinput"):
-        # A worker of pytest-xdist: the process that started it hears of its tests, and counts them.
-        return
     # A test may pass and its teardown fail: it is one test, and it failed.
     counts = {"passed": len(_passed - _failed), "failed": len(_failed), "reasons": _reasons, "seconds": _seconds}
     Path(os.environ[FILE_VARIABLE]).write_text(json.dumps(counts))

@@ -27,10 +27,7 @@ class Brokers(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A pytest process: which folders it collects, which settings it loads, the folder put on its path, its database.
-
-    `parallel` sessions are spread over all cores by pytest-xdist.
-    """
+    """A pytest process: the folders it collects, the settings it loads, the folder put on its path, its database."""
 
     name: str
     folders: tuple[str, ...] = ()
@@ -38,7 +35,6 @@ class Session:
     python_path: Path | None = None
     database: str = "postgres"
     brokers: Brokers = Brokers.ONE
-    parallel: bool = False
 
 
 _ORGANIZATION = ROOT / "org_project"
@@ -46,10 +42,8 @@ _LICENSING = ROOT / "licensing_project"
 
 OTHER = Session("other")
 UNIT_SESSIONS = (
-    Session("unit", ("model", "unit/deploy", "unit/devstack", "unit/faults"), brokers=Brokers.NONE, parallel=True),
-    Session(
-        "unit event_stream", ("unit/event_stream",), "tests.event_stream.settings", brokers=Brokers.NONE, parallel=True
-    ),
+    Session("model", ("model",), brokers=Brokers.NONE),
+    Session("unit event_stream", ("unit/event_stream",), "tests.event_stream.settings", brokers=Brokers.NONE),
     Session("unit org_project", ("unit/org_project",), "org_project.settings", _ORGANIZATION, brokers=Brokers.NONE),
     Session(
         "unit licensing_project",
@@ -57,8 +51,8 @@ UNIT_SESSIONS = (
         "licensing_project.settings",
         _LICENSING,
         brokers=Brokers.NONE,
-        parallel=True,
     ),
+    Session("unit", ("unit/deploy", "unit/devstack", "unit/faults"), brokers=Brokers.NONE),
 )
 # After those of the unit tier the longest first, so that sessions which run side by side end at about the same time.
 SESSIONS = (

@@ -51,7 +51,7 @@ def _check_dotted_paths(binding: conf.Binding) -> Iterator[CheckMessage]:
         ("E004", lambda: permanent_errors(binding)),
         ("E005", lambda: interceptors(binding)),
         ("E006", lambda: conf.producer_function(binding, "heartbeat")),
-        ("E006", lambda: conf.producer_function(binding, "stand_in")),
+        ("E006", lambda: conf.producer_function(binding, "fallback_message")),
     )
     for number, lookup in lookups:
         try:

@@ -140,7 +140,7 @@ class ProducerSettings:
     """The binder's own: see its documentation."""
     interceptors: tuple[str, ...] = ()
     """Dotted paths of functions that each message passes through before it is serialized: message in, message out."""
-    stand_in: str | None = None
+    fallback_message: str | None = None
     """Dotted path of a function that makes, of the payload of a message that can't be sent, that of a smaller one; the
     outbox' relay sends it in its place."""
 
@@ -306,7 +306,7 @@ def _producer(entry: SettingsReader) -> ProducerSettings:
         heartbeat=_dotted(entry, "heartbeat"),
         properties=entry.table("properties").rest(),
         interceptors=entry.texts("interceptors"),
-        stand_in=_dotted(entry, "stand_in"),
+        fallback_message=_dotted(entry, "fallback_message"),
     )
     entry.finish()
     return result
@@ -352,10 +352,10 @@ def import_dotted(dotted: str, complaint: str, *, accepts: Callable[[Any], bool]
     return found
 
 
-_PRODUCER_FUNCTIONS = {"heartbeat": "as_of_us", "stand_in": "a payload"}
+_PRODUCER_FUNCTIONS = {"heartbeat": "as_of_us", "fallback_message": "a payload"}
 
 
-def producer_function(binding: Binding, key: Literal["heartbeat", "stand_in"]) -> Callable[[Any], Any] | None:
+def producer_function(binding: Binding, key: Literal["heartbeat", "fallback_message"]) -> Callable[[Any], Any] | None:
     """Return the function that the binding's producer settings name. Raises ConfigurationError."""
     dotted: str | None = getattr(binding.producer, key)
     if dotted is None:

@@ -97,7 +97,7 @@ def _from_environment() -> _Armed | None:
         ) from error
 
     def crash(point: FailPoint) -> None:
-        logger.critical("crash_point.reached", extra={"point": str(point), "signal": how.name})
+        logger.critical("failpoint.reached", extra={"point": str(point), "signal": how.name})
         os.kill(os.getpid(), how)
 
     return _Armed(point, count, crash)

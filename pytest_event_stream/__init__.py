@@ -2,7 +2,7 @@
 
 memory_binder        the bindings of EVENT_STREAM on a platform in memory, a fresh one for each test
 captured_messages    captured_messages("outboundOrders"): what was sent through a binding, decoded, in order
-crash_points         with crash_points(FailPoint.WORKER_HANDLED_NOT_COMMITTED): the place raises `Crashed`
+armed_failpoint         with armed_failpoint(FailPoint.WORKER_HANDLED_NOT_COMMITTED): the place raises `Crashed`
 assert_emits         with assert_emits("outboundOrders", of=Order): each row that is written has its message
 
 A package of its own beside `event_stream`, since pytest loads a plugin in every project that has it installed: nothing
@@ -37,7 +37,7 @@ def captured_messages(memory_binder: None) -> "CapturedMessages":
 
 
 @pytest.fixture
-def crash_points() -> "Callable[..., object]":
+def armed_failpoint() -> "Callable[..., object]":
     """`event_stream.failpoints.armed`: a context manager in which the process "ends" at a named place."""
     from event_stream.failpoints import armed  # noqa: PLC0415 - not before a test asks for it
 

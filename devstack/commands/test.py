@@ -6,7 +6,7 @@ pytest session per Django project, and those of tests/e2e/each_binder in one per
 RabbitMQ where it is installed; the last lines name the slowest tests and sum up. Without a path, two sessions run
 side by side, each on servers of its own. Options:
 
-    --unit         only what needs no server (tests/unit, tests/model), on all cores
+    --unit         only what needs no server (tests/unit, tests/model)
     --keep         leave the servers up for the next call with --keep, which finds them empty and starts in a second
     --stop         end the servers that --keep left
     --jobs N       so many sessions side by side
@@ -85,9 +85,9 @@ _DEEP = {
     "SPRING_CLOUD_STREAM": "true",
 }
 # The searches that fit into seconds.
-_UNIT = {"MODEL_STATES": "20000"}
-# With these pytest talks to the person at the terminal, or is told how to spread the tests.
-_NOT_IN_PARALLEL = ("-s", "--capture=no", "--pdb", "-n")
+_UNIT = {"MODEL_STATES": "5000"}
+# With these pytest talks to the person at the terminal.
+_ONE_AT_A_TIME = ("-s", "--capture=no", "--pdb", "--trace")
 _JOBS = 2
 _TIDY_UP_S = 10.0
 # Where one of these names the person's own server, sessions that run side by side would share it.
@@ -120,11 +120,12 @@ def main(arguments: Sequence[str]) -> int:
     if mine.stop:
         return _stop_kept()
     try:
-        selections, options = split_arguments(pytests)
+        paths, options = split_arguments(pytests)
     except StackError as error:
         print(error, file=sys.stderr)
         return int(pytest.ExitCode.USAGE_ERROR)
-    if mine.unit and not selections:
+    selections = paths
+    if mine.unit and not paths:
         selections = [str(TESTS / folder) for session in UNIT_SESSIONS for folder in session.folders]
     sessions = concerned(selections)
     if mine.unit:
@@ -139,14 +140,14 @@ def main(arguments: Sequence[str]) -> int:
             if needs_servers(selections) and not mine.unit:
                 binders, notices = _binders(mine.binder, sessions)
             runs = _runs(sessions, binders)
-            jobs = mine.jobs or (1 if selections or options or mine.keep else _JOBS)
+            jobs = mine.jobs or (
+                1 if paths or mine.keep or any(o.startswith(_ONE_AT_A_TIME) for o in options) else _JOBS
+            )
             if mine.keep or any(os.environ.get(name) for name in _OWN_SERVERS):
                 jobs = 1
             pytest_runs = _PytestRuns(sessions, options, folder, repetitions, jobs > 1, mine.coverage)
-            # These are spread over all cores already.
-            pytest_runs.work_off([run for run in runs if run.session.brokers is Brokers.NONE], [lambda: None])
             lanes = [partial(_servers, stack, folder / f"lane-{number}", binders, mine.keep) for number in range(jobs)]
-            pytest_runs.work_off([run for run in runs if run.session.brokers is not Brokers.NONE], lanes)
+            pytest_runs.work_off(runs, lanes)
         except StackError as error:
             print(error, file=sys.stderr)
             return 1
@@ -244,16 +245,18 @@ class _PytestRuns:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def work_off(self, runs: Iterable[_Run], lanes: Sequence[Callable[[], Servers | None]]) -> None:
-        """Each lane starts its servers and then takes one run after another, until all are done."""
+        """Each lane takes one run after another, and starts its servers before the first that needs any."""
         queue = deque(runs)
 
         def work(start: Callable[[], Servers | None]) -> None:
-            servers = start() if queue else None
+            servers = None
             while True:
                 try:
                     run = queue.popleft()
                 except IndexError:
                     return
+                if servers is None and run.session.brokers is not Brokers.NONE:
+                    servers = start()
                 self._execute(run, servers.carried_by(run.binder) if servers and run.binder else servers)
 
         with ThreadPoolExecutor(len(lanes)) as pool:
@@ -270,10 +273,9 @@ class _PytestRuns:
     def _execute(self, run: _Run, servers: Servers | None) -> None:
         session, options = run.session, self.options
         file = self.folder / f"{run.name}.json"
-        spread = ["-n", "auto"] if session.parallel and not any(o.startswith(_NOT_IN_PARALLEL) for o in options) else []
         plugin = ["-p", "devstack.test_outcome"]
         measured = ["-m", "coverage", "run"] if self.coverage else []
-        argv = [sys.executable, *measured, "-m", "pytest", *plugin, *spread, *self.sessions[session], *options]
+        argv = [sys.executable, *measured, "-m", "pytest", *plugin, *self.sessions[session], *options]
         # What the person's own environment says goes before ours.
         environment = {**self.repetitions, **_environment(session, servers), FILE_VARIABLE: str(file)}
         print(f"\n--- {run.name} ---", flush=True)

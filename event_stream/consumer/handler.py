@@ -12,12 +12,12 @@ from event_stream.messaging.message import ConsumerRecord
 class Batch:
     """Consecutive records of one partition.
 
-    `predecessor` is the offset just before the position the reading began at. It is the last offset of the batch
+    `previous_offset` is the offset just before the position the reading began at. It is the last offset of the batch
     before, which need not be `records[0].offset - 1`: a log has gaps.
     """
 
     partition: int
-    predecessor: int
+    previous_offset: int
     records: Sequence[ConsumerRecord]
 
 
@@ -25,7 +25,7 @@ class Batch:
 class Handled:
     """The whole batch is done; its offsets may be committed."""
 
-    routine: bool = False
+    quiet: bool = False
     """Nothing in it that a person would look for (heartbeats, say): its log line is for debugging only."""
 
 

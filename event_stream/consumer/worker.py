@@ -322,7 +322,7 @@ class Worker:
 
 def batch_handled(batch: Batch, outcome: Handled, seconds: float) -> None:
     """One line a batch, with the correlation ids of its messages."""
-    level = logging.DEBUG if outcome.routine else logging.INFO
+    level = logging.DEBUG if outcome.quiet else logging.INFO
     if not logger.isEnabledFor(level):
         return
     correlation_ids = [

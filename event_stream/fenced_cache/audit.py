@@ -209,7 +209,7 @@ class ChangeAudit:
                 continue
             if isinstance(event, Change):
                 self._plan(event, event.occurred_at_ms or record.timestamp_ms)
-        return Handled(routine=True)
+        return Handled(quiet=True)
 
     def idle(self, partition: int, position: int, log: OffsetRange) -> int | None:
         return None

@@ -107,7 +107,7 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class OutOfStep:
-    """The watermark stands at this offset, not at the batch's predecessor; nothing was done."""
+    """The watermark stands at this offset, not at the batch's previous_offset; nothing was done."""
 
     offset: int
 
@@ -217,19 +217,19 @@ class FencedCache:
             self.scripts.run("evict", self._pairs(home, of_home), [self._tombstone_ttl_ms, *_versions(of_home)])
 
     def apply(
-        self, partition: int, predecessor: int, last: int, evictions: Iterable[Eviction], as_of_ms: int
+        self, partition: int, previous_offset: int, last: int, evictions: Iterable[Eviction], as_of_ms: int
     ) -> Applied | OutOfStep | OtherSettings:
-        """The records after offset `predecessor` up to `last`, in one step with the watermark.
+        """The records after offset `previous_offset` up to `last`, in one step with the watermark.
 
         `evictions` must have their home on this partition; `as_of_ms` is the greatest heartbeat's, 0 for none. An empty
-        batch (`last == predecessor`) asks whether the reader is in step. Without a watermark, a new epoch begins.
+        batch (`last == previous_offset`) asks whether the reader is in step. Without a watermark, a new epoch begins.
         """
         of_batch = list(evictions)
         epoch = self._new_epoch()
         outcome, answer = self.scripts.run(
             "apply",
             [self.keys.watermark(partition), *self._pairs(partition, of_batch)],
-            [predecessor, last, as_of_ms, epoch, self._tombstone_ttl_ms, *_versions(of_batch)],
+            [previous_offset, last, as_of_ms, epoch, self._tombstone_ttl_ms, *_versions(of_batch)],
         )
         if outcome < 0:
             return OtherSettings()

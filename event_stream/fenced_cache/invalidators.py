@@ -139,14 +139,14 @@ class LogInvalidator:
     def handle(self, batch: Batch) -> Handled | SeekTo:
         """Apply a batch. The worker has checked that no record was deleted unread where offsets are missing."""
         self._claim.renew()
-        predecessor, routine = batch.predecessor, True
+        previous_offset, quiet = batch.previous_offset, True
         for first in range(0, len(batch.records), MAX_RECORDS):
             records = batch.records[first : first + MAX_RECORDS]
-            outcome = self._apply(batch.partition, predecessor, records)
+            outcome = self._apply(batch.partition, previous_offset, records)
             if isinstance(outcome, SeekTo):
                 return outcome
-            predecessor, routine = records[-1].offset, routine and outcome.routine
-        return Handled(routine)
+            previous_offset, quiet = records[-1].offset, quiet and outcome.quiet
+        return Handled(quiet)
 
     def idle(self, partition: int, position: int, log: OffsetRange) -> int | None:
         """Check the watermark: Redis may have been flushed, or have failed over to an older state."""
@@ -176,7 +176,7 @@ class LogInvalidator:
                 _log_new_epoch(partition, position, reason)
                 return position
 
-    def _apply(self, partition: int, predecessor: int, records: Sequence[ConsumerRecord]) -> Handled | SeekTo:
+    def _apply(self, partition: int, previous_offset: int, records: Sequence[ConsumerRecord]) -> Handled | SeekTo:
         summary, undecodable, changes = self._read(records)
         key_evictions = [Eviction(id) for record, _ in undecodable if (id := self._id_of_key(record.key))]
         evictions = summary.evictions()
@@ -188,28 +188,28 @@ class LogInvalidator:
         except TooManyDeadLettersError as stop:
             # Apply the records before the error, or a restarted worker would park the same dead letters again.
             if done := [record for record in records if record.offset < stop.offset]:
-                self._apply(partition, predecessor, done)
+                self._apply(partition, previous_offset, done)
             raise
         own_evictions = [eviction for eviction in evictions if self._cache.keys.home(eviction.id) == partition]
-        outcome = self._cache.apply(partition, predecessor, records[-1].offset, own_evictions, summary.as_of_ms)
+        outcome = self._cache.apply(partition, previous_offset, records[-1].offset, own_evictions, summary.as_of_ms)
         if isinstance(outcome, OtherSettings):
-            return self._take_over(partition, predecessor)
+            return self._take_over(partition, previous_offset)
         if isinstance(outcome, OutOfStep):
             return SeekTo(outcome.offset + 1)
         if outcome.new_epoch:
-            _log_new_epoch(partition, predecessor + 1, "no watermark")
+            _log_new_epoch(partition, previous_offset + 1, "no watermark")
         if evictions:
             log_applied(partition, records, summary, self._cache.clock.now_ms())
-        return Handled(routine=not evictions and not undecodable)
+        return Handled(quiet=not evictions and not undecodable)
 
-    def _take_over(self, partition: int, predecessor: int) -> SeekTo:
+    def _take_over(self, partition: int, previous_offset: int) -> SeekTo:
         """Begin an epoch where this worker reads: the offset of the other epoch may be that of another log."""
         self._claim.renew(at_once=True)
         watermark = self._cache.watermark(partition)
         foreign = watermark is not None and not self._cache.is_own(watermark)
-        if foreign and self._cache.begin_epoch(partition, predecessor, instead_of=watermark):
-            _log_new_epoch(partition, predecessor + 1, _OTHER_SETTINGS)
-        return SeekTo(predecessor + 1)
+        if foreign and self._cache.begin_epoch(partition, previous_offset, instead_of=watermark):
+            _log_new_epoch(partition, previous_offset + 1, _OTHER_SETTINGS)
+        return SeekTo(previous_offset + 1)
 
     def _handle_errors(
         self, undecodable: Sequence[tuple[ConsumerRecord, ConversionError]], changes: Sequence[ConsumerRecord]
@@ -303,7 +303,7 @@ class QueueInvalidator:
         self._handle_errors(read)
         if evictions:
             log_applied(batch.partition, batch.records, summary, self._cache.clock.now_ms())
-        return Handled(routine=not read)
+        return Handled(quiet=not read)
 
     def idle(self, partition: int, position: int, log: OffsetRange) -> None:
         """Renew the record of the settings: there is no watermark to check."""

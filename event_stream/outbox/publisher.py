@@ -28,7 +28,7 @@ logger = logging.getLogger("event_stream.outbox")
 
 _STOP_CHECK_S = 0.1
 _KEYS_SHOWN = 10
-_FUNCTION_TAKES = {"heartbeat": "as_of_us", "stand_in": "a payload"}
+_FUNCTION_TAKES = {"heartbeat": "as_of_us", "fallback_message": "a payload"}
 # A heartbeat belongs to no transaction; a generated correlation id would look like one.
 _HEARTBEAT_HEADERS = {user_context.CORRELATION_ID: ""}
 
@@ -41,7 +41,7 @@ def outage_log(server: str) -> OutageLog:
     return OutageLog(logger, began="outbox.unreachable", ended="outbox.reachable", fields={"server": server})
 
 
-def producer_functions(key: Literal["heartbeat", "stand_in"]) -> dict[str, Callable[[Any], Any]]:
+def producer_functions(key: Literal["heartbeat", "fallback_message"]) -> dict[str, Callable[[Any], Any]]:
     """Return the functions that bindings name in their producer settings under `key`, by the name of the binding.
 
     Raises ConfigurationError for a path that leads to none.
@@ -53,11 +53,11 @@ def producer_functions(key: Literal["heartbeat", "stand_in"]) -> dict[str, Calla
 class FallbackMessages:
     """Sends a small message in place of an entry that can't be sent, so that readers drop their copies.
 
-    The function that a binding names in `producer.stand_in` makes its payload from the payload of the entry.
+    The function that a binding names in `producer.fallback_message` makes its payload from the payload of the entry.
     """
 
     def __init__(self) -> None:
-        self._makers = producer_functions("stand_in")
+        self._makers = producer_functions("fallback_message")
 
     def send(self, entry: Entry) -> "Future[RecordMetadata] | None":
         """Send under the key of the entry, and so to its partition. None where there is no fallback message."""
@@ -72,7 +72,7 @@ class FallbackMessages:
                 return source(entry.binding).send(message)
         except Exception:
             # The relay goes on with the other messages, whatever is wrong with this one or with the function.
-            logger.exception("outbox.no_stand_in", extra={"binding": entry.binding, "key": entry.key})
+            logger.exception("outbox.no_fallback_message", extra={"binding": entry.binding, "key": entry.key})
             return None
 
 
@@ -194,7 +194,7 @@ class Publisher:
         self._store.park(entry.id, str(error), receipt)
         self.parked += 1
         where = {"partition": receipt.partition, "offset": receipt.offset} if receipt else None
-        logger.error("outbox.parked", extra={**_identity(entry), "error": str(error), "stand_in": where})
+        logger.error("outbox.parked", extra={**_identity(entry), "error": str(error), "fallback_message": where})
         return True
 
     def _report(

@@ -81,7 +81,7 @@ EVENT_STREAM = {
             "header_format": _FORMAT.header_format,
             "producer": {
                 "heartbeat": "organizations.events.heartbeat",
-                "stand_in": "organizations.events.stand_in",
+                "fallback_message": "organizations.events.fallback_message",
                 "interceptors": [*_ACTIONS, *_FORMAT.interceptors],
             },
         },

@@ -56,7 +56,7 @@ def heartbeat(as_of_us: int) -> JSON:
     return {"type": TYPE, "action": ActionEnum.GET, "correlationId": "", "asOf": as_of}
 
 
-def stand_in(payload: JSON) -> JSON:
+def fallback_message(payload: JSON) -> JSON:
     """Return the fallback payload of an event that can't be sent: the four original keys, which evict every copy."""
     return {key: payload[key] for key in ("type", "action", "organizationId", "correlationId")}
 

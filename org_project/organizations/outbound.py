@@ -14,7 +14,7 @@ from event_stream.messaging.message import Message
 SOURCE = "/v1/organization"
 """The `source` attribute of CloudEvents; with the event's id it is globally unique."""
 
-SPRING_WORDS = {"CREATED": "SAVE", "UPDATED": "UPDATE", "DELETED": "DELETE"}
+SPRING_ACTIONS = {"CREATED": "SAVE", "UPDATED": "UPDATE", "DELETED": "DELETE"}
 """The action names in the book's code, which differ from its text; its consumer ignores the names of the text."""
 
 ACTIONS: Mapping[str, list[str]] = {"standard": [], "spring": ["organizations.outbound.spring_actions"]}
@@ -41,7 +41,7 @@ FORMATS: Mapping[str, Format] = {
 
 def spring_actions(message: Message[Any]) -> Message[Any]:
     """Use the action names of the book's code. GET, and so a heartbeat, is the same in both."""
-    action = SPRING_WORDS.get(message.payload["action"])
+    action = SPRING_ACTIONS.get(message.payload["action"])
     return message if action is None else dataclasses.replace(message, payload={**message.payload, "action": action})
 
 

@@ -122,7 +122,7 @@ def test_a_large_batch_is_not_routine_if_any_of_it_is_not(
     log.add(event(id, 8))
     for _ in range(MAX_RECORDS):
         log.add(b"nothing")
-    assert worker.applier.handle(log.batch(0, len(log.records))) == Handled(routine=False)
+    assert worker.applier.handle(log.batch(0, len(log.records))) == Handled(quiet=False)
 
 
 def test_a_worker_takes_up_where_redis_stands_and_not_where_the_group_does(
@@ -432,9 +432,9 @@ def test_offsets_that_hold_no_record_are_passed_over(
 
 def test_a_batch_of_heartbeats_is_routine_and_one_that_evicts_is_not(cache: FencedCache, log: Log, id: str) -> None:
     applier = LogInvalidator(cache, decode)
-    for value, routine in ((heartbeat(NOW_MS), True), (b"nothing", True), (event(id, 8), False), (b"{", False)):
+    for value, quiet in ((heartbeat(NOW_MS), True), (b"nothing", True), (event(id, 8), False), (b"{", False)):
         log.add(value)
-        assert applier.handle(log.batch(log.end - 1)) == Handled(routine)
+        assert applier.handle(log.batch(log.end - 1)) == Handled(quiet)
 
 
 def test_each_batch_is_one_line_in_the_log(

@@ -354,13 +354,13 @@ class Conformance(RuleBasedStateMachine):
             while True:
                 cache = self._without_absence(which) if events else self.models[which]
                 after, result = model.apply(
-                    cache, prev=batch.predecessor, last=last, events=events, as_of=as_of, new_epoch=epoch
+                    cache, prev=batch.previous_offset, last=last, events=events, as_of=as_of, new_epoch=epoch
                 )
                 if result is not model.Applied.NEW:
                     break
                 if which == 0:
                     self._begin_epoch(epoch)
-                self.models[which] = model.begin_epoch(self.models[which], batch.predecessor, epoch)
+                self.models[which] = model.begin_epoch(self.models[which], batch.previous_offset, epoch)
             if result is model.Applied.OK:
                 self.models[which] = after
             results.append(result)

@@ -35,7 +35,7 @@ def test_a_change_evicts_wherever_it_lies(cache: FencedCache, id: str) -> None:
     keep(cache, id, 7)
     elsewhere = Log(0)
     elsewhere.add(event(id, 8))
-    assert QueueInvalidator(cache, decode).handle(elsewhere.batch(0)) == Handled(routine=False)
+    assert QueueInvalidator(cache, decode).handle(elsewhere.batch(0)) == Handled(quiet=False)
     assert cache.read(id).state is State.MISS
 
 
@@ -55,7 +55,7 @@ def test_nothing_but_its_own_age_vouches_for_an_entry(cache: FencedCache, clock:
     clock.advance(9)
     # Heartbeats of a log, should some come, mean nothing here.
     log.add(heartbeat(clock.now_ms()))
-    assert QueueInvalidator(cache, decode).handle(log.batch(0)) == Handled(routine=True)
+    assert QueueInvalidator(cache, decode).handle(log.batch(0)) == Handled(quiet=True)
     assert (cache.read(id).state, cache.read(id).fresh_at_ms) == (State.HIT, NOW_MS)
     clock.advance(2)
     assert cache.read(id).state is State.STALE

@@ -282,8 +282,8 @@ def test_a_batch_applies_only_after_its_predecessor(cache: FencedCache, id: str)
     first = cache.apply(2, 9, 12, (), 0)
     assert isinstance(first, Applied)
     assert first.new_epoch
-    for predecessor in (9, 11, 13, -1):
-        assert cache.apply(2, predecessor, predecessor + 5, [Eviction(id, 8)], NOW_MS) == OutOfStep(12)
+    for previous_offset in (9, 11, 13, -1):
+        assert cache.apply(2, previous_offset, previous_offset + 5, [Eviction(id, 8)], NOW_MS) == OutOfStep(12)
     assert cache.read(id).version == 7
     assert cache.watermark(2) == Watermark(first.epoch.encode(), 12, 0)
     second = cache.apply(2, 12, 12, (), 0)

@@ -166,7 +166,7 @@ def test_an_unsendable_message_is_parked_and_the_rest_goes_on(caplog: pytest.Log
 def standing_in(settings: Settings) -> None:
     """Heartbeats, and something to send in the place of what can't be sent."""
     settings.EVENT_STREAM = event_stream(FLAKY, heartbeat=True, partitions=3)
-    settings.EVENT_STREAM["bindings"][BINDING]["producer"]["stand_in"] = f"{__name__}.let_go"
+    settings.EVENT_STREAM["bindings"][BINDING]["producer"]["fallback_message"] = f"{__name__}.let_go"
 
 
 def let_go(payload: Any) -> Any:
@@ -189,7 +189,7 @@ def test_what_stands_in_for_a_parked_message_is_in_the_log(standing_in: None, ca
     assert (entry.partition, entry.offset) == (told.partition, told.offset)
     assert b"good" in {record.key for record in binder().sent(TOPIC)}
     [line] = events(caplog, "outbox.parked")
-    assert line.stand_in == {"partition": told.partition, "offset": told.offset}
+    assert line.fallback_message == {"partition": told.partition, "offset": told.offset}
 
 
 def test_nothing_is_parked_before_what_stands_in_for_it_is_acknowledged(standing_in: None) -> None:
@@ -436,7 +436,7 @@ def test_what_is_committed_just_before_it_falls_asleep_is_not_left_lying(monkeyp
         until(lambda: published() == 1)
 
 
-@pytest.mark.parametrize("key", ["heartbeat", "stand_in"])
+@pytest.mark.parametrize("key", ["heartbeat", "fallback_message"])
 def test_a_wrong_function_is_refused_at_the_start(settings: Settings, key: str) -> None:
     settings.EVENT_STREAM = event_stream(FLAKY, heartbeat=True)
     settings.EVENT_STREAM["bindings"][BINDING]["producer"][key] = "nowhere.to_be_found"

@@ -198,7 +198,7 @@ def test_goes_on_with_a_topic_made_anew(
         fresh.close(5)
         wait_until(lambda: handler.handled[3:] == [b"new"], "the new one is handled")
     new = handler.batches[-1]
-    assert (new.predecessor, new.records[0].offset) == (-1, 0)
+    assert (new.previous_offset, new.records[0].offset) == (-1, 0)
 
 
 @lets_sockets_leak

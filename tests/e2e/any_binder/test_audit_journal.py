@@ -94,7 +94,7 @@ def test_each_event_is_one_row_though_the_consumer_is_killed_in_the_middle(world
     crashing = journal.consumer("crashing", {VARIABLE: FailPoint.WORKER_HANDLED_NOT_COMMITTED})
     crashing.spawn()
     assert wait_until(lambda: not crashing.is_running, within_s=DEADLINE_S), crashing.log_tail()
-    assert json_log.has_event(crashing.log, "crash_point.reached"), crashing.log_tail()
+    assert json_log.has_event(crashing.log, "failpoint.reached"), crashing.log_tail()
     written = journal.rows(organizations)
     assert written
     assert written.keys() <= events

@@ -35,10 +35,10 @@ def test_worker(memory_binder: None) -> None:
     assert handled == [{"order": 1}]
 
 
-def test_crash(memory_binder: None, crash_points: Any) -> None:
+def test_crash(memory_binder: None, armed_failpoint: Any) -> None:
     orders.send(Message({"order": 1}))
     handled: list[Any] = []
-    with crash_points(FailPoint.WORKER_HANDLED_NOT_COMMITTED), pytest.raises(Crashed):
+    with armed_failpoint(FailPoint.WORKER_HANDLED_NOT_COMMITTED), pytest.raises(Crashed):
         run(handled)
     run(handled)
     assert handled == [{"order": 1}] * 2

@@ -27,7 +27,7 @@ def test_a_folder_that_a_session_names_belongs_to_it_and_all_others_to_other() -
 def test_a_folder_above_those_of_sessions_concerns_each_of_them_and_not_other() -> None:
     assert names("tests/e2e") == ["e2e each", "e2e"]
     assert names("tests/e2e/each_binder/test_worker.py::test_x") == ["e2e each"]
-    assert names("tests/unit") == ["unit", "unit event_stream", "unit org_project", "unit licensing_project"]
+    assert names("tests/unit") == ["unit event_stream", "unit org_project", "unit licensing_project", "unit"]
 
 
 def test_every_folder_that_a_session_names_is_there() -> None:

@@ -95,7 +95,11 @@ def test_needs_no_default_binder_where_there_is_one_binder() -> None:
         (("bindings", "in", "consumer", "dead_letters"), 1, "['dead_letters'] is 1; it should be True or False"),
         (("bindings", "in", "consumer", "dead_letter_limit"), 0, "['dead_letter_limit'] is 0; it should be a whole"),
         (("bindings", "out", "producer", "heartbeat"), "beat", "is 'beat'; it should be the dotted path of a function"),
-        (("bindings", "out", "producer", "stand_in"), "bare", "is 'bare'; it should be the dotted path of a function"),
+        (
+            ("bindings", "out", "producer", "fallback_message"),
+            "bare",
+            "is 'bare'; it should be the dotted path of a function",
+        ),
         (("bindings", "out", "producer", "interceptors"), "a.b", "is 'a.b'; it should be a list of non-empty strings"),
     ],
 )
@@ -177,9 +181,9 @@ def test_tells_all_mistakes_at_once() -> None:
             "E006",
         ),
         (
-            ("bindings", "out", "producer", "stand_in"),
+            ("bindings", "out", "producer", "fallback_message"),
             f"{__name__}.GOOD",
-            f"EVENT_STREAM['bindings']['out']['producer']['stand_in'] is '{__name__}.GOOD'; it should be the",
+            f"EVENT_STREAM['bindings']['out']['producer']['fallback_message'] is '{__name__}.GOOD'; it should be the",
             "E006",
         ),
         (

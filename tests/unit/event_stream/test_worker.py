@@ -54,7 +54,7 @@ def test_hands_on_each_partition_in_order_with_its_predecessor(binder: MemoryBin
         send("d")
         wait_until(lambda: len(handler.handled) == 5, "the next is handled")
     first = [batch for batch in handler.batches if batch.partition == 0]
-    assert [(batch.predecessor, [record.offset for record in batch.records]) for batch in first] == [
+    assert [(batch.previous_offset, [record.offset for record in batch.records]) for batch in first] == [
         (-1, [0, 1]),
         (1, [2]),
         (2, [3]),
@@ -80,7 +80,7 @@ def test_starts_where_the_handler_says_else_at_the_commit_else_at_the_beginning(
         (1, OffsetRange(0, 3), 2),
         (2, OffsetRange(0, 3), None),
     ]
-    assert {batch.partition: batch.predecessor for batch in handler.batches} == {0: 0, 1: -1, 2: -1}
+    assert {batch.partition: batch.previous_offset for batch in handler.batches} == {0: 0, 1: -1, 2: -1}
 
 
 def test_a_start_outside_of_the_log_is_put_at_its_beginning(binder: MemoryBinder, send: Callable[..., None]) -> None:
@@ -97,7 +97,7 @@ def test_rewinds(binder: MemoryBinder, send: Callable[..., None]) -> None:
     handler = Recorder(answer=lambda _: next(answers))
     with running(binder, BINDING, handler):
         wait_until(lambda: len(handler.batches) == 2, "handled again")
-    assert (handler.batches[1].predecessor, handler.handled) == (0, [b"b", b"c"])
+    assert (handler.batches[1].previous_offset, handler.handled) == (0, [b"b", b"c"])
     assert committed(binder) == {0: 3}
 
 
@@ -120,7 +120,7 @@ def test_a_server_that_is_away_pauses_its_partition_and_no_other(
         assert committed_now(binder) == {1: 1}
         outage.away.clear()
         wait_until(lambda: len(handler.handled) == 2, "the held one is handled")
-    assert {batch.predecessor for batch in handler.batches if batch.partition == 0} == {-1}
+    assert {batch.previous_offset for batch in handler.batches if batch.partition == 0} == {-1}
     assert [record.message for record in caplog.records].count("worker.paused") == 1
     assert [record.message for record in caplog.records].count("worker.resumed") == 1
     assert committed(binder) == {0: 1, 1: 1}
@@ -272,7 +272,7 @@ def test_a_routine_batch_is_not_logged(
     binder: MemoryBinder, send: Callable[..., None], caplog: pytest.LogCaptureFixture
 ) -> None:
     send("heartbeat")
-    handler = Recorder(answer=lambda _: Handled(routine=True))
+    handler = Recorder(answer=lambda _: Handled(quiet=True))
     with (
         caplog.at_level(logging.INFO, "event_stream.consumer.worker"),
         running(binder, BINDING, handler, StopCondition.CAUGHT_UP) as worker,

@@ -159,7 +159,7 @@ def test_what_is_no_message_is_a_conversion_error(broken: ConsumerRecord) -> Non
         decode(broken)
 
 
-# Named, since the time in it differs between the processes of pytest-xdist, which compare the names of their tests.
+# Named: the number of a time would be another in each run.
 @pytest.mark.parametrize(
     "version",
     ["7", 7.5, True, -1, 2**60, (time.time_ns() // 1000) + 2 * 3_600_000_000, [], {}],

@@ -8,7 +8,7 @@ import pytest
 
 from event_stream.testing.schemas import breaks
 from organizations.events import ActionEnum
-from organizations.outbound import SPRING_WORDS
+from organizations.outbound import SPRING_ACTIONS
 from tests.org_project.conftest import SCHEMA
 
 RELEASED: dict[str, Any] = json.loads(SCHEMA.with_name("organization_change.v1.released.json").read_text())
@@ -22,7 +22,7 @@ def test_a_consumer_of_the_last_release_reads_what_is_published_now() -> None:
 
 
 def test_each_word_that_can_be_published_is_in_it() -> None:
-    assert set(WORKING["$defs"]["change"]["properties"]["action"]["enum"]) == {*ActionEnum, *SPRING_WORDS.values()}
+    assert set(WORKING["$defs"]["change"]["properties"]["action"]["enum"]) == {*ActionEnum, *SPRING_ACTIONS.values()}
 
 
 def _narrowed(schema: dict[str, Any], key: str) -> dict[str, Any]:

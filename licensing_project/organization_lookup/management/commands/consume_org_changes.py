@@ -92,7 +92,7 @@ def _handler(channel: Channel) -> LogInvalidator | QueueInvalidator:
         return LogInvalidator(cache, decode, id_of_key=id_of_key, error_handler=error_handler)
     reason = "the binder can't seek" if current.versioned else "the organization service gives no versions"
     logger.warning(
-        "cache.bound_is_ttl",
+        "cache.max_staleness_is_ttl",
         extra={
             "binder": channel.binding.binder,
             "max_staleness_s": cache.settings.max_staleness_s,
