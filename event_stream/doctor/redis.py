@@ -25,11 +25,11 @@ _FULL_SHARE = 0.9
 _POLICY_REMEDY = "set maxmemory-policy to noeviction or volatile-lfu"
 
 
-def check(cache: FencedCache, *, worker: str, remedy: str, vouched: bool = True) -> Iterator[Finding]:
+def check(cache: FencedCache, *, worker: str, remedy: str, has_log: bool = True) -> Iterator[Finding]:
     """`worker` is the command that applies changes to the cache, as one types it; `remedy` says how to give it and this
     process the same settings.
 
-    `vouched` says whether a log is behind it, whose heartbeats keep entries fresh: see `Capabilities.seekable`, and
+    `has_log` says whether a log is behind it, whose heartbeats keep entries fresh: see `Capabilities.seekable`, and
     whether the origin gives versions.
     """
     redis, subjects = cache.scripts.redis, ("clock of Redis", "shared settings", "watermarks")
@@ -40,7 +40,7 @@ def check(cache: FencedCache, *, worker: str, remedy: str, vouched: bool = True)
         yield from _persistence(information)
         yield clock(subjects[0], lambda: _now_s(redis.time()), cache.settings.max_staleness_s)
         yield _shared_settings(cache, worker, remedy)
-        if vouched:
+        if has_log:
             yield from _watermarks(cache, worker)
         else:
             yield ok("watermarks", f"none: an entry is good for {cache.settings.max_staleness_s:g} s from its call on")

@@ -107,7 +107,7 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class OutOfStep:
-    """The watermark stands at this offset, not at the batch's previous_offset; nothing was done."""
+    """The watermark stands at this offset, not at the batch's previous offset; nothing was done."""
 
     offset: int
 
@@ -167,9 +167,9 @@ class FencedCache:
 
     def read(self, id: str) -> Reading:
         """One round trip, no script."""
-        home = self.keys.home(id)
+        partition = self.keys.partition_of(id)
         try:
-            entry, watermark = self.scripts.redis.mget(self.keys.entry(id, home), self.keys.watermark(home))
+            entry, watermark = self.scripts.redis.mget(self.keys.entry(id, partition), self.keys.watermark(partition))
         except RedisError as error:
             raise unavailable(error) from error
         value = parse_entry(cast("bytes | None", entry))
@@ -178,15 +178,15 @@ class FencedCache:
             return MISS
         fresh_at_ms = value.fresh_at_ms(mark)
         # A proof from the future proves nothing: the clocks are further apart than BOUND.
-        vouched = abs(self.clock.now_ms() - fresh_at_ms) <= self._max_staleness_ms and not self.disagrees
-        return Reading(State.HIT if vouched else State.STALE, value.payload, value.version, fresh_at_ms)
+        is_fresh = abs(self.clock.now_ms() - fresh_at_ms) <= self._max_staleness_ms and not self.disagrees
+        return Reading(State.HIT if is_fresh else State.STALE, value.payload, value.version, fresh_at_ms)
 
     def lease(self, id: str) -> Lease | None:
         """The right to ask the origin and fill; None while somebody else has it."""
-        home = self.keys.home(id)
+        partition = self.keys.partition_of(id)
         token = self.scripts.run(
             "lease",
-            [self.keys.lease(id, home), self.keys.watermark(home)],
+            [self.keys.lease(id, partition), self.keys.watermark(partition)],
             [secrets.token_hex(8), self.settings.lease_ms, self._own_epochs],
         )
         return Lease(id, token) if token else None
@@ -195,33 +195,35 @@ class FencedCache:
         """Keep what the origin answered (None: nothing there) when asked, at `as_of_ms` or later. Uses the lease up."""
         if value == b"":
             raise ValueError("a value must not be empty; None stands for a known absence")
-        home = self.keys.home(lease.id)
+        partition = self.keys.partition_of(lease.id)
         kind, as_of = ("A", str(as_of_ms)) if value is None else ("V", f"{as_of_ms}{self._as_of_suffix}")
         answer = self.scripts.run(
             "fill",
-            [self.keys.entry(lease.id, home), self.keys.lease(lease.id, home)],
+            [self.keys.entry(lease.id, partition), self.keys.lease(lease.id, partition)],
             [lease.token, kind, checked_version(version), as_of, self._hard_ttl_ms, value or b""],
         )
         return FillOutcome(answer)
 
     def release(self, lease: Lease) -> None:
         """Give the lease up unused."""
-        self.scripts.run("release", [self.keys.lease(lease.id, self.keys.home(lease.id))], [lease.token])
+        self.scripts.run("release", [self.keys.lease(lease.id, self.keys.partition_of(lease.id))], [lease.token])
 
     def evict(self, evictions: Iterable[Eviction]) -> None:
-        """Changes of ids wherever their home is, without moving a watermark: one script for each home."""
-        by_home: dict[int, list[Eviction]] = {}
+        """Changes of ids of any partition, without moving a watermark: one script for each partition."""
+        by_partition: dict[int, list[Eviction]] = {}
         for eviction in evictions:
-            by_home.setdefault(self.keys.home(eviction.id), []).append(eviction)
-        for home, of_home in by_home.items():
-            self.scripts.run("evict", self._pairs(home, of_home), [self._tombstone_ttl_ms, *_versions(of_home)])
+            by_partition.setdefault(self.keys.partition_of(eviction.id), []).append(eviction)
+        for partition, of_partition in by_partition.items():
+            self.scripts.run(
+                "evict", self._pairs(partition, of_partition), [self._tombstone_ttl_ms, *_versions(of_partition)]
+            )
 
     def apply(
         self, partition: int, previous_offset: int, last: int, evictions: Iterable[Eviction], as_of_ms: int
     ) -> Applied | OutOfStep | OtherSettings:
         """The records after offset `previous_offset` up to `last`, in one step with the watermark.
 
-        `evictions` must have their home on this partition; `as_of_ms` is the greatest heartbeat's, 0 for none. An empty
+        The ids of `evictions` must be of this partition; `as_of_ms` is the greatest heartbeat's, 0 for none. An empty
         batch (`last == previous_offset`) asks whether the reader is in step. Without a watermark, a new epoch begins.
         """
         of_batch = list(evictions)
@@ -321,9 +323,9 @@ class FencedCache:
             except RedisError as error:
                 raise unavailable(error) from error
 
-    def _pairs(self, home: int, evictions: Iterable[Eviction]) -> list[str]:
+    def _pairs(self, partition: int, evictions: Iterable[Eviction]) -> list[str]:
         keys = self.keys
-        return [key for each in evictions for key in (keys.entry(each.id, home), keys.lease(each.id, home))]
+        return [key for each in evictions for key in (keys.entry(each.id, partition), keys.lease(each.id, partition))]
 
 
 def _versions(evictions: Iterable[Eviction]) -> list[int | str]:

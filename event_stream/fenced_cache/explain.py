@@ -82,14 +82,14 @@ class Explanation:
 
 def explain(cache: FencedCache, id: str) -> Explanation:
     """Explain the entry of an id. Raises UnavailableError."""
-    home = cache.keys.home(id)
-    entry_key, lease_key = cache.keys.entry(id, home), cache.keys.lease(id, home)
+    partition = cache.keys.partition_of(id)
+    entry_key, lease_key = cache.keys.entry(id, partition), cache.keys.lease(id, partition)
     try:
         with cache.scripts.redis.pipeline() as pipeline:
             for key in (entry_key, lease_key):
                 pipeline.get(key)
                 pipeline.pttl(key)
-            pipeline.get(cache.keys.watermark(home))
+            pipeline.get(cache.keys.watermark(partition))
             entry, entry_ttl_ms, lease, lease_ttl_ms, watermark = cast("list[bytes | int | None]", pipeline.execute())
     except RedisError as error:
         raise unavailable(error) from error
@@ -97,7 +97,7 @@ def explain(cache: FencedCache, id: str) -> Explanation:
     return Explanation(
         id=id,
         key=entry_key,
-        partition=home,
+        partition=partition,
         entry=parse_entry(cast("bytes | None", entry)),
         entry_ttl_ms=_ttl(entry_ttl_ms),
         lease=lease.decode() if isinstance(lease, bytes) else None,

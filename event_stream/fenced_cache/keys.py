@@ -44,15 +44,15 @@ class KeySpace:
         self._watermarks = [f"{slot}:wm" for slot in slots]
         self.shared_settings = f"{{{namespace}}}:settings"
 
-    def home(self, id: str) -> int:
+    def partition_of(self, id: str) -> int:
         """The partition whose events are about this id."""
         return _home(id, self.partitions)
 
-    def entry(self, id: str, home: int) -> str:
-        return self._entries[home] + id
+    def entry(self, id: str, partition: int) -> str:
+        return self._entries[partition] + id
 
-    def lease(self, id: str, home: int) -> str:
-        return self._leases[home] + id
+    def lease(self, id: str, partition: int) -> str:
+        return self._leases[partition] + id
 
     def watermark(self, partition: int) -> str:
         return self._watermarks[partition]

@@ -39,8 +39,8 @@ def partitions() -> Iterator[Finding]:
 
 def cache() -> Iterator[Finding]:
     current = lookup.current()
-    vouched = registry().channel(BINDING).capabilities.seekable and current.versioned
-    yield from redis.check(current.cache, worker=WORKER, remedy=lookup.REMEDY, vouched=vouched)
+    has_log = registry().channel(BINDING).capabilities.seekable and current.versioned
+    yield from redis.check(current.cache, worker=WORKER, remedy=lookup.REMEDY, has_log=has_log)
 
 
 def organization_service() -> Iterator[Finding]:

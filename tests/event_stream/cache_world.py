@@ -62,15 +62,15 @@ def keep(cache: FencedCache, id: str, version: int, value: bytes | None = PAYLOA
 
 def raw(cache: FencedCache, id: str) -> bytes | None:
     """The entry as it lies in Redis."""
-    found = cache.scripts.redis.get(cache.keys.entry(id, cache.keys.home(id)))
+    found = cache.scripts.redis.get(cache.keys.entry(id, cache.keys.partition_of(id)))
     assert found is None or isinstance(found, bytes)
     return found
 
 
 def id_at(cache: FencedCache, partition: int, number: int = 0) -> str:
-    """An id whose home is this partition."""
+    """An id of this partition."""
     names = (f"id-{n}" for n in range(10_000))
-    return [name for name in names if cache.keys.home(name) == partition][number]
+    return [name for name in names if cache.keys.partition_of(name) == partition][number]
 
 
 def forget_all(cache: FencedCache) -> None:

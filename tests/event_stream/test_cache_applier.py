@@ -101,7 +101,7 @@ def test_changes_with_and_without_a_version_each_have_their_effect(
 
 def test_a_batch_far_larger_than_a_script_takes_is_applied_whole(cache: FencedCache, log: Log, worker: Reader) -> None:
     names = (f"id-{n}" for n in range(100_000))
-    ids = [name for name in names if cache.keys.home(name) == 2][: 2 * MAX_RECORDS + 500]
+    ids = [name for name in names if cache.keys.partition_of(name) == 2][: 2 * MAX_RECORDS + 500]
     kept = [ids[0], ids[MAX_RECORDS - 1], ids[MAX_RECORDS], ids[-1]]
     for id in kept:
         keep(cache, id, 7)

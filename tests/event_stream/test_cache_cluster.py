@@ -50,7 +50,7 @@ def test_the_server_does_refuse_keys_of_several_slots(cache: FencedCache) -> Non
 def test_every_operation_keeps_to_one_slot(cache: FencedCache) -> None:
     ids = [id_at(cache, partition, number) for partition in range(6) for number in range(3)]
     for id in ids:
-        cache.apply(cache.keys.home(id), -1, -1, (), 0)
+        cache.apply(cache.keys.partition_of(id), -1, -1, (), 0)
         lease = cache.lease(id)
         assert lease is not None
         cache.release(lease)

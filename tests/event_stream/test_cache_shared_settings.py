@@ -51,7 +51,7 @@ def read_all(cache: FencedCache, of: list[Log], as_of_ms: int) -> None:
 def moved_id(web: FencedCache, worker: FencedCache) -> str:
     """An id that the two look for in different places, both of which the worker keeps."""
     names = (f"id-{n}" for n in range(10_000))
-    return next(name for name in names if web.keys.home(name) != worker.keys.home(name))
+    return next(name for name in names if web.keys.partition_of(name) != worker.keys.partition_of(name))
 
 
 def test_another_number_of_partitions_makes_nothing_fresh(namespace: str, clock: FakeClock) -> None:
@@ -60,7 +60,7 @@ def test_another_number_of_partitions_makes_nothing_fresh(namespace: str, clock:
     of, id = logs(6), moved_id(web, worker)
     keep(web, id, 7)
     read_all(worker, of, clock.ms)
-    of[worker.keys.home(id)].add(event(id, 8))
+    of[worker.keys.partition_of(id)].add(event(id, 8))
     for _ in range(28):
         clock.advance(1)
         read_all(worker, of, clock.ms)
@@ -100,7 +100,7 @@ def test_once_it_disagrees_its_own_age_makes_nothing_fresh_either(namespace: str
     """Where the worker has no partition, there is no watermark that could tell."""
     worker, web = process(namespace, clock, 6), process(namespace, clock, 7)
     names = (f"id-{n}" for n in range(10_000))
-    beyond = next(name for name in names if web.keys.home(name) == 6)
+    beyond = next(name for name in names if web.keys.partition_of(name) == 6)
     keep(web, beyond, 7)
     assert web.read(beyond).state is State.HIT
     read_all(worker, logs(6), clock.ms)
@@ -135,7 +135,7 @@ def test_going_back_to_former_settings_makes_no_former_entry_fresh(namespace: st
     keep(six, id, 7)
     assert five.claim(take_over=True) is None
     # The change comes while five partitions are read: its eviction goes elsewhere.
-    of[five.keys.home(id)].add(event(id, 8))
+    of[five.keys.partition_of(id)].add(event(id, 8))
     read_all(five, of[:5], clock.ms)
     assert six.claim(take_over=True) is None
     clock.advance(11)

@@ -85,10 +85,10 @@ def test_the_age_counts_from_the_call_whatever_a_heartbeat_says(platform: Memory
     consume()
     found = lookup.current().find(NASA, FreshnessRequirement())
     cache = lookup.current().cache
-    beat(platform, cache.keys.home(NASA), cache.clock.now_ms() + 250)
+    beat(platform, cache.keys.partition_of(NASA), cache.clock.now_ms() + 250)
     consume()
     assert cache.read(NASA).fresh_at_ms == found.fresh_at_ms
-    assert cache.watermark(cache.keys.home(NASA)) is None
+    assert cache.watermark(cache.keys.partition_of(NASA)) is None
     assert wait_until(lambda: cache.read(NASA).state is State.STALE, within_s=10)
 
 

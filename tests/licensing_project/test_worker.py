@@ -124,7 +124,7 @@ def test_a_heartbeat_vouches_for_what_is_cached(platform: MemoryBinder, tuned: A
     tuned(max_staleness_s=0.2)
     assert wait_until(lambda: lookup.current().cache.read(NASA).state is not State.HIT, within_s=10)
     lookup.current().find(NASA, FreshnessRequirement())
-    home = lookup.current().cache.keys.home(NASA)
+    home = lookup.current().cache.keys.partition_of(NASA)
     before = lookup.current().cache.watermark(home)
     now_ms = time.time_ns() // 1_000_000
     beat(platform, home, now_ms)
@@ -141,7 +141,7 @@ def test_a_database_whose_clock_is_ahead_stops_no_worker(
     platform: MemoryBinder, settings: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """On a quiet system heartbeats are all that comes, and more of them than unreadable messages may come in a row."""
-    home = lookup.current().cache.keys.home(NASA)
+    home = lookup.current().cache.keys.partition_of(NASA)
     before = lookup.current().cache.watermark(home)
     hour_ahead_ms = time.time_ns() // 1_000_000 + 3_600_000
     count = settings.DEAD_LETTER_LIMIT + 20

@@ -4,6 +4,7 @@ Breadth first, so that the first violation found is one of the shortest there ar
 nothing, and so it raises.
 """
 
+import os
 import time
 from array import array
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -14,6 +15,9 @@ S = TypeVar("S", bound=Hashable)
 Steps: TypeAlias = Iterable[tuple[str, S]]
 Progress: TypeAlias = Callable[[int, int], None]
 """Told the number of states found and of those looked at, from time to time."""
+
+MOST_STATES = int(os.environ.get("MODEL_STATES", "70000"))
+"""A test whose search has more is skipped: few are left with `./manage_scripts/test --unit`, all with --deep."""
 
 STUCK = "stuck: the goal cannot be reached any more"
 PROGRESS_EVERY_STATES = 20_000

@@ -7,7 +7,6 @@ Searched once and too long for every run, with nothing found: 1 version, 2 reade
 failover, flush and lost watermark: 14,055,906 states, 134,427,353 transitions, 18 minutes, 3.8 GB.
 """
 
-import os
 import sys
 from dataclasses import dataclass
 
@@ -16,9 +15,7 @@ import pytest
 from tests.model.ablations import LEASE_ALONE, LEASE_AND_FLOOR
 from tests.model.configuration import AsOf, Budget, Configuration, Heartbeat
 from tests.model.model import Explore, report
-
-# How many states a search may have; ./manage_scripts/test --deep makes all of them.
-_MOST_STATES = int(os.environ.get("MODEL_STATES", "70000"))
+from tests.model.search import MOST_STATES
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +123,8 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.replace(", ", "-").replace(" ", "_"))
 def test_no_state_breaks_a_promise(case: Case, explored: Explore) -> None:
-    if case.states > _MOST_STATES:
-        pytest.skip(f"it has more than {_MOST_STATES:,} states; with --deep up to 1,000,000 are searched")
+    if case.states > MOST_STATES:
+        pytest.skip(f"it has more than {MOST_STATES:,} states; with --deep up to 1,000,000 are searched")
     outcome = explored(case.configuration, live=case.live)
     sys.stdout.write(f"{case.name}: {report(outcome)}\n")
     assert outcome.violation is None, report(outcome)

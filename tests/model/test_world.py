@@ -9,8 +9,10 @@ import pytest
 from tests.model.configuration import AsOf, Budget, Configuration
 from tests.model.model import ACTORS, steps, wrong
 from tests.model.protocol import Cache
-from tests.model.search import Steps, search
+from tests.model.search import MOST_STATES, Steps, search
 from tests.model.world import FRESH, World, canonical, initial
+
+every_search = pytest.mark.skipif(MOST_STATES < 20_000, reason="searches of many states: without --unit")
 
 WALKS = 100
 STEPS_OF_A_WALK = 100
@@ -28,6 +30,7 @@ def reached(configuration: Configuration, following: Callable[[World], Steps[Wor
     return found
 
 
+@every_search
 @pytest.mark.parametrize(
     "configuration",
     [
@@ -62,6 +65,7 @@ def named(world: World, name: int) -> World:
     return world._replace(cache=Cache(entry, lease, watermark), readers=readers)
 
 
+@every_search
 def test_the_canonical_form_of_a_canonical_form_is_itself() -> None:
     configuration = Configuration(readers=2, budget=Budget(failover=1))
     for world in reached(configuration, steps(configuration)):

@@ -1,7 +1,7 @@
 -- A batch of one partition: its evictions, and the watermark that says they are done.
 -- KEYS: watermark, entry, lease, entry, lease, ...
 -- ARGV: previous_offset, last, as_of_ms, new_epoch, floor_ms, version, version, ...
--- Answers {1, epoch}, or {0, offset} where the watermark is not at the previous_offset and nothing was done, or {-1, epoch}
+-- Answers {1, epoch}, or {0, offset} where the watermark is not at the previous offset and nothing was done, or {-1, epoch}
 -- where the epoch was begun under other settings: those of new_epoch stand before its dot.
 local epoch, offset, as_of = string.match(redis.call('GET', KEYS[1]) or '', '^([^|]+)|(-?%d+)|(%d+)$')
 if not epoch then

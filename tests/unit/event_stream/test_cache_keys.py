@@ -12,24 +12,24 @@ from event_stream.fenced_cache.keys import KeySpace, id_in
 def test_the_names_are_those_of_the_design() -> None:
     keys = KeySpace("o", 6)
     id = "4d10ec24-141a-4980-be34-2ddb5e0458c7"
-    home = keys.home(id)
-    assert keys.entry(id, home) == f"{{o{home}}}:o:{id}"
-    assert keys.lease(id, home) == f"{{o{home}}}:l:{id}"
-    assert keys.watermark(home) == f"{{o{home}}}:wm"
-    assert keys.id_of(keys.entry(id, home), home) == id
+    partition = keys.partition_of(id)
+    assert keys.entry(id, partition) == f"{{o{partition}}}:o:{id}"
+    assert keys.lease(id, partition) == f"{{o{partition}}}:l:{id}"
+    assert keys.watermark(partition) == f"{{o{partition}}}:wm"
+    assert keys.id_of(keys.entry(id, partition), partition) == id
 
 
 def test_an_ids_home_is_where_kafkas_java_client_puts_its_key() -> None:
     # Hashes from Kafka's own UtilsTest, as unsigned numbers.
     for key, murmur2 in {"21": -973932308, "foobar": -790332482, "a-little-bit-long-string": -985981536}.items():
-        assert KeySpace("o", 6).home(key) == (murmur2 & 0x7FFFFFFF) % 6
+        assert KeySpace("o", 6).partition_of(key) == (murmur2 & 0x7FFFFFFF) % 6
 
 
 def test_all_keys_of_a_partition_share_one_slot_of_a_cluster() -> None:
     keys = KeySpace("o", 12)
     for id in (f"{n}-x" for n in range(200)):
-        home = keys.home(id)
-        names = (keys.entry(id, home), keys.lease(id, home), keys.watermark(home))
+        partition = keys.partition_of(id)
+        names = (keys.entry(id, partition), keys.lease(id, partition), keys.watermark(partition))
         assert len({key_slot(name.encode()) for name in names}) == 1
 
 
