@@ -41,6 +41,7 @@ _FILL = """
 
 def relay_s(platform: ServiceCluster, rows: int) -> float:
     with psycopg.connect(platform.organization_settings["DATABASE_URL"], autocommit=True) as connection:
+        connection.execute("SET event_stream.forget_messages = 'on'")
         connection.execute("TRUNCATE event_stream_outbox")
         connection.execute(_FILL, [rows])
         done = subprocess.run(
