@@ -19,6 +19,16 @@ def restore(database_url: str, dump: str, folder: Path) -> None:
     _run("psql", database_url, "--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1", f"--file={file}")
 
 
+def dump_database(database_url: str, file: Path) -> None:
+    """Write what `pg_dump -Fc` writes of all of it."""
+    _run("pg_dump", database_url, "--format=custom", f"--file={file}")
+
+
+def restore_database(database_url: str, file: Path) -> None:
+    """Do what `pg_restore` does with such a file and an empty database."""
+    _run("pg_restore", database_url, "--exit-on-error", str(file))
+
+
 def _run(program: str, database_url: str, *options: str) -> str:
     parts = urlsplit(database_url)
     address = urlunsplit(parts._replace(netloc=f"{parts.username}@{parts.hostname}:{parts.port}"))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -16,7 +17,7 @@ from event_stream.outbox.models import OutboxEntry
 from event_stream.outbox.triggers import FORGET_MESSAGES
 from tests.event_stream.demo.models import BINDING, Widget
 from tests.event_stream.outbox_world import new_connection, sql
-from tests.event_stream.postgres_programs import dump_data, restore
+from tests.event_stream.postgres_programs import dump_data, dump_database, restore, restore_database
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -75,6 +76,44 @@ def test_rows_that_are_restored_with_their_outbox_have_new_events_beside_the_old
     last = OutboxEntry.objects.latest("id").pk
     sql("UPDATE demo_widget SET name = 'after'")
     assert dict(OutboxEntry.objects.filter(id__gt=last).values_list("key", "version")) == versions()
+
+
+@pytest.fixture
+def empty_database() -> Iterator[str]:
+    """The URL of another database of the same server."""
+    with new_connection() as server:
+        server.execute("DROP DATABASE IF EXISTS outbox_test_restored")
+        server.execute("CREATE DATABASE outbox_test_restored TEMPLATE template0")
+        try:
+            yield urlsplit(database_url())._replace(path="/outbox_test_restored").geturl()
+        finally:
+            server.execute("DROP DATABASE outbox_test_restored WITH (FORCE)")
+
+
+def test_a_full_restore_brings_all_back_and_what_is_written_afterwards_has_its_events(
+    empty_database: str, tmp_path: Path
+) -> None:
+    sql("INSERT INTO demo_widget (id, name) VALUES ('a', 'x'), ('b', 'y')")
+    sql("UPDATE demo_widget SET name = 'z'")
+    tables = (
+        "SELECT id, name, version FROM demo_widget ORDER BY id",
+        "SELECT id, event_id, key, version, payload::text, published_at FROM event_stream_outbox ORDER BY id",
+    )
+    dump_database(database_url(), tmp_path / "dump")
+    restore_database(empty_database, tmp_path / "dump")
+    with psycopg.connect(empty_database, autocommit=True) as restored:
+        for table in tables:
+            assert restored.execute(table).fetchall() == sql(table) != []
+        restored.execute("UPDATE demo_widget SET name = 'after' WHERE id = 'a'")
+        restored.execute("DELETE FROM demo_widget WHERE id = 'b'")
+        restored.execute("INSERT INTO demo_widget (id, name) VALUES ('c', 'after')")
+        later = restored.execute(
+            "SELECT key, payload->>'action' FROM event_stream_outbox WHERE id > %s ORDER BY id",
+            [OutboxEntry.objects.latest("id").pk],
+        ).fetchall()
+        assert later == [("a", "UPDATED"), ("b", "DELETED"), ("c", "CREATED")]
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
+            restored.execute("TRUNCATE event_stream_outbox")
 
 
 def test_an_entry_whose_id_is_taken_gets_another() -> None:
