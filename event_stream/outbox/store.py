@@ -192,13 +192,18 @@ class Store:
         return self._connection.execute(f"SELECT FROM event_stream_outbox WHERE {_UNSENT} LIMIT 1").fetchone() is None
 
     def purge(self, older_than_hours: float, limit: int) -> int:
-        """Delete up to `limit` of the oldest published entries that are old enough; return how many there were."""
+        """Delete up to `limit` of the oldest published entries that are old enough; return how many there were.
+
+        Entries that somebody has locked are left to a later purge, so that it waits for nobody.
+        """
+        # An array is made once; a plan might run a subquery that locks several times.
         return self._connection.execute(
             """
-            DELETE FROM event_stream_outbox WHERE id IN (
+            DELETE FROM event_stream_outbox WHERE id = ANY (ARRAY(
                 SELECT id FROM event_stream_outbox
                 WHERE published_at < now() - %s * interval '1 hour' ORDER BY published_at LIMIT %s
-            )
+                FOR UPDATE SKIP LOCKED
+            ))
             """,
             [older_than_hours, limit],
         ).rowcount

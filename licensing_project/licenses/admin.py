@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -12,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from event_stream.fenced_cache import FetchFailed
 from licenses.api.views import absent
 from licenses.models import License
+from licenses.services import delete_licenses
 from organization_lookup import lookup
 from organization_lookup.client import UpstreamAuthError
 
@@ -86,3 +88,6 @@ class LicenseAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # not to be subs
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """A license doesn't change hands: its organization is part of its address."""
         return (*self.readonly_fields, "organization_id") if obj else self.readonly_fields
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[License]) -> None:
+        delete_licenses(queryset)

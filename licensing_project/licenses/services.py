@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from event_stream.retry import rerun_on_conflict
 from licenses.models import License
@@ -43,6 +44,14 @@ def delete_license(*, organization_id: UUID, license_id: UUID, check: Check) -> 
         license = _locked(organization_id, license_id)
         check(license.version)
         license.delete()
+
+
+@rerun_on_conflict
+def delete_licenses(licenses: QuerySet[License]) -> None:
+    """Delete all of them or none, locked in the order of ids, so that two such deletions never deadlock."""
+    with transaction.atomic():
+        ids = list(licenses.order_by("pk").select_for_update().values_list("pk", flat=True))
+        License.objects.filter(pk__in=ids).delete()
 
 
 def _locked(organization_id: UUID, license_id: UUID) -> License:

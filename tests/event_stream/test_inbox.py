@@ -2,6 +2,7 @@
 
 import io
 import threading
+from contextlib import closing
 from datetime import timedelta
 from typing import Any
 
@@ -18,6 +19,7 @@ from event_stream.consumer.worker import StopCondition
 from event_stream.failpoints import Crashed, FailPoint, armed
 from event_stream.inbox.idempotent import Idempotent, event_id_in_payload, purge
 from event_stream.inbox.models import InboxEntry
+from event_stream.outbox.store import connect
 from event_stream.testing.waiting import wait_until
 from tests.event_stream.running import running
 
@@ -168,6 +170,19 @@ def test_purges_what_is_old_in_batches() -> None:
     assert out.getvalue() == "9 entries older than 1 days deleted\n"
     with pytest.raises(CommandError, match="--days should be 0 or more"):
         call_command("purge_inbox", "--days=-1")
+
+
+def test_a_purge_waits_for_nobody() -> None:
+    for name in ("held", "free"):
+        InboxEntry.objects.create(group="g", event_id=name, received_at=timezone.now() - timedelta(days=2))
+    connection.cursor().execute("SET lock_timeout = '1s'")
+    try:
+        with closing(connect("default")) as other, other.transaction():
+            other.execute("SELECT FROM event_stream_inbox_inboxentry WHERE event_id = 'held' FOR UPDATE")
+            assert purge(timedelta(days=1)) == 1
+    finally:
+        connection.cursor().execute("SET lock_timeout TO DEFAULT")
+    assert purge(timedelta(days=1)) == 1
 
 
 def test_needs_a_group() -> None:

@@ -390,6 +390,19 @@ def test_published_entries_are_deleted_when_they_are_old_and_no_others_are() -> 
     assert sorted(OutboxEntry.objects.values_list("key", flat=True)) == ["new", "parked", "unsent"]
 
 
+def test_a_purge_waits_for_nobody() -> None:
+    write("held", "free")
+    drain()
+    sql("UPDATE event_stream_outbox SET published_at = now() - interval '73 hours'")
+    with closing(store.connect("default")) as other, closing(store.connect("default")) as session:
+        session.execute("SET lock_timeout = '1s'")
+        with other.transaction():
+            other.execute("SELECT FROM event_stream_outbox WHERE key = 'held' FOR UPDATE")
+            assert Store(session).purge(72, 10) == 1
+        assert list(OutboxEntry.objects.values_list("key", flat=True)) == ["held"]
+        assert Store(session).purge(72, 10) == 1
+
+
 def test_an_entry_changed_by_hand_is_found_without_a_notification() -> None:
     flaky().verdict = lambda _key, attempt: unsendable("no") if attempt == 1 else None
     write("a")

@@ -1,6 +1,6 @@
 """Writes of the same rows in any order: each is done, in turn or once more."""
 
-import random
+import threading
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,16 +12,18 @@ import psycopg
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, connections, transaction
+from django.test import Client
+from django.utils import timezone
 
 from event_stream import retry
+from event_stream.outbox.models import OutboxEntry
 from event_stream.outbox.store import Connection, connect
-from event_stream.testing.waiting import wait_until
 from organizations import importing
 from organizations.models import Organization
 from tests.event_stream.read_only import read_only
+from tests.event_stream.row_locks import free_rows, in_a_thread, until_one_waits
 from tests.org_project.test_concurrency import at_once
 
-ROWS, ROUNDS = 300, 2
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
@@ -31,32 +33,27 @@ def deadlock() -> OperationalError:
     return error
 
 
-def file_of(folder: Path, number: int, ids: list[uuid.UUID]) -> str:
-    """The same ids, in an order and with names of its own: the order of names is another one than that of ids."""
-    chance = random.Random(number)
-    lines = [f"{id},{chance.random()}" for id in chance.sample(ids, len(ids))]
-    file = folder / f"{number}.csv"
-    file.write_text("\n".join(["id,name", *lines]))
-    return str(file)
+def test_of_two_writes_in_opposite_orders_one_is_run_again(caplog: pytest.LogCaptureFixture) -> None:
+    ids = [Organization.objects.create(name=name).pk for name in ("A", "B")]
+    both_hold_a_row = threading.Barrier(2)
+    attempts = [0, 0]
 
-
-def test_imports_and_bulk_updates_of_the_same_rows(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    ids = [uuid.uuid4() for _ in range(ROWS)]
-    files = [file_of(tmp_path, number, ids) for number in range(2 * ROUNDS)]
-    call_command("import_organizations", files[0])
-
-    def work(number: int) -> None:
-        for turn in range(ROUNDS):
-            if number < 2:
-                call_command("import_organizations", files[number * ROUNDS + turn])
-            else:
-                Organization.objects.order_by("name").update(contact_name=f"{number} {turn}")
+    @retry.rerun_on_conflict
+    def write(number: int) -> None:
+        attempts[number] += 1
+        with transaction.atomic():
+            first, second = ids if number else reversed(ids)
+            Organization.objects.filter(pk=first).update(contact_name=f"of {number}")
+            if attempts[number] == 1:
+                both_hold_a_row.wait(timeout=30)
+            Organization.objects.filter(pk=second).update(contact_name=f"of {number}")
 
     caplog.set_level("INFO", "event_stream")
-    at_once(work, 4)
-    # One order of locks, so that none had to be run again.
-    assert [record for record in caplog.records if record.message == "transaction.run_again"] == []
-    assert Organization.objects.count() == ROWS
+    at_once(write, 2)
+    assert sorted(attempts) == [1, 2]
+    assert len([record for record in caplog.records if record.message == "transaction.run_again"]) == 1
+    # Of the second, as a whole.
+    assert set(Organization.objects.values_list("contact_name", flat=True)) == {f"of {attempts.index(2)}"}
 
 
 def ids_and_file(folder: Path) -> tuple[list[uuid.UUID], str]:
@@ -76,14 +73,24 @@ def test_the_lowest_id_is_locked_first(tmp_path: Path, write: str) -> None:
         "update": lambda: Organization.objects.order_by("name").update(contact_name="x"),
         "delete": lambda: Organization.objects.order_by("name").delete(),
     }
-    with closing(connect("default")) as other, ThreadPoolExecutor(1) as pool:
-        with other.transaction():
-            other.execute("SELECT FROM organizations_organization WHERE id = %s FOR UPDATE", [ids[0]])
-            writing = pool.submit(in_a_thread, writes[write])
-            until_one_waits()
-            free = other.execute("SELECT id FROM organizations_organization FOR UPDATE SKIP LOCKED").fetchall()
-        writing.result(30)
-    assert sorted(id for (id,) in free) == ids
+    assert free_rows(writes[write], table="organizations_organization", held=ids[0]) == ids
+
+
+def test_of_entries_to_be_sent_again_the_lowest_id_is_locked_first(boss: Client) -> None:
+    for number in range(5):
+        Organization.objects.create(name=str(number))
+    ids = sorted(OutboxEntry.objects.values_list("id", flat=True))
+    # A scan of the table meets the highest first.
+    for id in reversed(ids):
+        OutboxEntry.objects.filter(pk=id).update(parked_at=timezone.now(), error="too large")
+    form = {"action": "send_again", "_selected_action": ids}
+
+    free = free_rows(
+        lambda: boss.post("/admin/event_stream_outbox/outboxentry/", form), table="event_stream_outbox", held=ids[0]
+    )
+
+    assert free == ids
+    assert not OutboxEntry.objects.filter(parked_at__isnull=False).exists()
 
 
 def test_of_new_rows_the_lowest_id_is_written_first(tmp_path: Path) -> None:
@@ -101,26 +108,12 @@ def test_of_new_rows_the_lowest_id_is_written_first(tmp_path: Path) -> None:
     assert Organization.objects.count() == len(ids)
 
 
-def in_a_thread(work: Callable[[], Any]) -> None:
-    try:
-        work()
-    finally:
-        connections.close_all()
-
-
 def insert(session: Connection, id: uuid.UUID) -> None:
     session.execute(
         "INSERT INTO organizations_organization (id, name, contact_name, contact_email, contact_phone) "
         "VALUES (%s, '', '', '', '')",
         [id],
     )
-
-
-def until_one_waits() -> None:
-    """Asked in a session of its own: within a transaction the answer stays the same."""
-    statement = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    with closing(connect("default")) as session:
-        wait_until(lambda: session.execute(statement).rowcount == 1, "one waits")
 
 
 def test_a_deadlock_is_run_again_as_a_whole_and_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,11 +154,11 @@ def test_a_command_ends_with_a_sentence(
 
     monkeypatch.setattr(importing.Importer, "_write", staticmethod(fail))
     with pytest.raises(CommandError, match=f"The database has failed: deadlock detected. {kept}") as raised:
-        call_command("import_organizations", file_of(tmp_path, 1, [uuid.uuid4()]), *arguments)
+        call_command("import_organizations", ids_and_file(tmp_path)[1], *arguments)
     assert raised.value.returncode == 3
 
 
 def test_so_it_does_on_a_read_only_database(tmp_path: Path) -> None:
     with read_only(), pytest.raises(CommandError, match=r"read-only transaction\. What was counted is in"):
-        call_command("import_organizations", file_of(tmp_path, 1, [uuid.uuid4()]))
+        call_command("import_organizations", ids_and_file(tmp_path)[1])
     connections.close_all()
