@@ -1,8 +1,12 @@
-"""Text on its way to a person's terminal. What came from outside must not steer it, nor pretend to be another line."""
+"""What a command writes to a person's terminal: nothing foreign steers it, and an error is a sentence."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from django.core.management.base import BaseCommand, OutputWrapper
+from django.core.management.base import BaseCommand, CommandError, OutputWrapper
+from django.db import Error
+
+from event_stream.database_faults import database_fault
 
 CONTROL_CODES = (
     *range(0x20),
@@ -34,7 +38,30 @@ class EscapingOutput(OutputWrapper):
 
 
 class TerminalCommand(BaseCommand):
-    """The base of every command: nothing foreign reaches the terminal unescaped, nor with an error's text."""
+    """The base of every command: nothing foreign reaches the terminal unescaped, nor with an error's text.
+
+    A fault of the database ends a command with a sentence on stderr and an exit code; other errors keep a traceback.
+    """
+
+    database_exit_code = 1
+    """The exit code after a fault of the database."""
+
+    def database_advice(self, options: Mapping[str, Any]) -> str:
+        """Return what to do after a fault of the database; `options` are those of `handle`."""
+        return "Run the command again once the database answers."
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        try:
+            return super().execute(*args, **options)
+        except Error as error:
+            if database_fault(error) is None:
+                raise
+            # The lines after the first say what may be the cause.
+            reason = str(error).strip().partition("\n")[0].rstrip(".")
+            raise CommandError(
+                f"The database has failed: {reason}. {self.database_advice(options)}",
+                returncode=self.database_exit_code,
+            ) from error
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Django replaces both, in __init__ and for call_command(stdout=…).

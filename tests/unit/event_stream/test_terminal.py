@@ -1,4 +1,4 @@
-"""Nothing foreign steers a terminal: one base class of every command escapes what is written."""
+"""One base class of every command: it escapes what is written, and makes a sentence of a fault of the database."""
 
 import ast
 import io
@@ -6,9 +6,11 @@ import unicodedata
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.db import Error, OperationalError, ProgrammingError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -66,3 +68,25 @@ def test_every_command_is_one_of_these() -> None:
         classes = [node for node in ast.parse(module.read_text()).body if isinstance(node, ast.ClassDef)]
         bases = [ast.unparse(base) for node in classes if node.name == "Command" for base in node.bases]
         assert bases[:1] == ["TerminalCommand"], module
+
+
+class Failing(TerminalCommand):
+    database_exit_code = 7
+
+    def __init__(self, error: Error) -> None:
+        super().__init__()
+        self.error = error
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        raise self.error
+
+
+def test_a_fault_of_the_database_is_a_sentence_and_another_error_of_it_a_traceback() -> None:
+    with pytest.raises(CommandError) as raised:
+        call_command(Failing(OperationalError("connection refused\n\tIs the server running?")))
+    assert str(raised.value).startswith("The database has failed: connection refused. Run the command again")
+    assert raised.value.returncode == 7
+    error = ProgrammingError("syntax error")
+    error.__cause__ = psycopg.errors.SyntaxError("syntax error")
+    with pytest.raises(ProgrammingError):
+        call_command(Failing(error))

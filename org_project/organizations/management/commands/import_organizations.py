@@ -3,15 +3,14 @@
 import argparse
 import io
 import sys
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from django.core.management.base import CommandError, CommandParser
-from django.db import Error
 
 from event_stream import user_context
-from event_stream.database_faults import database_fault
 from event_stream.terminal import TerminalCommand
 from organizations.importing import (
     FIELDS,
@@ -41,6 +40,7 @@ replaces it, and values that the line leaves out become empty; any other line cr
 A bad line is reported with its number and reason, and the others are written, 1,000 at a time; with --atomic, all are
 written or none. Exit code: 0 all lines are written, {EXIT_BAD_LINES} some were bad, {EXIT_UNREADABLE} the file is
 unreadable, {EXIT_DATABASE} the database has failed."""
+    database_exit_code = EXIT_DATABASE
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         return super().create_parser(
@@ -53,6 +53,9 @@ unreadable, {EXIT_DATABASE} the database has failed."""
         parser.add_argument("--dry-run", action="store_true", help="check every line without writing")
         parser.add_argument("--atomic", action="store_true", help="write all lines or, if one is bad, none")
 
+    def database_advice(self, options: Mapping[str, Any]) -> str:
+        return f"{_kept(options['atomic'] or options['dry_run'])}; import the rest again."
+
     def handle(self, *, file: str, format: str | None, dry_run: bool, atomic: bool, **_options: Any) -> None:
         # One correlation id for the whole import, so that it leads to all events.
         with user_context.use(user_context.UserContext()) as context:
@@ -62,14 +65,6 @@ unreadable, {EXIT_DATABASE} the database has failed."""
                 raise CommandError(f"{file}: {error}", returncode=EXIT_UNREADABLE) from None
             except KeyboardInterrupt:
                 raise CommandError(f"Stopped. {_kept(atomic or dry_run)}.", returncode=EXIT_STOPPED) from None
-            except Error as error:
-                if database_fault(error) is None:
-                    raise
-                reason = str(error).strip().partition("\n")[0]
-                raise CommandError(
-                    f"The database has failed: {reason}. {_kept(atomic or dry_run)}; import the rest again.",
-                    returncode=EXIT_DATABASE,
-                ) from None
         self.stdout.write(_summary(tally, dry_run=dry_run, atomic=atomic))
         if not dry_run:
             self.stdout.write(f"Correlation id of the events: {context.correlation_id}")
