@@ -4,6 +4,8 @@ Every entity tag is strong and is the version in quotes, so that a client that k
 """
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
@@ -26,58 +28,108 @@ def etag(version: Version) -> str:
     return f'"{text}"'
 
 
-def check_if_match(request: HttpRequest | Request, version: Version | None, *, required: bool = False) -> None:
-    """Let an update pass only if its If-Match names the current version; None means that nothing exists.
+def check_preconditions(
+    request: HttpRequest | Request,
+    version: Version | None,
+    *,
+    exists: bool | None = None,
+    required: bool = False,
+    comparable: Callable[[str], str] = str,
+) -> None:
+    """Let a write pass only if its If-Match and If-None-Match allow it.
 
-    Raises Problem: 412 if it names another version (the response's ETag is the current one), 400 if it can't be parsed
-    (a precondition must not be ignored), 428 if it is missing and `required`.
+    `version` is the current one. None means that nothing exists; with `exists`, that it has no version (a collection).
+    `comparable` returns the part of a tag that is compared with the version.
+
+    Raises Problem: 412 if a precondition does not hold (the response's ETag is the current one), 400 if it can't be
+    parsed (a precondition must not be ignored), 428 if If-Match is missing and `required`. If-Unmodified-Since is
+    ignored, as the RFC requires where there is no Last-Modified.
     """
-    header = request.META.get("HTTP_IF_MATCH")
-    if header is None:
-        if required:
-            raise Problem(428, detail=_("Send If-Match with the entity tag of the version that you have read."))
-        return
-    tags = _parse(header)
-    if tags is None:
-        raise Problem(400, detail=_('If-Match should be a list of entity tags in quotes, "17" for example, or *.'))
-    if version is not None:
-        current = etag(version)
-        # Strong comparison: W/"17" never matches.
-        if "*" in tags or current in tags:
-            return
+    wanted, excluded = _read(request, "If-Match", comparable), _read(request, "If-None-Match", comparable)
+    if exists is None:
+        exists = version is not None
+    if wanted is None and required:
+        raise Problem(428, detail=_("Send If-Match with the entity tag of the version that you have read."))
+    if wanted is not None:
+        _check_match(wanted, version, exists=exists)
+    if excluded is not None and exists and excluded.name_weakly(version):
         raise Problem(
-            412, detail=_("It has been changed since you have read it: read it again."), headers={"ETag": current}
+            412, detail=_("If-None-Match excludes what is here now: nothing was written."), headers=_current(version)
         )
-    raise Problem(412, detail=_("There is nothing here that If-Match could match."))
 
 
 def not_modified(request: HttpRequest | Request, version: Version) -> bool:
-    """Return whether the request's If-None-Match names this version, so that a 304 suffices.
+    """Return whether a read's If-None-Match names this version, so that a 304 suffices.
 
-    An invalid header is ignored, because a full response is always correct.
+    An invalid If-None-Match is ignored, because a full response is always correct. Raises Problem if there is an
+    If-Match, as check_preconditions does.
     """
-    header = request.META.get("HTTP_IF_NONE_MATCH")
+    wanted = _read(request, "If-Match")
+    if wanted is not None:
+        _check_match(wanted, version, exists=True)
+    tags = _parse(request.META.get("HTTP_IF_NONE_MATCH", ""))
+    return tags is not None and tags.name_weakly(version)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tags:
+    """The entity tags of a header, without their quotes."""
+
+    star: bool = False
+    strong: frozenset[str] = frozenset()
+    weak: frozenset[str] = frozenset()
+
+    def name_strongly(self, version: Version | None) -> bool:
+        """W/"17" never matches."""
+        return self.star or (version is not None and str(version) in self.strong)
+
+    def name_weakly(self, version: Version | None) -> bool:
+        """A proxy that compresses weakens the tags in transit."""
+        return self.name_strongly(version) or (version is not None and str(version) in self.weak)
+
+
+def _check_match(wanted: _Tags, version: Version | None, *, exists: bool) -> None:
+    if exists and wanted.name_strongly(version):
+        return
+    if version is None:
+        raise Problem(412, detail=_("There is nothing here that If-Match could match."))
+    raise Problem(
+        412, detail=_("It has been changed since you have read it: read it again."), headers=_current(version)
+    )
+
+
+def _current(version: Version | None) -> dict[str, str]:
+    return {} if version is None else {"ETag": etag(version)}
+
+
+def _read(request: HttpRequest | Request, name: str, comparable: Callable[[str], str] = str) -> _Tags | None:
+    """Return the tags of a header, None without it. Raises Problem 400."""
+    header = request.META.get(f"HTTP_{name.upper().replace('-', '_')}")
     if header is None:
-        return False
-    tags = _parse(header) or ()
-    # Weak comparison: a proxy that compresses weakens the tags in transit.
-    return "*" in tags or etag(version) in {tag.removeprefix("W/") for tag in tags}
+        return None
+    tags = _parse(header, comparable)
+    if tags is None:
+        detail = _('%(header)s should be a list of entity tags in quotes, "17" for example, or *.') % {"header": name}
+        raise Problem(400, detail=detail)
+    return tags
 
 
-def _parse(header: str) -> tuple[str, ...] | None:
-    """Return the tags of a list as sent, ("*",) for the star, or None for anything else."""
+def _parse(header: str, comparable: Callable[[str], str] = str) -> _Tags | None:
+    """Return the tags of a list, None for anything else."""
     if header.strip() == "*":
-        return ("*",)
-    tags = []
+        return _Tags(star=True)
+    tags: dict[bool, set[str]] = {True: set(), False: set()}
     # Skip empty list elements (RFC 9110, section 5.6.1).
     position = len(header) - len(header.lstrip(", \t"))
     while position < len(header):
         match = _TAG.match(header, position)
         if not match:
             return None
-        tags.append(match[0])
+        tags[match[1] is not None].add(comparable(match[2]))
         rest = header[match.end() :].lstrip(" \t")
         if rest and not rest.startswith(","):
             return None
         position = len(header) - len(rest.lstrip(", \t"))
-    return tuple(tags) or None
+    if not any(tags.values()):
+        return None
+    return _Tags(strong=frozenset(tags[False]), weak=frozenset(tags[True]))

@@ -1,11 +1,17 @@
-"""Middleware that sets the user context of a request."""
+"""Middleware that sets the user context of a request, and refuses a request that can't be read."""
 
+import io
 import logging
 from collections.abc import Callable
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
+from django.utils.translation import gettext_lazy as _
+from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 
 from event_stream import user_context
+from service_kit.problem_details import Problem, as_json
+from service_kit.wsgi import is_charset
 
 logger = logging.getLogger("service_kit")
 
@@ -51,3 +57,54 @@ class UserContextMiddleware:
 
 def _refusal(correlation_id: str) -> str:
     return "longer than 128 characters" if len(correlation_id) > 128 else "holds characters that are not allowed"
+
+
+class ReadableRequestMiddleware:
+    """Refuses a request whose headers name what can't be read, and reads a body without a Content-Length.
+
+    Django takes such a body (`Transfer-Encoding: chunked`) for an empty one, and a PATCH would change nothing. List it
+    right after UserContextMiddleware.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        problem = _unreadable(request) or _read_chunks(request)
+        return self._get_response(request) if problem is None else as_json(request, problem)
+
+
+def _unreadable(request: HttpRequest) -> Problem | None:
+    if not is_charset((request.content_params or {}).get("charset", "utf-8")):
+        return Problem(415, detail=_("Content-Type can't be read, or its charset is not known: use UTF-8."))
+    if ";" in request.META.get("HTTP_ACCEPT", ""):
+        try:
+            # Kept by Django for the views. Parameters may name an encoding, or have a number of any length.
+            request.accepted_types  # noqa: B018
+        except ValueError:
+            return Problem(400, detail=_("The Accept header can't be read."))
+    return None
+
+
+_WITHOUT_A_BODY = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+
+
+def _read_chunks(request: HttpRequest) -> Problem | None:
+    """Read the body into memory, up to DATA_UPLOAD_MAX_MEMORY_SIZE, as Django does with one of a known length."""
+    coding = request.META.get("HTTP_TRANSFER_ENCODING")
+    if coding is None or request.method in _WITHOUT_A_BODY:
+        return None
+    if coding.strip().lower() != "chunked":
+        return Problem(501, detail=_("The only Transfer-Encoding that is understood is chunked."))
+    if not request.META.get("wsgi.input_terminated"):
+        return Problem(411, detail=_("Send the body with a Content-Length: this server does not read chunks."))
+    limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    try:
+        body = request.META["wsgi.input"].read(-1 if limit is None else limit + 1)
+    except (OSError, ParseException):
+        return Problem(400, detail=_("The request can't be read."))
+    if limit is not None and len(body) > limit:
+        return Problem(413, detail=_("The request is larger than this service accepts."))
+    request.META["CONTENT_LENGTH"] = str(len(body))
+    request._stream = io.BytesIO(body)
+    return None

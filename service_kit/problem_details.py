@@ -56,12 +56,14 @@ KINDS: Mapping[int, tuple[str, Text]] = {
     405: ("method-not-allowed", _("Method not allowed")),
     406: ("not-acceptable", _("Not acceptable")),
     409: ("conflict", _("Conflict")),
+    411: ("length-required", _("Length required")),
     412: ("precondition-failed", _("Precondition failed")),
     413: ("content-too-large", _("Content too large")),
     415: ("unsupported-media-type", _("Unsupported media type")),
     428: ("precondition-required", _("Precondition required")),
     429: ("too-many-requests", _("Too many requests")),
     500: ("internal", _("Internal error")),
+    501: ("not-implemented", _("Not implemented")),
     503: ("unavailable", _("Unavailable for now")),
 }
 """The last segment of a problem's type, and its title, by status."""
@@ -325,14 +327,18 @@ def answer(request: HttpRequest, problem: Problem, page: Callable[[], HttpRespon
     if request.get_preferred_type([MEDIA_TYPE, "application/json", "text/html"]) == "text/html":
         response = page()
         response.status_code = problem.status_code
+        for name, value in _headers(problem).items():
+            response.headers[name] = value
     else:
-        response = HttpResponse(
-            json.dumps(problem.body(request.path)), content_type=MEDIA_TYPE, status=problem.status_code
-        )
-    for name, value in _headers(problem).items():
-        response.headers[name] = value
+        response = as_json(request, problem)
     patch_vary_headers(response, ["Accept"])
     return response
+
+
+def as_json(request: HttpRequest, problem: Problem) -> HttpResponse:
+    """The problem, whatever the request accepts."""
+    body = json.dumps(problem.body(request.path))
+    return HttpResponse(body, content_type=MEDIA_TYPE, status=problem.status_code, headers=_headers(problem))
 
 
 def _headers(problem: Problem) -> dict[str, str]:

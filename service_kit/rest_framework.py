@@ -28,7 +28,7 @@ class JSONParser(parsers.JSONParser):
     ) -> Any:
         limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
         if parser_context and limit is not None:
-            # The header is the length: without it, a body reads as empty under WSGI.
+            # A chunked body has one by now: see ReadableRequestMiddleware.
             length = int(parser_context["request"].META.get("CONTENT_LENGTH") or 0)
             if length > limit:
                 raise RequestDataTooBig(f"{length} bytes of JSON, {limit} are accepted")

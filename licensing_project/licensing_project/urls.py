@@ -16,7 +16,12 @@ urlpatterns = [
     # Browsers ask for one by themselves, and would show an error for each page.
     path("favicon.ico", lambda _request: HttpResponse(status=204)),
     path("openapi.json", SpectacularJSONAPIView.as_view(), name="openapi"),
-    path("docs", SpectacularSwaggerSplitView.as_view(url_name="openapi"), name="docs"),
+    # Its OPTIONS would be an error: a template is looked for.
+    path(
+        "docs",
+        SpectacularSwaggerSplitView.as_view(url_name="openapi", http_method_names=["get", "head"]),
+        name="docs",
+    ),
 ]
 
 handler400 = "service_kit.problem_details.bad_request"

@@ -16,7 +16,12 @@ urlpatterns = [
     path("", include("organizations.api.urls")),
     path("", include("service_kit.health")),
     path("openapi.json", SpectacularJSONAPIView.as_view(), name="openapi"),
-    path("docs", SpectacularSwaggerSplitView.as_view(url_name="openapi"), name="docs"),
+    # Its OPTIONS would be an error: a template is looked for.
+    path(
+        "docs",
+        SpectacularSwaggerSplitView.as_view(url_name="openapi", http_method_names=["get", "head"]),
+        name="docs",
+    ),
     path("admin/", admin.site.urls),
     # The login of the browsable API, for users without access to the admin.
     path("api-auth/", include("rest_framework.urls")),

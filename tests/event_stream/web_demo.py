@@ -21,7 +21,7 @@ from rest_framework.views import APIView
 
 from event_stream import user_context
 from event_stream.errors import UnavailableError
-from service_kit.conditional_requests import check_if_match, etag, not_modified
+from service_kit.conditional_requests import check_preconditions, etag, not_modified
 from service_kit.pagination import Pages
 from service_kit.problem_details import Problem, unavailable
 from service_kit.rest_framework import JSONParser
@@ -126,7 +126,7 @@ class Versioned(APIView):
         return Response({}, headers={"ETag": etag(version)})
 
     def put(self, request: Request, version: int) -> Response:
-        check_if_match(request, version or None, required="required" in request.query_params)
+        check_preconditions(request, version or None, required="required" in request.query_params)
         return Response({})
 
 

@@ -62,7 +62,21 @@ def test_a_change_of_the_organization_is_no_lost_update(
     assert answer.status_code == 200
 
 
-@pytest.mark.parametrize(("header", "status"), [("*", 200), ("17", 400), ('W/"1-1"', 412), ('"1-1", "2-2"', 412)])
+@pytest.mark.parametrize(
+    ("header", "status"), [("*", 200), ("17", 400), ("", 400), ('W/"1-1"', 412), ('"1-1", "2-2"', 412)]
+)
 def test_other_forms_of_if_match(api: Client, license_url: str, header: str, status: int) -> None:
     answer = api.patch(license_url, {"comment": "x"}, content_type="application/json", headers={"if-match": header})
     assert answer.status_code == status
+
+
+@pytest.mark.parametrize("accept", ["application/json", "application/hal+json"])
+def test_a_write_is_refused_to_the_version_that_is_excluded(api: Client, license_url: str, accept: str) -> None:
+    tag = api.get(license_url, headers={"accept": accept})["ETag"]
+    for excluded in (tag, f"W/{tag}", f'"x", {tag}'):
+        headers = {"if-none-match": excluded}
+        patched = api.patch(license_url, {"comment": "x"}, content_type="application/json", headers=headers)
+        assert (patched.status_code, api.delete(license_url, headers=headers).status_code) == (412, 412)
+    assert api.get(license_url, headers={"accept": accept, "if-match": tag}).status_code == 200
+    assert api.get(license_url, headers={"accept": accept, "if-match": '"1-1"'}).status_code == 412
+    assert api.delete(license_url, headers={"if-none-match": '"1-1"'}).status_code == 204

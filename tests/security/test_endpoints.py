@@ -83,13 +83,15 @@ class Services:
     def licenses(self) -> str:
         return f"{self._licensing}/{self.organization}/license"
 
-    def call(self, endpoint: Endpoint, headers: dict[str, str]) -> httpx.Response:
+    def url(self, endpoint: Endpoint) -> str:
         base, id_ = {
             "organization": (self.organizations, self.organization),
             "license": (self.licenses, self.license),
         }[endpoint.service]
-        url = f"{base}/{id_}" if endpoint.one else base
-        return self.http.request(endpoint.method, url, json=endpoint.body, headers=headers)
+        return f"{base}/{id_}" if endpoint.one else base
+
+    def call(self, endpoint: Endpoint, headers: dict[str, str]) -> httpx.Response:
+        return self.http.request(endpoint.method, self.url(endpoint), json=endpoint.body, headers=headers)
 
     def state(self) -> list[Any]:
         """All there is: what a refused call must not have changed."""
@@ -139,6 +141,26 @@ def test_a_role_may_do_what_is_its_own_and_no_more(services: Services, endpoint:
     assert answer.headers["WWW-Authenticate"] == 'Bearer error="insufficient_scope"'
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert services.state() == before
+
+
+@pytest.mark.parametrize("endpoint", [endpoint for endpoint in ENDPOINTS if endpoint.body], ids=str)
+def test_a_chunked_body_is_read_like_any_other(services: Services, endpoint: Endpoint) -> None:
+    headers = services.bearer(services.issuer.token("USER")) | {"Content-Type": "application/json"}
+    field = {"organization": "contactPhone", "license": "comment"}[endpoint.service]
+    body = json.dumps({**(endpoint.body or {}), field: "555 0199"}).encode()
+
+    def send(*chunks: bytes) -> httpx.Response:
+        # Without a length httpx sends chunks.
+        return httpx.request(
+            endpoint.method, services.url(endpoint), content=iter(chunks), headers=headers, timeout=DEADLINE_S
+        )
+
+    answer = send(body[:7], body[7:])
+    assert answer.is_success, answer.text
+    assert answer.json()[field] == "555 0199"
+    # One byte more than DATA_UPLOAD_MAX_MEMORY_SIZE.
+    too_large = send(b" " * 2_621_441)
+    assert (too_large.status_code, too_large.headers["Content-Type"]) == (413, "application/problem+json")
 
 
 @pytest.mark.parametrize("scheme", ["Basic c29tZWJvZHk6c2VjcmV0", "Token abc", "bearer", "Bearer a, Bearer b"])

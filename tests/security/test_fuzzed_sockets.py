@@ -17,6 +17,9 @@ ODD = [
     *(("Content-Length", length) for length in LENGTHS),
     # What Django alone answers with a 500: a name with a NUL in it is looked for as an encoding.
     ("Content-Type", "text/plain; charset*=utf-8''%00"),
+    # And with any query: Django decodes it before there is a request.
+    ("Content-Type", "text/plain; charset=zlib"),
+    ("Accept", "text/html; x*=klingon''y"),
 ]
 
 
@@ -58,8 +61,12 @@ def storm(port: int, path: str, *, seed: int) -> set[int]:
         assert is_acceptable(answered.get("tmx-correlation-id", "none")), values
         statuses.add(status)
     for name, value in ODD:
-        status, _answered = answer_to(port, path, [("Host", f"127.0.0.1:{port}"), (name, value)])
+        status, answered = answer_to(port, f"{path}?a=1", [("Host", f"127.0.0.1:{port}"), (name, value)])
         assert status < 500, (name, value)
+        if name != "Content-Length":
+            # 404: the gateway shows no health.
+            assert status in {400, 404, 415}, (name, value)
+            assert answered["content-type"] == "application/problem+json", (name, value)
     return statuses
 
 

@@ -101,7 +101,7 @@ list_licenses: Callable[[View], View] = extend_schema(
 create_license: Callable[[View], View] = extend_schema(
     operation_id="createLicense",
     parameters=[*_REQUEST_HEADERS, *_response_headers(201)],
-    responses={**_licenses(201), **_NOT_VALID, **_NOT_FOUND, **_REFUSED, **_UNAVAILABLE},
+    responses={**_licenses(201), **_NOT_VALID, **_NOT_FOUND, **_REFUSED, **_PRECONDITION, **_UNAVAILABLE},
 )
 get_license: Callable[[View], View] = extend_schema(
     operation_id="getLicense",
@@ -129,5 +129,11 @@ patch_license: Callable[[View], View] = extend_schema(
 delete_license: Callable[[View], View] = extend_schema(
     operation_id="deleteLicense",
     parameters=[_IF_MATCH],
-    responses={204: OpenApiResponse(description="Deleted."), **_NOT_FOUND, **_REFUSED, **_PRECONDITION},
+    responses={
+        204: OpenApiResponse(description="Deleted."),
+        **_NOT_VALID,
+        **_NOT_FOUND,
+        **_REFUSED,
+        **_PRECONDITION,
+    },
 )

@@ -1,15 +1,13 @@
 """Answers that hold an organization: the bytes of the hot one, and the headers of all."""
 
 import json
-import re
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 from rest_framework.request import Request
@@ -17,7 +15,7 @@ from rest_framework.request import Request
 from event_stream.fenced_cache import CacheStatus, Found
 from licenses.selectors import LicenseRow
 from organization_lookup import lookup, organization
-from service_kit.conditional_requests import check_if_match, etag
+from service_kit.conditional_requests import etag
 
 _COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -80,8 +78,8 @@ def set_etag(response: HttpResponseBase, request: Request, license_version: int,
 # Entity tags of licenses: `"<license version>-<organization version>-<representation>"`: an answer changes with each.
 # An organization without versions has a fingerprint of its members in that place.
 #
-# A write changes the license alone, so the If-Match of a write is held against the first of the two: an organization
-# that got a new contact meanwhile is no lost update.
+# A write changes the license alone, so its If-Match and If-None-Match are compared with the first of the two: an
+# organization that got a new contact meanwhile is no lost update.
 
 _SAMPLE = LicenseRow(UUID(int=1), UUID(int=2), "description", "product", "type", "comment", 1)
 
@@ -95,7 +93,6 @@ def representation() -> str:
 
 
 _REPRESENTATION = representation()
-_TAG_OF_BOTH = re.compile(r'"(\d+)-[^"]*"')
 
 
 def license_tag(license_version: int, found: Found | None, media: str) -> str:
@@ -112,16 +109,9 @@ def _organization_tag(found: Found | None) -> str:
     return organization.fingerprint(found.value or b"").decode()
 
 
-def if_match(request: Request) -> Callable[[int], None]:
-    """A check of a license's version against the request's If-Match: 412 or 400 problems."""
-    held = HttpRequest()
-    if header := request.META.get("HTTP_IF_MATCH"):
-        held.META["HTTP_IF_MATCH"] = _TAG_OF_BOTH.sub(r'"\1"', header)
-
-    def check(version: int) -> None:
-        check_if_match(held, version)
-
-    return check
+def license_part(tag: str) -> str:
+    """Return what a write's preconditions compare: the license's version."""
+    return tag.partition("-")[0]
 
 
 # The URLs of licenses, absolute as the caller sees them: behind the gateway with its host and prefix.

@@ -1,5 +1,6 @@
 """Licenses over HTTP. Thin: selectors read, services write, organization_lookup finds the organization."""
 
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +20,7 @@ from licenses.models import License
 from organization_lookup import lookup, organization
 from organization_lookup.client import OrganizationLookupError, UpstreamAuthError
 from organization_lookup.freshness import demand
-from service_kit.conditional_requests import not_modified
+from service_kit.conditional_requests import check_preconditions, not_modified
 from service_kit.problem_details import Problem, unavailable
 
 
@@ -69,6 +70,7 @@ class Licenses(LicenseView):
     def post(self, request: Request, organization_id: UUID) -> HttpResponseBase:
         fields = self.checked(request)
         found = find_existing(request, organization_id)
+        check_preconditions(request, None, exists=True)
         license = services.create_license(organization_id=organization_id, fields=fields)
         response = self.answer(request, license, found, status=201)
         response.headers["Location"] = responses.license_url(request, organization_id, license.license_id)
@@ -110,7 +112,7 @@ class SingleLicense(LicenseView):
     def delete(self, request: Request, organization_id: UUID, license_id: UUID) -> HttpResponseBase:
         try:
             services.delete_license(
-                organization_id=organization_id, license_id=license_id, check=responses.if_match(request)
+                organization_id=organization_id, license_id=license_id, check=_preconditions(request)
             )
         except License.DoesNotExist:
             raise _absent(organization_id, license_id) from None
@@ -120,11 +122,15 @@ class SingleLicense(LicenseView):
         fields = self.checked(request, partial=partial)
         try:
             license = services.update_license(
-                organization_id=organization_id, license_id=license_id, fields=fields, check=responses.if_match(request)
+                organization_id=organization_id, license_id=license_id, fields=fields, check=_preconditions(request)
             )
         except License.DoesNotExist:
             raise _absent(organization_id, license_id) from None
         return self.answer(request, license, find_if_possible(request, organization_id))
+
+
+def _preconditions(request: Request) -> services.Check:
+    return partial(check_preconditions, request, comparable=responses.license_part)
 
 
 def _absent(organization_id: UUID, license_id: UUID) -> Problem:

@@ -48,7 +48,7 @@ _PROBLEMS = {
     401: "The service lets in known callers only, and this one has no token, or one that is not accepted.",
     403: "The caller's roles do not allow this.",
     404: "There is no such organization.",
-    412: "The organization is no longer at the version that `If-Match` names. Nothing was written.",
+    412: "`If-Match` or `If-None-Match` does not hold of what is here now. Nothing was written.",
     413: "The body is larger than the service accepts.",
     415: "The body's media type is not one that the service reads.",
     503: "A server that is needed is away; `Retry-After` says when to try again.",

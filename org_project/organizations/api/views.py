@@ -50,12 +50,13 @@ class OrganizationList(GenericAPIView[Organization]):
     @extend_schema(
         operation_id="organization_create",
         parameters=[openapi.SENT, openapi.LOCATION, *openapi.TAGS],
-        responses={201: OrganizationSerializer, **problems(400, 413, 415)},
+        responses={201: OrganizationSerializer, **problems(400, 412, 413, 415)},
     )
     def post(self, request: Request) -> Response:
         """Create an organization. Its id is made by the service; one in the body is passed over."""
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
+        conditional_requests.check_preconditions(request, None, exists=True)
         organization = services.create_organization(values=serializer.validated_data)
         location = reverse("organization", [organization.pk], request=request)
         headers = {"Location": location, **_version_headers(organization.version)}
@@ -75,7 +76,7 @@ class OrganizationDetail(GenericAPIView[Organization]):
         responses={
             200: OrganizationSerializer,
             304: OpenApiResponse(description="It is the one that If-None-Match names."),
-            **problems(404),
+            **problems(400, 404, 412),
         },
     )
     def get(self, request: Request, organization_id: uuid.UUID) -> Response:
@@ -116,7 +117,7 @@ class OrganizationDetail(GenericAPIView[Organization]):
         """Delete an organization."""
         with _absence_as_404(organization_id):
             version = services.delete_organization(
-                organization_id=organization_id, guard=partial(conditional_requests.check_if_match, request)
+                organization_id=organization_id, guard=partial(conditional_requests.check_preconditions, request)
             )
         return Response(status=status.HTTP_204_NO_CONTENT, headers={VERSION_HEADER: str(version)})
 
@@ -127,7 +128,7 @@ class OrganizationDetail(GenericAPIView[Organization]):
             organization = services.update_organization(
                 organization_id=organization_id,
                 values=serializer.validated_data,
-                guard=partial(conditional_requests.check_if_match, request),
+                guard=partial(conditional_requests.check_preconditions, request),
             )
         return Response(self.get_serializer(organization).data, headers=_version_headers(organization.version))
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest_django import Settings
 
-from service_kit.conditional_requests import check_if_match, etag, not_modified
+from service_kit.conditional_requests import check_preconditions, etag, not_modified
 from service_kit.problem_details import Problem
 from tests.event_stream import web_settings
 
@@ -17,7 +17,7 @@ def refusal(if_match: str | None, version: int | str | None, *, required: bool =
     """The status of the problem, None where the update may go on."""
     headers = {} if if_match is None else {"If-Match": if_match}
     try:
-        check_if_match(factory.put("/", headers=headers), version, required=required)
+        check_preconditions(factory.put("/", headers=headers), version, required=required)
     except Problem as problem:
         return problem.status_code
     return None
@@ -94,6 +94,50 @@ def test_a_version_may_be_a_text_of_several_parts() -> None:
 def test_a_text_that_no_tag_can_hold_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="can't be an entity tag"):
         etag(text)
+
+
+def refusal_of_if_none_match(if_none_match: str, version: int | None, *, exists: bool | None = None) -> int | None:
+    request = factory.put("/", headers={"If-None-Match": if_none_match})
+    try:
+        check_preconditions(request, version, exists=exists)
+    except Problem as problem:
+        return problem.status_code
+    return None
+
+
+@pytest.mark.parametrize(
+    ("if_none_match", "expected"),
+    [("*", 412), ('"17"', 412), ('W/"17"', 412), ('"16", "17"', 412), ('"16"', None), ("17", 400), ("", 400)],
+)
+def test_a_write_is_refused_to_the_version_that_if_none_match_excludes(
+    if_none_match: str, expected: int | None
+) -> None:
+    assert refusal_of_if_none_match(if_none_match, 17) == expected
+
+
+def test_the_star_excludes_what_exists_alone() -> None:
+    assert refusal_of_if_none_match("*", None) is None
+    assert refusal_of_if_none_match("*", None, exists=True) == 412
+    assert refusal_of_if_none_match('"17"', None, exists=True) is None
+
+
+def test_a_part_of_the_tag_may_be_compared() -> None:
+    def check(**headers: str) -> None:
+        request = factory.put("/", headers={name.replace("_", "-"): value for name, value in headers.items()})
+        check_preconditions(request, 17, comparable=lambda tag: tag.partition("-")[0])
+
+    check(if_match='"17-18-hal"')
+    check(if_none_match='"18-17-hal"')
+    with pytest.raises(Problem):
+        check(if_match='"18-17-hal"')
+    with pytest.raises(Problem):
+        check(if_none_match='W/"17-18-hal"')
+
+
+def test_a_read_of_another_version_than_if_match_names_is_refused() -> None:
+    assert not not_modified(factory.get("/", headers={"If-Match": '"17"'}), 17)
+    with pytest.raises(Problem):
+        not_modified(factory.get("/", headers={"If-Match": '"16"'}), 17)
 
 
 @given(st.text())

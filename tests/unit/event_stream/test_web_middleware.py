@@ -1,14 +1,26 @@
 """The user context of a request: what is taken, what is refused, and that it ends with the request."""
 
+import encodings
+import encodings.aliases
+import io
 import logging
+import pkgutil
 import uuid
+from collections.abc import Iterator
+from typing import Any
+from unittest.mock import patch
 
 import pytest
+from django.http import QueryDict
 from django.test import Client
+from gunicorn.http.errors import InvalidChunkSize  # type: ignore[import-untyped]
 from pytest_django import Settings
 
 from event_stream import user_context
+from service_kit.wsgi import Request, is_charset
 from tests.event_stream import web_settings
+
+JSON = "application/json"
 
 
 @pytest.fixture(autouse=True)
@@ -72,3 +84,83 @@ def test_every_response_carries_the_id_and_nothing_stays_behind(client: Client, 
 
     assert client.get(path, headers={"tmx-correlation-id": "order-17"})["tmx-correlation-id"] == "order-17"
     assert user_context.current() is None
+
+
+UNREADABLE = [
+    ("CONTENT_TYPE", "text/plain; charset=zlib", 415),
+    ("CONTENT_TYPE", "application/json; charset=klingon", 415),
+    ("CONTENT_TYPE", "text/plain; charset*=utf-8''%00", 415),
+    ("CONTENT_TYPE", "multipart/form-data; boundary=x; y*=klingon''z", 415),
+    ("CONTENT_TYPE", f"text/plain; x*{'9' * 5_000}=y", 415),
+    ("HTTP_ACCEPT", "application/json; x*=klingon''y", 400),
+    ("HTTP_ACCEPT", "text/html, */*; x*=idna''%ff", 400),
+    ("HTTP_ACCEPT", f"text/html; x*{'9' * 5_000}=y", 400),
+]
+
+
+@pytest.fixture
+def readable(settings: Settings) -> Iterator[Client]:
+    first, *rest = web_settings.MIDDLEWARE
+    settings.MIDDLEWARE = [first, "service_kit.middleware.ReadableRequestMiddleware", *rest]
+    with patch("django.test.client.WSGIRequest", Request):
+        yield Client(raise_request_exception=False)
+
+
+@pytest.mark.parametrize(("name", "value", "status"), UNREADABLE)
+@pytest.mark.parametrize("path", ["/context?a=1", "/companies?a=1", "/nowhere?a=1"])
+def test_a_header_that_can_not_be_read_is_a_problem(
+    readable: Client, path: str, name: str, value: str, status: int
+) -> None:
+    environ: dict[str, Any] = {name: value}
+    response = readable.generic("GET", path, **environ)
+
+    assert (response.status_code, response["Content-Type"]) == (status, "application/problem+json")
+    assert response["tmx-correlation-id"]
+
+
+def test_too_many_parameters_and_a_charset_are_no_error_of_ours(readable: Client) -> None:
+    response = readable.get("/companies?" + "a&" * 2_000, headers={"Content-Type": "text/plain; charset=utf-8"})
+
+    assert response.status_code == 413
+
+
+def test_every_encoding_of_python_decodes_any_bytes_or_is_no_charset() -> None:
+    names = {module.name for module in pkgutil.iter_modules(encodings.__path__)} | set(encodings.aliases.aliases)
+    charsets = {name for name in names if is_charset(name)}
+
+    assert {"utf_8", "latin_1", "ascii", "utf_16", "euc_kr"} <= charsets
+    assert not {"zlib_codec", "rot_13", "idna", "punycode", "undefined", "unicode_escape", "aliases"} & charsets
+    for charset in charsets:
+        bytes(range(256)).decode(charset, "replace")
+        QueryDict(bytes(range(256)) + b"a=..&b=%ff%00.%2e&xn--a=\\x", encoding=charset)
+
+
+def chunked(client: Client, body: io.BytesIO, coding: str = "chunked", *, terminated: bool = True) -> Any:
+    environ: dict[str, Any] = {"wsgi.input": body, "wsgi.input_terminated": terminated, "CONTENT_TYPE": JSON}
+    return client.generic("POST", "/companies", HTTP_TRANSFER_ENCODING=coding, **environ)
+
+
+def test_a_body_of_unknown_length_is_read(readable: Client) -> None:
+    response = chunked(readable, io.BytesIO(b'{"contactName": "Ann"}'))
+
+    assert (response.status_code, response.json()) == (201, {"contactName": "Ann"})
+
+
+class Broken(io.BytesIO):
+    def read(self, size: int | None = -1, /) -> bytes:
+        raise InvalidChunkSize(b"zz")
+
+
+@pytest.mark.parametrize(
+    ("body", "coding", "terminated", "status"),
+    [
+        (io.BytesIO(b"{}"), "chunked", False, 411),
+        (io.BytesIO(b"{}"), "gzip, chunked", True, 501),
+        (io.BytesIO(b" " * 3_000_000), "chunked", True, 413),
+        (Broken(), "chunked", True, 400),
+    ],
+)
+def test_or_it_is_refused(readable: Client, body: io.BytesIO, coding: str, terminated: bool, status: int) -> None:
+    response = chunked(readable, body, coding, terminated=terminated)
+
+    assert (response.status_code, response["Content-Type"]) == (status, "application/problem+json")

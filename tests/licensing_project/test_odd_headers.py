@@ -1,0 +1,19 @@
+"""Headers that reach a codec, a parser or a number, at every URL."""
+
+import uuid
+
+import pytest
+
+from licenses.models import License
+from tests.licensing_project.organization_service import NASA
+from tests.security.odd_headers import check_every_url
+
+
+@pytest.mark.django_db
+def test_no_url_has_a_header_that_breaks_it(license: License) -> None:
+    def fill(route: str, method: str) -> str:
+        there = license.license_id if method != "DELETE" else uuid.uuid4()
+        path = route.replace("<any_case_uuid:organization_id>", NASA)
+        return path.replace("<any_case_uuid:license_id>", str(there))
+
+    check_every_url(fill)
