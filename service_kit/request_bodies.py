@@ -1,4 +1,5 @@
-"""Refuses what a request's body says and nobody would read: members without a field, and names that come twice.
+"""Refuses what a request's body says and nobody would read: members without a field, names that come twice, and
+numbers in place of texts.
 
 A misspelled member of a PUT would otherwise empty the field that was meant, and of two equal names the last would win.
 """
@@ -10,6 +11,9 @@ from typing import Any
 from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
+from rest_framework.fields import empty
+
+from service_kit.text import normalized
 
 _OF_FORMS = frozenset({"csrfmiddlewaretoken"})
 """What a form of the browsable API sends beside the fields."""
@@ -60,3 +64,26 @@ class KnownMembersOnly(serializers.Serializer[Any]):
         if errors:
             raise serializers.ValidationError(errors)
         return fields
+
+
+class _Text:
+    """Mix-in of a field of text: it takes strings alone, and normalizes them before it checks them.
+
+    DRF makes a text of a number: `1e400` would be stored as "inf".
+    """
+
+    def run_validation(self, data: Any = empty) -> Any:
+        return super().run_validation(normalized(data) if isinstance(data, str) else data)  # type: ignore[misc]
+
+    def to_internal_value(self, data: Any) -> Any:
+        if not isinstance(data, str):
+            self.fail("invalid")  # type: ignore[attr-defined]
+        return super().to_internal_value(data)  # type: ignore[misc]
+
+
+class TextField(_Text, serializers.CharField):
+    """The field of every text in a body."""
+
+
+class EmailField(_Text, serializers.EmailField):
+    """The field of every e-mail address in a body."""

@@ -16,6 +16,7 @@ from licenses.models import License
 from licenses.services import delete_licenses
 from organization_lookup import lookup
 from organization_lookup.client import UpstreamAuthError
+from service_kit.text import NormalizedSearch
 
 admin.site.site_header = admin.site.site_title = _("Licensing service")
 admin.site.index_title = _("Administration")
@@ -66,7 +67,7 @@ class LicenseForm(ModelForm):
 
 
 @admin.register(License)
-class LicenseAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # not to be subscripted while running
+class LicenseAdmin(NormalizedSearch, admin.ModelAdmin):  # type: ignore[type-arg] # not to be subscripted while running
     form = LicenseForm
     list_display = ("product_name", "license_type", "organization_id", "license_id")
     list_filter = ("license_type", "product_name")

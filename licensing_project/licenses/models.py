@@ -1,11 +1,13 @@
 """A license that an organization holds."""
 
 import uuid
+from collections.abc import Collection
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from event_stream.outbox.triggers import Versioned
+from service_kit.text import normalize_fields
 
 
 class License(models.Model):
@@ -31,3 +33,7 @@ class License(models.Model):
 
     def __str__(self) -> str:
         return self.product_name
+
+    def clean_fields(self, exclude: Collection[str] | None = None) -> None:
+        normalize_fields(self)
+        super().clean_fields(exclude)

@@ -24,6 +24,7 @@ from organizations import events
 from organizations.models import Organization
 from organizations.querysets import OrganizationQuerySet
 from organizations.validators import EMAIL_LENGTH, NAME_LENGTH, PHONE_LENGTH, validate_one_line, validate_phone
+from service_kit.text import NormalizedSearch, normalized
 
 # Generic for the type checker only: Django's own classes take no parameter.
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ class ContactForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
+        cleaned.update({field: normalized(value) for field, value in cleaned.items()})
         if not self.errors and not any(cleaned.values()):
             raise ValidationError(gettext("Fill in at least one of them."), code="nothing_to_do")
         return cleaned
@@ -187,7 +189,7 @@ admin.site.index_title = _("Administration")
 
 
 @admin.register(Organization)
-class OrganizationAdmin(ModelAdmin):
+class OrganizationAdmin(NormalizedSearch, ModelAdmin):
     form = OrganizationForm
     list_display = ("name", "contact_name", "contact_email", "contact_phone", "id")
     search_fields = ("name", "contact_name", "contact_email", "contact_phone", "id__istartswith")

@@ -1,6 +1,7 @@
 """The organization model. Every write emits an event."""
 
 import uuid
+from collections.abc import Collection
 from typing import Any, ClassVar
 
 import pgtrigger
@@ -11,6 +12,7 @@ from event_stream.outbox import triggers
 from organizations import events
 from organizations.querysets import OrganizationQuerySet
 from organizations.validators import EMAIL_LENGTH, NAME_LENGTH, PHONE_LENGTH, validate_one_line, validate_phone
+from service_kit.text import normalize_fields
 
 
 class Organization(models.Model):
@@ -59,3 +61,7 @@ class Organization(models.Model):
             if not type(self)._base_manager.using(using).select_for_update().filter(pk=self.pk).exists():
                 return 0, {}
             return super().delete(*args, **kwargs)
+
+    def clean_fields(self, exclude: Collection[str] | None = None) -> None:
+        normalize_fields(self)
+        super().clean_fields(exclude)

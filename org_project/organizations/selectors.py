@@ -9,15 +9,18 @@ from event_stream.outbox.models import OutboxEntry
 from event_stream.outbox.settings import outbox_settings
 from organizations import events
 from organizations.models import Organization
+from service_kit.text import normalized, spellings
 
 
 def organizations(*, search: str = "") -> QuerySet[Organization]:
     """Return the organizations whose name or contact has every word of `search`, by name."""
     queryset = Organization.objects.all()
-    for word in search.split():
-        queryset = queryset.filter(
-            Q(name__icontains=word) | Q(contact_name__icontains=word) | Q(contact_email__icontains=word)
-        )
+    for word in normalized(search).split():
+        matches = Q()
+        for spelling in spellings(word):
+            matches |= Q(name__icontains=spelling)
+            matches |= Q(contact_name__icontains=spelling) | Q(contact_email__icontains=spelling)
+        queryset = queryset.filter(matches)
     return queryset
 
 

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
 from licenses.models import License
-from service_kit.request_bodies import KnownMembersOnly
+from service_kit.request_bodies import KnownMembersOnly, TextField
 
 
 class LicenseSerializer(KnownMembersOnly, serializers.ModelSerializer[Any]):
@@ -19,10 +19,10 @@ class LicenseSerializer(KnownMembersOnly, serializers.ModelSerializer[Any]):
 
     licenseId = serializers.UUIDField(source="license_id", read_only=True)
     organizationId = serializers.UUIDField(source="organization_id", read_only=True)
-    description = serializers.CharField(label=capfirst(_("description")), max_length=2000, allow_blank=True, default="")
-    productName = serializers.CharField(label=capfirst(_("product name")), source="product_name", max_length=200)
-    licenseType = serializers.CharField(label=capfirst(_("license type")), source="license_type", max_length=100)
-    comment = serializers.CharField(label=capfirst(_("comment")), max_length=2000, allow_blank=True, default="")
+    description = TextField(label=capfirst(_("description")), max_length=2000, allow_blank=True, default="")
+    productName = TextField(label=capfirst(_("product name")), source="product_name", max_length=200)
+    licenseType = TextField(label=capfirst(_("license type")), source="license_type", max_length=100)
+    comment = TextField(label=capfirst(_("comment")), max_length=2000, allow_blank=True, default="")
     organizationName = serializers.CharField(read_only=True, allow_null=True, help_text="The organization's name.")
     contactName = serializers.CharField(read_only=True, allow_null=True)
     contactEmail = serializers.EmailField(read_only=True, allow_null=True)

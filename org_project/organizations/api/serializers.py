@@ -9,7 +9,7 @@ from rest_framework import serializers
 
 from organizations.models import Organization
 from organizations.validators import EMAIL_LENGTH, NAME_LENGTH, PHONE_LENGTH, validate_one_line, validate_phone
-from service_kit.request_bodies import KnownMembersOnly
+from service_kit.request_bodies import EmailField, KnownMembersOnly, TextField
 from service_kit.uuids import parse_uuid
 
 
@@ -17,8 +17,8 @@ class OrganizationSerializer(KnownMembersOnly, serializers.Serializer[Organizati
     """An organization with camelCase names. A PUT empties contact fields that it leaves out."""
 
     id = serializers.UUIDField(read_only=True, help_text=_("Made by the service."))
-    name = serializers.CharField(max_length=NAME_LENGTH, validators=[validate_one_line])
-    contactName = serializers.CharField(
+    name = TextField(max_length=NAME_LENGTH, validators=[validate_one_line])
+    contactName = TextField(
         source="contact_name",
         label=_("Contact name"),
         max_length=NAME_LENGTH,
@@ -26,7 +26,7 @@ class OrganizationSerializer(KnownMembersOnly, serializers.Serializer[Organizati
         default="",
         validators=[validate_one_line],
     )
-    contactEmail = serializers.EmailField(
+    contactEmail = EmailField(
         source="contact_email",
         label=_("Contact e-mail"),
         max_length=EMAIL_LENGTH,
@@ -34,7 +34,7 @@ class OrganizationSerializer(KnownMembersOnly, serializers.Serializer[Organizati
         default="",
         validators=[validate_one_line],
     )
-    contactPhone = serializers.CharField(
+    contactPhone = TextField(
         source="contact_phone",
         label=_("Contact phone"),
         max_length=PHONE_LENGTH,
