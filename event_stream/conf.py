@@ -70,6 +70,14 @@ class SettingsReader:
             return default
         return value
 
+    def number(self, key: str, default: float, *, maximum: float) -> float:
+        """A number above 0."""
+        value = self._take(key, default)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= maximum:
+            self.wrong(key, f"is {value!r}; it should be a number above 0, and at most {maximum:g}")
+            return default
+        return value
+
     def flag(self, key: str, *, default: bool) -> bool:
         value = self._take(key, default)
         if not isinstance(value, bool):

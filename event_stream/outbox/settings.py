@@ -1,10 +1,10 @@
 """The setting EVENT_STREAM_OUTBOX, typed."""
 
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 from django.conf import settings
 
+from event_stream.conf import SettingError, root
 from event_stream.errors import ConfigurationError
 
 
@@ -28,33 +28,36 @@ class OutboxSettings:
     purge_batch_size: int = 1_000
     purge_interval_s: float = 10.0
 
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            is_valid = (
-                isinstance(value, int | float) and not isinstance(value, bool)
-                if field.type is float
-                else type(value) is field.type
-            )
-            if not is_valid:
-                type_name = getattr(field.type, "__name__", field.type)
-                raise ConfigurationError(
-                    f"EVENT_STREAM_OUTBOX[{field.name!r}] should be of type {type_name}, not {value!r}."
-                )
-            if field.type in (int, float) and value <= 0:
-                raise ConfigurationError(f"EVENT_STREAM_OUTBOX[{field.name!r}] should be above 0, not {value!r}.")
-        if self.database not in settings.DATABASES:
-            raise ConfigurationError(
-                f"EVENT_STREAM_OUTBOX['database'] should be an alias of DATABASES, not {self.database!r}."
-            )
+
+_DEFAULT = OutboxSettings()
+_DAY_S = 86_400.0
+_LARGEST_BATCH = 100_000
+_CENTURY_HOURS = 876_600.0
 
 
 def outbox_settings() -> OutboxSettings:
-    """Read the setting. Raises ImproperlyConfigured that names the wrong key."""
-    values: Any = getattr(settings, "EVENT_STREAM_OUTBOX", {})
-    if not isinstance(values, dict):
-        raise ConfigurationError(f"EVENT_STREAM_OUTBOX should be a dict, not {values!r}.")
-    known = {field.name for field in fields(OutboxSettings)}
-    for key in values.keys() - known:
-        raise ConfigurationError(f"EVENT_STREAM_OUTBOX has no key {key!r}; there are {', '.join(sorted(known))}.")
-    return OutboxSettings(**values)
+    """Read the setting. Raises ConfigurationError, which names every wrong key."""
+    mistakes: list[SettingError] = []
+    reader = root("EVENT_STREAM_OUTBOX", getattr(settings, "EVENT_STREAM_OUTBOX", {}), mistakes)
+
+    def seconds(key: str) -> float:
+        return reader.number(key, getattr(_DEFAULT, key), maximum=_DAY_S)
+
+    def batch(key: str) -> int:
+        return reader.integer(key, getattr(_DEFAULT, key), minimum=1, maximum=_LARGEST_BATCH)
+
+    result = OutboxSettings(
+        embedded=reader.flag("embedded", default=_DEFAULT.embedded),
+        database=reader.choice("database", settings.DATABASES, _DEFAULT.database),
+        batch_size=batch("batch_size"),
+        heartbeat_interval_s=seconds("heartbeat_interval_s"),
+        poll_interval_s=seconds("poll_interval_s"),
+        election_interval_s=seconds("election_interval_s"),
+        retention_hours=reader.number("retention_hours", _DEFAULT.retention_hours, maximum=_CENTURY_HOURS),
+        purge_batch_size=batch("purge_batch_size"),
+        purge_interval_s=seconds("purge_interval_s"),
+    )
+    reader.finish()
+    if mistakes:
+        raise ConfigurationError("; ".join(map(str, mistakes)))
+    return result

@@ -7,11 +7,11 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
-from organization_lookup.settings import LookupSettings
+from organization_lookup.settings import lookup_settings
 from service_kit.logging import FORMATS, LEVELS, logging_config
 from service_kit.settings import base, event_binders
 from service_kit.settings.base import *  # noqa: F403 - Django's settings are a module's names
-from service_kit.settings.environment import base_url, choice, count, number, path, postgresql, redis_url, text
+from service_kit.settings.environment import choice, count, number, postgresql, redis_url, text
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -129,20 +129,7 @@ EVENT_STREAM = {
 }
 
 # How organizations are found.
-ORGANIZATION_LOOKUP = LookupSettings(
-    base_url=base_url("ORGANIZATION_SERVICE_URL", "a URL such as http://gateway:8072/organization"),
-    token_file=path("ORGANIZATION_TOKEN_FILE", "the path of a file with this service's own token"),
-    max_staleness_s=number("ORGANIZATION_MAX_STALENESS_S", 10, "seconds"),
-    hard_ttl_s=number("ORGANIZATION_HARD_TTL_S", 86_400, "seconds"),
-    connect_timeout_s=number("ORGANIZATION_CONNECT_TIMEOUT_S", 0.5, "seconds"),
-    read_timeout_s=number("ORGANIZATION_READ_TIMEOUT_S", 1.5, "seconds"),
-    budget_s=number("ORGANIZATION_LOOKUP_BUDGET_S", 2.5, "seconds"),
-    attempts=count("ORGANIZATION_CALL_ATTEMPTS", 2, "attempts"),
-    max_calls=count("ORGANIZATION_MAX_CALLS", 32, "calls at once"),
-    circuit_failures=count("ORGANIZATION_CIRCUIT_FAILURES", 5, "failures in a row"),
-    circuit_reset_s=number("ORGANIZATION_CIRCUIT_RESET_S", 5, "seconds"),
-    versioned=choice("ORGANIZATION_SERVICE_VERSIONS", "required", ("required", "none")) == "required",
-)
+ORGANIZATION_LOOKUP = lookup_settings()
 
 if base.AUTH is None and ORGANIZATION_LOOKUP.token_file is not None:
     # Whoever comes without a token would read organizations under this service's name.

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
+from service_kit.settings.environment import base_url, choice, count, number, path
+
 
 @dataclass(frozen=True, slots=True)
 class LookupSettings:
@@ -46,3 +48,21 @@ class LookupSettings:
                 "ORGANIZATION_LOOKUP_BUDGET_S should be at least ORGANIZATION_CONNECT_TIMEOUT_S, "
                 f"{self.connect_timeout_s}: it is {self.budget_s}."
             )
+
+
+def lookup_settings() -> LookupSettings:
+    """Read the environment; each default is here. Raises ImproperlyConfigured that names the variable."""
+    return LookupSettings(
+        base_url=base_url("ORGANIZATION_SERVICE_URL", "a URL such as http://gateway:8072/organization"),
+        token_file=path("ORGANIZATION_TOKEN_FILE", "the path of a file with this service's own token"),
+        max_staleness_s=number("ORGANIZATION_MAX_STALENESS_S", 10, "seconds"),
+        hard_ttl_s=number("ORGANIZATION_HARD_TTL_S", 86_400, "seconds"),
+        connect_timeout_s=number("ORGANIZATION_CONNECT_TIMEOUT_S", 0.5, "seconds"),
+        read_timeout_s=number("ORGANIZATION_READ_TIMEOUT_S", 1.5, "seconds"),
+        budget_s=number("ORGANIZATION_LOOKUP_BUDGET_S", 2.5, "seconds"),
+        attempts=count("ORGANIZATION_CALL_ATTEMPTS", 2, "attempts"),
+        max_calls=count("ORGANIZATION_MAX_CALLS", 32, "calls at once"),
+        circuit_failures=count("ORGANIZATION_CIRCUIT_FAILURES", 5, "failures in a row"),
+        circuit_reset_s=number("ORGANIZATION_CIRCUIT_RESET_S", 5, "seconds"),
+        versioned=choice("ORGANIZATION_SERVICE_VERSIONS", "required", ("required", "none")) == "required",
+    )

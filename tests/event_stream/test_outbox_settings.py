@@ -1,5 +1,6 @@
 """The setting EVENT_STREAM_OUTBOX, the system checks, the relay inside of a web process, and the admin."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -27,19 +28,27 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        ({"batch_size": "many"}, r"\['batch_size'\] should be of type int, not 'many'"),
-        ({"batch_size": True}, r"\['batch_size'\] should be of type int, not True"),
-        ({"batch_size": 0}, r"\['batch_size'\] should be above 0, not 0"),
-        ({"heartbeat_interval_s": "1"}, r"\['heartbeat_interval_s'\] should be of type float, not '1'"),
-        ({"embedded": 1}, r"\['embedded'\] should be of type bool, not 1"),
-        ({"database": "other"}, r"\['database'\] should be an alias of DATABASES, not 'other'"),
-        ({"batchsize": 1}, r"has no key 'batchsize'; there are batch_size, "),
-        ([], r"should be a dict, not \[\]"),
+        ({"batch_size": "many"}, "['batch_size'] is 'many'; it should be a whole number from 1 to 100000"),
+        ({"batch_size": True}, "['batch_size'] is True; it should be a whole number from 1 to 100000"),
+        ({"batch_size": 0}, "['batch_size'] is 0; it should be a whole number from 1 to 100000"),
+        (
+            {"heartbeat_interval_s": "1"},
+            "['heartbeat_interval_s'] is '1'; it should be a number above 0, and at most 86400",
+        ),
+        ({"poll_interval_s": 1e300}, "['poll_interval_s'] is 1e+300; it should be a number above 0, and at most 86400"),
+        (
+            {"poll_interval_s": float("nan")},
+            "['poll_interval_s'] is nan; it should be a number above 0, and at most 86400",
+        ),
+        ({"embedded": 1}, "['embedded'] is 1; it should be True or False"),
+        ({"database": "other"}, "['database'] is 'other'; it should be one of 'default'"),
+        ({"batchsize": 1}, "['batchsize'] is not known here; known are 'batch_size', "),
+        ([], " is []; it should be a dict with strings as keys"),
     ],
 )
 def test_a_wrong_setting_is_named(settings: Settings, wrong: Any, sentence: str) -> None:
     settings.EVENT_STREAM_OUTBOX = wrong
-    with pytest.raises(ImproperlyConfigured, match=f"EVENT_STREAM_OUTBOX{sentence}|EVENT_STREAM_OUTBOX {sentence}"):
+    with pytest.raises(ImproperlyConfigured, match=re.escape(f"EVENT_STREAM_OUTBOX{sentence}")):
         outbox_settings()
     assert [found.id for found in check_outbox()] == ["event_stream_outbox.E001"]
 
