@@ -16,13 +16,11 @@ from event_stream.fenced_cache.cache import FencedCache, FillOutcome, Lease, Rea
 from event_stream.fenced_cache.freshness import ANY, FreshnessRequirement
 from event_stream.outage_log import OutageLog
 
-# Threads of one process that want the same at the same time: one works, the others wait for what it gets.
-
 T = TypeVar("T")
 
 
 class SingleFlight(Generic[T]):
-    """At most one piece of work is under way for a key."""
+    """At most one piece of work is under way for a key: one thread does it, the others wait for what it gets."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -57,9 +55,6 @@ class SingleFlight(Generic[T]):
         """Later callers start a flight of their own."""
         with self._lock:
             del self._under_way[key]
-
-
-# Whoever has the truth, and is asked where the cache can't answer.
 
 
 class FetchFailed(EventStreamError):  # noqa: N818 - what happened, not what to do about it
@@ -243,11 +238,10 @@ def _found(reading: Reading, source: CacheStatus) -> Found:
     return Found(reading.value, reading.version, reading.fresh_at_ms, source)
 
 
-# A server that is away costs its callers one failure a second, and one line in the log.
-
-
 class CircuitBreaker:
-    """Stands before a server. After a failure nobody tries for `cool_down_s`; then one caller does, and so on.
+    """Stands before a server: one that is away costs its callers one failure a second, and one line in the log.
+
+    After a failure nobody tries for `cool_down_s`; then one caller does, and so on.
 
     `of` is the kind of failure that it is there for, others are raised; `began` and `ended` are its two lines.
     """
