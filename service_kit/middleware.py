@@ -75,7 +75,8 @@ class ReadableRequestMiddleware:
 
 
 def _unreadable(request: HttpRequest) -> Problem | None:
-    if not is_charset((request.content_params or {}).get("charset", "utf-8")):
+    charset = (request.content_params or {}).get("charset")
+    if charset is not None and not is_charset(charset):
         return Problem(415, detail=_("Content-Type can't be read, or its charset is not known: use UTF-8."))
     if ";" in request.META.get("HTTP_ACCEPT", ""):
         try:

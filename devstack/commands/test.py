@@ -113,7 +113,7 @@ def main(arguments: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     own = argparse.ArgumentParser(prog="test", add_help=False, allow_abbrev=False)
     own.add_argument("--binder", choices=BINDERS)
-    own.add_argument("--jobs", type=int)
+    own.add_argument("--jobs", type=int, choices=range(1, 9))
     for option in ("--unit", "--keep", "--stop", "--deep", "--coverage"):
         own.add_argument(option, action="store_true")
     mine, pytests = own.parse_known_args(arguments)

@@ -28,7 +28,6 @@ logger = logging.getLogger("event_stream.outbox")
 
 _STOP_CHECK_S = 0.1
 _KEYS_SHOWN = 10
-_FUNCTION_TAKES = {"heartbeat": "as_of_us", "fallback_message": "a payload"}
 # A heartbeat belongs to no transaction; a generated correlation id would look like one.
 _HEARTBEAT_HEADERS = {user_context.CORRELATION_ID: ""}
 

@@ -1,8 +1,7 @@
 """Licenses in the Django admin."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
@@ -17,52 +16,33 @@ from licenses.services import delete_licenses
 from organization_lookup import lookup
 from organization_lookup.client import UpstreamAuthError
 from service_kit.text import NormalizedSearch
+from service_kit.versioned_form import VersionedForm
 
 admin.site.site_header = admin.site.site_title = _("Licensing service")
 admin.site.index_title = _("Administration")
 
 
-# Generic for the type checker only: Django's own classes take no parameter.
-if TYPE_CHECKING:
-    ModelForm = forms.ModelForm[License]
-else:
-    ModelForm = forms.ModelForm
+class LicenseForm(VersionedForm):
+    """Like the API: no lost update, and no new license for an organization that isn't there."""
 
-
-class LicenseForm(ModelForm):
-    """Like the API: no lost update (If-Match there), and no new license for an organization that isn't there."""
-
-    seen_version = forms.IntegerField(widget=forms.HiddenInput, required=False)
+    changed_meanwhile = _("Somebody else has changed this license since you opened it. Open it again.")
 
     class Meta:
         model = License
         fields = ("organization_id", "product_name", "license_type", "description", "comment")
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if not self.instance._state.adding:
-            self.fields["seen_version"].initial = self.instance.version
-
     def clean(self) -> dict[str, Any]:
-        cleaned = super().clean() or self.cleaned_data
-        if self.instance._state.adding:
-            if organization_id := cleaned.get("organization_id"):
-                try:
-                    exists = lookup.current().exists(str(organization_id))
-                except (FetchFailed, UpstreamAuthError):
-                    raise ValidationError(
-                        gettext("The organization of the license can't be asked for now."), code="unavailable"
-                    ) from None
-                if not exists:
-                    self.add_error("organization_id", str(absent(organization_id).detail))
-            return cleaned
-        # The admin's view is one transaction: the row stays locked until it is saved.
-        rows = License.objects.select_for_update().filter(pk=self.instance.pk)
-        if rows.values_list("version", flat=True).first() != cleaned.get("seen_version"):
-            raise ValidationError(
-                gettext("Somebody else has changed this license since you opened it. Open it again."),
-                code="changed_meanwhile",
-            )
+        cleaned = super().clean()
+        organization_id = cleaned.get("organization_id")
+        if self.instance._state.adding and organization_id:
+            try:
+                exists = lookup.current().exists(str(organization_id))
+            except (FetchFailed, UpstreamAuthError):
+                raise ValidationError(
+                    gettext("The organization of the license can't be asked for now."), code="unavailable"
+                ) from None
+            if not exists:
+                self.add_error("organization_id", str(absent(organization_id).detail))
         return cleaned
 
 

@@ -25,13 +25,12 @@ from organizations.models import Organization
 from organizations.querysets import OrganizationQuerySet
 from organizations.validators import EMAIL_LENGTH, NAME_LENGTH, PHONE_LENGTH, validate_one_line, validate_phone
 from service_kit.text import NormalizedSearch, normalized
+from service_kit.versioned_form import VersionedForm
 
-# Generic for the type checker only: Django's own classes take no parameter.
+# Generic for the type checker only: Django's own class takes no parameter.
 if TYPE_CHECKING:
-    ModelForm = forms.ModelForm[Organization]
     ModelAdmin = admin.ModelAdmin[Organization]
 else:
-    ModelForm = forms.ModelForm
     ModelAdmin = admin.ModelAdmin
 
 LATEST = 10
@@ -46,32 +45,12 @@ CSV_COLUMNS = {
 """The columns that `import_organizations` reads, so that an edited export can be imported again."""
 
 
-class OrganizationForm(ModelForm):
-    """Refuses to overwrite a change that was made since the form was opened, like If-Match in the API."""
-
-    seen_version = forms.IntegerField(widget=forms.HiddenInput, required=False)
+class OrganizationForm(VersionedForm):
+    changed_meanwhile = _("Somebody else has changed this organization since you opened it. Open it again.")
 
     class Meta:
         model = Organization
         fields = ("name", "contact_name", "contact_email", "contact_phone")
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if not self.instance._state.adding:
-            self.fields["seen_version"].initial = self.instance.version
-
-    def clean(self) -> dict[str, Any]:
-        cleaned = super().clean() or self.cleaned_data
-        if not self.instance._state.adding:
-            # The admin's view is one transaction: the row stays locked until it is saved.
-            rows = Organization.objects.select_for_update().filter(pk=self.instance.pk)
-            current = rows.values_list("version", flat=True).first()
-            if current != cleaned.get("seen_version"):
-                raise ValidationError(
-                    gettext("Somebody else has changed this organization since you opened it. Open it again."),
-                    code="changed_meanwhile",
-                )
-        return cleaned
 
 
 class ContactForm(forms.Form):

@@ -1,32 +1,19 @@
 """What PostgreSQL refuses is a problem, too."""
 
-import json
 import logging
-from typing import Any
 
 import pytest
 from django.test import Client
 from pytest_django import Settings
 
-from service_kit.problem_details import MEDIA_TYPE
 from tests.event_stream import web_settings
+from tests.event_stream.problems import body_of
 
 
 @pytest.fixture(autouse=True)
 def _service(settings: Settings, client: Client) -> None:
     web_settings.apply(settings)
     client.raise_request_exception = False
-
-
-def body_of(response: Any) -> dict[str, Any]:
-    assert response["Content-Type"] == MEDIA_TYPE
-    body: dict[str, Any] = json.loads(response.content)
-    assert body["status"] == response.status_code
-    assert body["correlationId"] == response["tmx-correlation-id"]
-    assert body["instance"] == response.request["PATH_INFO"]
-    assert isinstance(body["title"], str)
-    assert isinstance(body["detail"], str)
-    return body
 
 
 @pytest.mark.django_db

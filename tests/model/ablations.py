@@ -84,13 +84,13 @@ def apply_without_versions(cache: Cache, **batch: Unpack[Batch]) -> tuple[Cache,
 
 
 CACHE_ASIDE = Rules(
-    lease=ask_without_lease, fill=fill_always, apply=apply_deleting, vouched=is_there, leases=False, watermark=False
+    lease=ask_without_lease, fill=fill_always, apply=apply_deleting, is_fresh=is_there, leases=False, watermark=False
 )
 COMPARE_AND_SET = Rules(
     lease=ask_without_lease,
     fill=fill_unless_older,
     apply=apply_deleting,
-    vouched=is_there,
+    is_fresh=is_there,
     leases=False,
     watermark=False,
 )
@@ -98,9 +98,9 @@ COMPARE_AND_SET_WITH_FLOOR = Rules(
     lease=ask_without_lease,
     fill=fill_unless_older,
     apply=apply_without_watermark,
-    vouched=is_there,
+    is_fresh=is_there,
     leases=False,
     watermark=False,
 )
-LEASE_AND_FLOOR = Rules(apply=apply_without_watermark, vouched=is_there, watermark=False)
-LEASE_ALONE = Rules(fill=fill_whatever_the_version, apply=apply_without_versions, vouched=is_there, watermark=False)
+LEASE_AND_FLOOR = Rules(apply=apply_without_watermark, is_fresh=is_there, watermark=False)
+LEASE_ALONE = Rules(fill=fill_whatever_the_version, apply=apply_without_versions, is_fresh=is_there, watermark=False)

@@ -31,7 +31,7 @@ class ApplyRule(Protocol):
     def __call__(self, cache: Cache, **batch: Unpack[Batch]) -> tuple[Cache, Applied]: ...
 
 
-class VouchedRule(Protocol):
+class FreshRule(Protocol):
     def __call__(self, cache: Cache) -> bool: ...
 
 
@@ -42,7 +42,7 @@ class Rules:
     lease: LeaseRule = protocol.lease
     fill: FillRule = protocol.fill
     apply: ApplyRule = protocol.apply
-    vouched: VouchedRule = protocol.vouched
+    is_fresh: FreshRule = protocol.is_fresh
     leases: bool = True
     """Whether `fill` asks for the reader's own lease."""
     watermark: bool = True

@@ -65,7 +65,7 @@ def wrong(configuration: Configuration) -> Callable[[World], str | None]:
         as_of = fresh_at(world.cache)
         if configuration.bounded and as_of is not None and entry.version < as_of:
             return f"{BOUND_BROKEN}: v{entry.version}, vouched as of {as_of}"
-        if entry.version != world.newest and configuration.rules.vouched(world.cache) and world.settled():
+        if entry.version != world.newest and configuration.rules.is_fresh(world.cache) and world.settled():
             return f"{STALE_FOR_EVER}: v{entry.version}, and the database has v{world.newest}"
         return None
 

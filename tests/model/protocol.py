@@ -77,7 +77,7 @@ class Applied(Enum):
     SEEK = "not the batch that follows the watermark: go on from watermark.offset + 1"
 
 
-def vouched(cache: Cache) -> bool:
+def is_fresh(cache: Cache) -> bool:
     """Whether there is a value whose freshness the watermark carries forward: one of the watermark's own epoch."""
     entry, watermark = cache.entry, cache.watermark
     return isinstance(entry, Value) and watermark is not None and entry.epoch == watermark.epoch

@@ -20,7 +20,7 @@ def readers(configuration: Configuration, world: World) -> Iterator[tuple[str, W
 def _reader(configuration: Configuration, world: World, reader: Reader) -> Iterator[tuple[str, World, Reader]]:
     rules = configuration.rules
     if reader.token == IDLE:
-        if configuration.refetch or not rules.vouched(world.cache):
+        if configuration.refetch or not rules.is_fresh(world.cache):
             cache, granted = rules.lease(world.cache, FRESH)
             if granted:
                 yield "begins to ask", world._replace(cache=cache), Reader(FRESH, None, 0)

@@ -17,8 +17,8 @@ from tests.model.protocol import (
     begin_epoch,
     fill,
     fresh_at,
+    is_fresh,
     lease,
-    vouched,
 )
 
 WATERMARK = Watermark("e1", 4, 100)
@@ -76,7 +76,7 @@ def test_without_watermark_a_new_epoch_begins_and_the_batch_is_not_applied() -> 
     cache = Cache(Value(2, "e1", 90), Lease("t", "e1"), None)
     begun = cache._replace(watermark=Watermark("e2", 7, NEVER))
     assert apply(cache, prev=7, last=8, events=[3], as_of=200, new_epoch="e2") == (begun, Applied.NEW)
-    assert not vouched(begun)
+    assert not is_fresh(begun)
 
 
 def test_a_lease_is_granted_once_with_the_epoch_of_its_moment() -> None:
@@ -117,4 +117,4 @@ def test_a_fill_without_the_lease_changes_nothing() -> None:
     ],
 )
 def test_how_fresh_a_value_is_proven_to_be(cache: Cache, time: int | None, carried: bool) -> None:
-    assert (fresh_at(cache), vouched(cache)) == (time, carried)
+    assert (fresh_at(cache), is_fresh(cache)) == (time, carried)

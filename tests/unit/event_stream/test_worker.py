@@ -238,7 +238,7 @@ def test_says_which_partitions_are_left_when_another_one_has_come(
     binder: MemoryBinder, caplog: pytest.LogCaptureFixture
 ) -> None:
     def said() -> list[list[int]]:
-        return [vars(each)["partitions"] for each in caplog.records if each.message == "worker.ready"]
+        return [vars(each)["partitions"] for each in caplog.records if each.getMessage() == "worker.ready"]
 
     with caplog.at_level(logging.INFO, "event_stream.consumer.worker"), running(binder, BINDING, Recorder()):
         wait_until(lambda: said() == [[0, 1, 2]], "it has them all")
