@@ -118,7 +118,6 @@ class Site:
                 "WEB_THREADS": "8",
                 "OUTBOX_EMBEDDED": "false",
                 **({"OUTBOX_DATABASE_URL": _at(self.database_url, self._postgres)} if self.pooler else {}),
-                "DATABASE_LOCK_TIMEOUT_S": "0.5",
                 "ORGANIZATION_MAX_STALENESS_S": str(BOUND_S),
                 "ORGANIZATION_CIRCUIT_RESET_S": "0.5",
                 "DEAD_LETTER_LIMIT": str(_MORE_THAN_ANY_TEST_SENDS),
