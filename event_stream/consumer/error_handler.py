@@ -3,6 +3,7 @@
 import logging
 from typing import Protocol
 
+from event_stream import signals
 from event_stream.messaging.message import ConsumerRecord
 
 logger = logging.getLogger("event_stream.consumer.error_handler")
@@ -33,6 +34,7 @@ class RecordErrorHandler(Protocol):
 def log_rejected(record: ConsumerRecord, error: Exception) -> None:
     where = {"destination": record.destination, "partition": record.partition, "offset": record.offset}
     logger.warning("message.rejected", extra={**where, "error": str(error)})
+    signals.record_rejected.send_robust(None, record=record, error=error)
 
 
 class LoggingErrorHandler:

@@ -20,8 +20,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from event_stream import failpoints
+from event_stream import failpoints, signals
 from event_stream.clock import Clock, SystemClock
+from event_stream.conf import Binding
 from event_stream.consumer.handler import Batch, BatchHandler, Handled, SeekTo
 from event_stream.database_connections import database_connections
 from event_stream.errors import RetryError, TooManyDeadLettersError, UnavailableError
@@ -107,6 +108,15 @@ class Worker:
         self._consumer: Consumer
 
     @property
+    def binding(self) -> Binding:
+        return self._channel.binding
+
+    @property
+    def partitions(self) -> Mapping[int, Partition]:
+        """The assigned ones by number, as of now; to be read on the worker's own thread."""
+        return self._partitions
+
+    @property
     def ready(self) -> bool:
         """It has joined the group, and its handler has started on every partition that it was given."""
         return self._joined and all(partition.started for partition in self._partitions.values())
@@ -136,6 +146,7 @@ class Worker:
         finally:
             self._consumer.close()
             logger.info("worker.stopped", extra={"reason": reason})
+            signals.worker_stopped.send_robust(type(self), worker=self)
 
     # What the consumer tells, from within poll and close.
 
@@ -177,6 +188,7 @@ class Worker:
         if self.ready and not self._announced:
             self._announced = True
             logger.info("worker.ready", extra={"partitions": sorted(self._partitions)})
+        signals.worker_polled.send_robust(type(self), worker=self)
 
     def _receive(self, polled: Mapping[int, Sequence[ConsumerRecord]]) -> None:
         # One that has not started yet will be sought to where it starts, and its records come again.
@@ -192,7 +204,7 @@ class Worker:
             raise
 
     def _handle(self, partition: Partition, records: Sequence[ConsumerRecord]) -> None:
-        began = time.perf_counter()
+        received_at_ms, began = self._clock.now_ms(), time.perf_counter()
         batch = Batch(partition.number, partition.position - 1, records)
         failpoints.reached(FailPoint.WORKER_BATCH_IN_HAND)
         try:
@@ -210,7 +222,11 @@ class Worker:
             partition.idle_at = self._next_idle()
             failpoints.reached(FailPoint.WORKER_HANDLED_NOT_COMMITTED)
             self._consumer.commit({partition.number: partition.position})
-            batch_handled(batch, outcome, time.perf_counter() - began)
+            seconds = time.perf_counter() - began
+            batch_handled(batch, outcome, seconds)
+            signals.batch_handled.send_robust(
+                type(self), worker=self, batch=batch, outcome=outcome, received_at_ms=received_at_ms, seconds=seconds
+            )
 
     def _service_partitions(self) -> None:
         """Start the partitions that have not been started, and tell the idle ones."""
@@ -290,6 +306,7 @@ class Worker:
             extra = {"partition": partition.number, "attempts": partition.attempts}
             logger.info("worker.resumed", extra=extra)
             partition.attempts = 0
+            signals.partition_resumed.send_robust(type(self), worker=self, partition=partition.number)
         return result
 
     def _pause(self, partition: Partition, error: UnavailableError) -> None:
@@ -302,6 +319,9 @@ class Worker:
         if partition.started:
             self._consumer.seek(partition.number, partition.position)
         paused(partition, pause_s, error)
+        signals.partition_paused.send_robust(
+            type(self), worker=self, partition=partition.number, pause_s=pause_s, error=error
+        )
 
     def _poll_timeout_s(self) -> float:
         """How long the next poll may wait: neither past the stop flag nor past a partition to be tried again."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Generic, ParamSpec, Protocol, TypeVar
 
+from event_stream import signals
 from event_stream.clock import Clock
 from event_stream.errors import EventStreamError, RefusedError, UnavailableError
 from event_stream.fenced_cache.cache import FencedCache, FillOutcome, Lease, Reading, State
@@ -166,6 +167,19 @@ class ReadThrough:
 
     def find(self, id: str, demand: FreshnessRequirement = ANY) -> Found:
         """Raises FetchFailed where neither the origin nor the cache has an answer, and VersionNotReached."""
+        began_s, found, error = time.perf_counter(), None, None
+        try:
+            found = self._find(id, demand)
+        except Exception as raised:
+            error = raised
+            raise
+        else:
+            return found
+        finally:
+            seconds = time.perf_counter() - began_s
+            signals.lookup_answered.send_robust(type(self), id=id, found=found, error=error, seconds=seconds)
+
+    def _find(self, id: str, demand: FreshnessRequirement) -> Found:
         began_ms = self._clock.now_ms()
         reading = self._redis.attempt(self._cache.read, id)
         if reading is not None and demand.met_by(reading, began_ms, self._max_staleness_ms):
@@ -226,6 +240,7 @@ class ReadThrough:
             outcome = self._write(self._cache.fill, lease, fetched.version, fetched.value, asked_ms)
             if outcome is FillOutcome.OLDER:
                 logger.warning("fill.older", extra={"id": id, "version": fetched.version})
+            signals.cache_filled.send_robust(type(self), id=id, version=fetched.version, outcome=outcome)
         reading = Reading(State.HIT, fetched.value, fetched.version, asked_ms)
         return _Answer(_found(reading, CacheStatus.BYPASS if lease is None else CacheStatus.MISS), reading, asked_s)
 

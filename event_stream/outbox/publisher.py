@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from datetime import datetime
 from typing import Any, Literal
 
-from event_stream import failpoints, user_context
+from event_stream import failpoints, signals, user_context
 from event_stream.conf import configuration, producer_function
 from event_stream.errors import (
     ConfigurationError,
@@ -140,7 +140,11 @@ class Publisher:
             if complete and not failed:
                 self._outage.succeeded()
             failpoints.reached(FailPoint.OUTBOX_SENT_NOT_MARKED)
-            self._report(entries, receipts, self._store.mark_published(receipts))
+            published_at = self._store.mark_published(receipts)
+            self._report(entries, receipts, published_at)
+            signals.entries_published.send_robust(
+                type(self), entries=entries, receipts=receipts, published_at=published_at
+            )
         return complete and not failed
 
     def _send(self, entries: Iterable[Entry]) -> tuple[list[tuple[Entry, "Future[RecordMetadata]"]], bool]:
@@ -194,6 +198,7 @@ class Publisher:
         self.parked += 1
         where = {"partition": receipt.partition, "offset": receipt.offset} if receipt else None
         logger.error("outbox.parked", extra={**_identity(entry), "error": str(error), "fallback_message": where})
+        signals.entry_parked.send_robust(type(self), entry=entry, error=error)
         return True
 
     def _report(

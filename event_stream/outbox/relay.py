@@ -11,6 +11,7 @@ import time
 
 import psycopg
 
+from event_stream import signals
 from event_stream.errors import ConfigurationError
 from event_stream.outbox.leader_lock import LeaderLock
 from event_stream.outbox.publisher import Heartbeats, Publisher, outage_log
@@ -102,6 +103,7 @@ class Relay:
         logger.info("outbox.ready")
         while not leader_lock.acquire():
             self._failures = 0
+            signals.relay_polled.send_robust(type(self), relay=self)
             if self._stop.wait(self._settings.election_interval_s) or self._drained(store):
                 return
         self.is_leader = True
@@ -131,6 +133,7 @@ class Relay:
             heartbeats.beat_if_due()
             retention.purge_if_due()
             self._failures = 0
+            signals.relay_polled.send_robust(type(self), relay=self)
             if entries:
                 continue
             if self._drained(store):

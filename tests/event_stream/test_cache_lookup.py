@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from devstack.waiting import wait_until
+from event_stream import signals
 from event_stream.clock import SystemClock
 from event_stream.fenced_cache import (
     CacheStatus,
@@ -23,8 +24,9 @@ from event_stream.fenced_cache import (
     State,
     VersionNotReached,
 )
-from event_stream.fenced_cache.cache import MISS
+from event_stream.fenced_cache.cache import MISS, FillOutcome
 from tests.event_stream.cache_world import NOW_MS, PAYLOAD, FakeClock, keep, new_cache
+from tests.event_stream.received_signals import received
 
 ID = "4d10ec24-141a-4980-be34-2ddb5e0458c7"
 
@@ -75,6 +77,18 @@ def test_a_miss_asks_and_fills_and_then_it_is_a_hit(lookup: ReadThrough, origin:
     assert lookup.find(ID) == Found(PAYLOAD, 7, NOW_MS, CacheStatus.MISS)
     assert lookup.find(ID) == Found(PAYLOAD, 7, NOW_MS, CacheStatus.HIT)
     assert origin.asked == [2.0]
+
+
+def test_each_lookup_and_each_fill_sends_a_signal(lookup: ReadThrough, origin: Origin) -> None:
+    with received(signals.lookup_answered) as answers, received(signals.cache_filled) as fills:
+        missed, hit = lookup.find(ID), lookup.find(ID)
+        origin.away = True
+        with pytest.raises(FetchFailed):
+            lookup.find(ID, FreshnessRequirement(no_cache=True))
+    assert [(answer["id"], answer["found"]) for answer in answers] == [(ID, missed), (ID, hit), (ID, None)]
+    assert [str(answer["error"]) for answer in answers] == ["None", "None", "the origin is away"]
+    assert all(answer["seconds"] >= 0 for answer in answers)
+    assert fills == [{"id": ID, "version": 7, "outcome": FillOutcome.FILLED}]
 
 
 def test_an_absence_is_kept_too(lookup: ReadThrough, origin: Origin) -> None:

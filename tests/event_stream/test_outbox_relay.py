@@ -12,6 +12,7 @@ import pytest
 from django.db import connection, connections, transaction
 from pytest_django.fixtures import Settings
 
+from event_stream import signals
 from event_stream.errors import ConfigurationError, PublishError
 from event_stream.messaging.message import Message
 from event_stream.messaging.partitioner import partition_for
@@ -41,6 +42,7 @@ from tests.event_stream.outbox_world import (
     versions_in_log,
 )
 from tests.event_stream.read_only import read_only
+from tests.event_stream.received_signals import received
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -80,6 +82,22 @@ def test_an_entry_is_sent_and_marked_with_its_place(caplog: pytest.LogCaptureFix
     assert (line.version, line.partition, line.offset) == (widget.version, record.partition, record.offset)
     assert line.lag_ms >= 0
     assert not events(caplog, "outbox.by_trigger")
+
+
+def test_what_is_published_and_what_is_parked_send_signals() -> None:
+    flaky().verdict = lambda key, _attempt: unsendable(key) if key == "bad" else None
+    write("a", "bad")
+    with (
+        received(signals.entries_published) as batches,
+        received(signals.entry_parked) as parked,
+        received(signals.relay_polled) as rounds,
+    ):
+        drain()
+    [batch] = batches
+    [a] = [entry for entry in batch["entries"] if entry.key == "a"]
+    assert list(batch["receipts"]) == list(batch["published_at"]) == [a.id]
+    assert [entry["entry"].key for entry in parked] == ["bad"]
+    assert rounds[-1]["relay"].parked == 1
 
 
 def test_what_a_trigger_had_to_add_is_told(caplog: pytest.LogCaptureFixture) -> None:

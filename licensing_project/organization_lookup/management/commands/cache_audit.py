@@ -14,7 +14,7 @@ from django.core.management.base import CommandError, CommandParser
 from rich.console import Console
 from rich.progress import track
 
-from event_stream.consumer.signals import stop_on_signals
+from event_stream.consumer.shutdown import stop_on_signals
 from event_stream.consumer.worker import StopCondition, Worker
 from event_stream.errors import UnavailableError
 from event_stream.fenced_cache import Deadline, Fetched, FetchFailed

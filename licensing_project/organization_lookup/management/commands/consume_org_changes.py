@@ -10,7 +10,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from event_stream.conf import Binding
 from event_stream.consumer.group_watch import GroupWatch
-from event_stream.consumer.signals import stop_on_signals
+from event_stream.consumer.shutdown import stop_on_signals
 from event_stream.consumer.worker import StopCondition, Worker
 from event_stream.dead_letters import dead_letter_channel, error_handler_for
 from event_stream.errors import ConfigurationError, TooManyDeadLettersError, UnavailableError

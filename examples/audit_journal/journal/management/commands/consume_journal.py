@@ -6,7 +6,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from event_stream import ConfigurationError, Sink
 from event_stream.conf import configuration
-from event_stream.consumer.signals import stop_on_signals
+from event_stream.consumer.shutdown import stop_on_signals
 from event_stream.consumer.worker import StopCondition, Worker
 from event_stream.dead_letters import error_handler_for
 from event_stream.errors import TooManyDeadLettersError

@@ -1,0 +1,40 @@
+"""Django signals for what the event layer does: what metrics, traces and the operations pages are built on.
+
+An app connects its receivers in `AppConfig.ready`. A receiver runs in the thread that did the work, so it must be
+quick; one that raises is logged by Django (logger "django.dispatch"), and the work goes on. The sender is the class.
+"""
+
+from django.dispatch import Signal
+
+worker_polled = Signal()
+"""`worker`: one round of its loop is over; at least twice a second, also while a platform is away."""
+
+worker_stopped = Signal()
+"""`worker`: it has left the group."""
+
+batch_handled = Signal()
+"""`worker`, `batch`, `outcome` (Handled), `received_at_ms` (since the Unix epoch), `seconds`: done and committed."""
+
+partition_paused = Signal()
+"""`worker`, `partition` (its number), `pause_s`, `error`: a server that the handler needs is away; for each attempt."""
+
+partition_resumed = Signal()
+"""`worker`, `partition`: the handler has succeeded again."""
+
+record_rejected = Signal()
+"""No sender. `record` (ConsumerRecord), `error`: it was given up, and parked where the binding has dead letters."""
+
+relay_polled = Signal()
+"""`relay`: one round of its loop is over, as the leader or waiting to be; at least once in `poll_interval_s`."""
+
+entries_published = Signal()
+"""`entries`, `receipts` and `published_at` (both by the entry's id): the platform has them, and they are marked."""
+
+entry_parked = Signal()
+"""`entry`, `error`: an entry of the outbox that can't be sent is out of the way."""
+
+lookup_answered = Signal()
+"""`id`, `found` (Found or None), `error` (or None), `seconds`: one lookup through the cache, a hit or not."""
+
+cache_filled = Signal()
+"""`id`, `version`, `outcome` (FillOutcome; None where Redis is away): the origin's answer was offered to the cache."""
