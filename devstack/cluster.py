@@ -3,14 +3,13 @@
 import dataclasses
 import secrets
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+import httpx
 
 from devstack import json_log
 from devstack.django_commands import LICENSING, ORGANIZATION, Project, manage
@@ -173,9 +172,9 @@ def _numbered(name: str, number: int) -> str:
 def is_ready(url: str) -> bool:
     """Whether `url`/health/ready is answered with 200."""
     try:
-        with urllib.request.urlopen(f"{url}/health/ready", timeout=2) as answer:  # noqa: S310 - http, to 127.0.0.1
-            return bool(answer.status == HTTPStatus.OK)
-    except (OSError, urllib.error.HTTPError):
+        # No proxy of the environment leads to 127.0.0.1.
+        return httpx.get(f"{url}/health/ready", timeout=2, trust_env=False).status_code == httpx.codes.OK
+    except httpx.HTTPError:
         return False
 
 
@@ -188,6 +187,7 @@ def web(project: Project, name: str, settings: Mapping[str, str], *, port: int, 
         argv,
         log=folder / f"{name}.log",
         ready=lambda: is_ready(f"http://127.0.0.1:{port}"),
+        port=port,
         env=service_environment({**settings, "BIND": f"127.0.0.1:{port}", "SERVICE_NAME": project.database}),
         cwd=ROOT,
     )

@@ -72,7 +72,11 @@ class Kafka(SupervisedProcess):
             [],
             log=data_dir.with_name(f"{data_dir.name}.log"),
             ready=lambda: accepts(self.port),
-            env=server_environment(**(environment or {})),
+            port=self.port,
+            # Otherwise Java can't name a file whose path is not ASCII.
+            env=server_environment(LC_ALL="C.UTF-8", **(environment or {})),
+            # `log.dirs` is a list: in a path of the whole, a comma would end the first folder.
+            cwd=data_dir.parent,
             ready_within_s=60,
         )
 
@@ -87,7 +91,7 @@ class Kafka(SupervisedProcess):
         if not (self.data_dir / "meta.properties").exists():
             self._format([str(java()), *_JAVA_OPTIONS, *on_class_path])
         options = [*_JAVA_OPTIONS, *self._aot_cache.options()]
-        self.argv = [str(java()), *options, *on_class_path, "kafka.Kafka", str(self._properties)]
+        self.argv = [str(java()), *options, *on_class_path, "kafka.Kafka", self._properties.name]
         return super().spawn()
 
     def stop(self, within_s: float = 30.0) -> int | None:
@@ -104,7 +108,7 @@ class Kafka(SupervisedProcess):
             "controller.quorum.voters": ",".join(f"{node}@127.0.0.1:{port}" for node, port in self._voters.items()),
             "listeners": f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self._voters[self._node_id]}",
             "controller.listener.names": "CONTROLLER",
-            "log.dirs": str(self.data_dir),
+            "log.dirs": self.data_dir.name,
             "auto.create.topics.enable": "false",
             "default.replication.factor": replicas,
             "min.insync.replicas": in_sync,
@@ -122,10 +126,10 @@ class Kafka(SupervisedProcess):
 
     def _format(self, java_command: list[str]) -> None:
         argv = [*java_command, "kafka.tools.StorageTool", "format", "--ignore-formatted"]
-        argv += ["--cluster-id", _CLUSTER_ID, "--config", str(self._properties)]
+        argv += ["--cluster-id", _CLUSTER_ID, "--config", self._properties.name]
         for name, password in self._scram_users.items():
             argv += ["--add-scram", f"SCRAM-SHA-512=[name={name},password={password}]"]
-        done = subprocess.run(argv, check=False, capture_output=True, text=True, env=self.env)
+        done = subprocess.run(argv, check=False, capture_output=True, text=True, env=self.env, cwd=self.cwd)
         if done.returncode != 0:
             raise StackError(f"Kafka could not set up {self.data_dir}: {done.stderr.strip() or done.stdout.strip()}")
 

@@ -29,20 +29,21 @@ _DEFAULTS = {
     "GATEWAY_ADMIN_FROM": "127.0.0.1/32",
 }
 
+# Its paths are below the folder that -p names, which may have a blank in its name.
 _MAIN = """\
 {user}
 daemon off;
 worker_processes 1;
-pid {folder}/nginx.pid;
+pid nginx.pid;
 error_log stderr warn;
 events {{ worker_connections 2048; }}
 http {{
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    include {folder}/gateway.conf;
+    client_body_temp_path body;
+    proxy_temp_path proxy;
+    fastcgi_temp_path fastcgi;
+    uwsgi_temp_path uwsgi;
+    scgi_temp_path scgi;
+    include gateway.conf;
 }}
 """
 
@@ -87,6 +88,7 @@ class Nginx(SupervisedProcess):
             [nginx_program(), "-p", data_dir, "-e", "stderr", "-c", data_dir / "nginx.conf"],
             log=data_dir.with_name(f"{data_dir.name}.log"),
             ready=self._answers,
+            port=self.port,
             env=server_environment(),
             # Ends what is under way; SIGTERM would cut it off.
             stop_signal=signal.SIGQUIT,
@@ -94,7 +96,7 @@ class Nginx(SupervisedProcess):
 
     def spawn(self) -> "Nginx":
         self.data_dir.mkdir(parents=True, exist_ok=True)
-        (self.data_dir / "nginx.conf").write_text(_MAIN.format(folder=self.data_dir, user=_user()))
+        (self.data_dir / "nginx.conf").write_text(_MAIN.format(user=_user()))
         (self.data_dir / "gateway.conf").write_text(render(TEMPLATE.read_text(), self._values))
         return super().spawn()
 

@@ -6,6 +6,8 @@ import socket
 from contextlib import closing
 from pathlib import Path
 
+import psutil
+
 from devstack.errors import PortTakenError, StackError
 
 # Below the range from which Linux (32768) and macOS (49152) take the ports of outgoing connections: a port picked
@@ -35,6 +37,24 @@ def accepts(port: int, host: str = "127.0.0.1", timeout_s: float = 1.0) -> bool:
             return True
     except OSError:
         return False
+
+
+def listens(pid: int, port: int) -> bool:
+    """Whether the process `pid`, or one below it, is among those that listen on 127.0.0.1:`port`."""
+    try:
+        parent = psutil.Process(pid)
+        family = [parent, *parent.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return False
+    return any(_listens(process, port) for process in family)
+
+
+def _listens(process: psutil.Process, port: int) -> bool:
+    try:
+        connections = process.net_connections("tcp")
+    except psutil.NoSuchProcess:
+        return False
+    return any(connection.status == psutil.CONN_LISTEN and connection.laddr.port == port for connection in connections)
 
 
 def free_port() -> int:

@@ -14,7 +14,8 @@ from typing import Self
 import psutil
 
 from devstack.accounts import Account, lowered
-from devstack.errors import NotReadyError, ProcessDiedError
+from devstack.errors import NotReadyError, PortTakenError, ProcessDiedError
+from devstack.ports import listens
 from devstack.reaper import Reaper
 from devstack.waiting import wait_until
 
@@ -26,7 +27,8 @@ _reaper = Reaper()
 class SupervisedProcess:
     """One child in a session of its own, so that Ctrl-C on the terminal reaches only the parent, who decides the order.
 
-    `ready` is polled after the start until it is true; it must return quickly and raise nothing. All output goes to
+    `ready` is polled after the start until it is true; it must return quickly and raise nothing. If the child is to
+    listen on `port` of 127.0.0.1, another process that answers there instead is a `PortTakenError`. All output goes to
     `log` (appended). The child is stopped, too, if the parent vanishes without a word.
     """
 
@@ -37,6 +39,7 @@ class SupervisedProcess:
         *,
         log: Path,
         ready: Callable[[], bool],
+        port: int | None = None,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         account: Account | None = None,
@@ -51,6 +54,7 @@ class SupervisedProcess:
         self.stop_signal = stop_signal
         self.log_start = 0
         self._ready = ready
+        self._listens_on = port
         self._ready_within_s = ready_within_s
         self._account = account
         self._child: subprocess.Popen[bytes] | None = None
@@ -93,8 +97,11 @@ class SupervisedProcess:
         return self
 
     def wait_ready(self) -> Self:
-        """Return once it is ready; `ProcessDiedError` or `NotReadyError`, with the end of the log, otherwise."""
-        seen = wait_until(lambda: not self.is_running or self._ready(), within_s=self._ready_within_s)
+        """Return once it is ready; `ProcessDiedError` or `NotReadyError`, with the end of the log, otherwise.
+
+        `PortTakenError` if another process answers in its place.
+        """
+        seen = wait_until(lambda: not self.is_running or self._is_ready(), within_s=self._ready_within_s)
         if not self.is_running:
             self.raise_if_dead()
         if not seen:
@@ -102,6 +109,16 @@ class SupervisedProcess:
                 f"{self.name} was not ready within {self._ready_within_s:.0f} s; its log ends:\n{self.log_tail()}"
             )
         return self
+
+    def _is_ready(self) -> bool:
+        if not self._ready():
+            return False
+        port = self._listens_on
+        if port is None or (self.is_running and listens(self.pid, port)):
+            return True
+        if self.is_running:
+            raise PortTakenError(f"{self.name} can't listen on port {port}: another process answers there.")
+        return False
 
     def start(self) -> Self:
         self.spawn()

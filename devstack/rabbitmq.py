@@ -52,6 +52,7 @@ class RabbitMQ(SupervisedProcess):
             ["sh", "-c", f"{port_mapper} & exec {shlex.quote(str(rabbitmq_program()))}"],
             log=data_dir.with_name(f"{data_dir.name}.log"),
             ready=lambda: accepts(self.port),
+            port=self.port,
             env=server_environment(
                 # Of the cookie that it makes.
                 HOME=str(data_dir),

@@ -31,7 +31,6 @@ class Valkey(SupervisedProcess):
         options = {
             "port": str(self.port),
             "bind": "127.0.0.1",
-            "dir": str(data_dir),
             "appendonly": "yes" if durable else "no",
             "save": "",
             # An evicted watermark or tombstone would look like a lost one: refuse writes instead.
@@ -39,7 +38,8 @@ class Valkey(SupervisedProcess):
         }
         if replica_of is not None:
             options["replicaof"] = f"127.0.0.1 {replica_of}"
-        argv = [str(valkey_server())]
+        # Its values are not split at blanks, as those of the other options are.
+        argv = [str(valkey_server()), "--dir", str(data_dir)]
         for key, value in (options | (settings or {})).items():
             argv += [f"--{key}", *(value.split() or [""])]
         super().__init__(
@@ -47,6 +47,7 @@ class Valkey(SupervisedProcess):
             argv,
             log=data_dir.with_name(f"{data_dir.name}.log"),
             ready=lambda: answers(self.url()),
+            port=self.port,
             env=server_environment(),
         )
 
