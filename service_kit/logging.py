@@ -5,6 +5,7 @@ There are two formats. "json" writes one object per line (timestamp, level, logg
 user_id, org_id, then the call's own values); "plain" is for a terminal.
 """
 
+import json
 import logging
 import re
 from collections.abc import Callable
@@ -45,11 +46,20 @@ SECRET_NAMES = frozenset(
 """The names of values that are never logged, in lower case with underscores."""
 
 # Stays inside a JSON string.
-_TEXT = r'(?:[^"\\\n]|\\.)*'
+_TEXT = r'(?:[^"\\\n]++|\\.)*+'
+# The backslashes before a quote that is escaped four times, as JSON within JSON is.
+_ESCAPES = r"\\{0,15}"
 
 
 def _credentials(match: re.Match[str]) -> str:
     return f"{match[1]} {REDACTED}" if match[1] else f"{match[2]}:{REDACTED}@"
+
+
+def _refused_values(match: re.Match[str]) -> str:
+    before, values = match.groups()
+    _, closing, after = values.rpartition(")")
+    # Without its end, all that follows may be values.
+    return f"{before}({REDACTED})" + (after if closing and "(" not in after else "")
 
 
 _PATTERNS: tuple[tuple[tuple[str, ...], re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
@@ -66,23 +76,27 @@ _PATTERNS: tuple[tuple[tuple[str, ...], re.Pattern[str], Callable[[re.Match[str]
     (
         # PostgreSQL's errors list the refused values.
         ("Failing row", "Key ("),
-        re.compile(rf"(Failing row contains |Key \([\w, ]+\)=)\({_TEXT}\)"),
-        lambda match: f"{match[1]}({REDACTED})",
+        re.compile(rf"(Failing row contains |Key \([\w, ]+\)=)\(({_TEXT})"),
+        _refused_values,
     ),
     (
         ("ontact",),
         # Up to the same quote, however often it is escaped, but never beyond the end of the enclosing string.
         re.compile(
-            r"""(contact_?(?:name|email|phone)(?:\\*["'])?\s*[:=]\s*(\\*["']))(?:(?!\2)(?:[^"\\\n]|\\.))*""",
+            rf"""(contact_?(?:name|email|phone)(?:{_ESCAPES}["'])?\s*[:=]\s*({_ESCAPES}["']))(?:(?!\2)(?:[^"\\\n]|\\.))*""",
             re.IGNORECASE,
         ),
         lambda match: f"{match[1]}{REDACTED}",
     ),
-    (("@",), re.compile(r"[\w.+%-]+@[\w-]+(?:\.[\w-]+)+"), lambda _found: REDACTED),
+    # Begins where a word does: a search from each of its letters would take the square of its length.
+    (("@",), re.compile(r"(?<![\w.+%-])[\w.+%-]+@[\w-]+(?:\.[\w-]+)+"), lambda _found: REDACTED),
     # Only with a plus; otherwise it may be any number.
     (("+",), re.compile(r"\+\d[\d ()-]{5,}\d"), lambda _found: REDACTED),
 )
-"""Markers (a pattern can match only where one of them occurs), the pattern, and its replacement."""
+"""Markers (a pattern can match only where one of them occurs), the pattern, and its replacement.
+
+A line may hold a text of any length from outside: each pattern takes a time that grows as the line does.
+"""
 
 
 def logging_config(level: str, fmt: str, service: str = "") -> dict[str, Any]:
@@ -136,6 +150,7 @@ class EventJsonFormatter(JsonFormatter):
         log_data.update(_context())
         log_data.update(_extra(record))
         log_data.update(message_dict)
+        log_data.update({name: _shortened(value) for name, value in log_data.items() if isinstance(value, str)})
 
     def format(self, record: logging.LogRecord) -> str:
         return redacted(super().format(record))
@@ -150,13 +165,14 @@ class EventPlainFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         fields = _context() | _extra(record)
-        parts = [_timestamp(record), f"{record.levelname:<7}", self._service, record.name, record.getMessage()]
-        parts += [f"{name}={value}" for name, value in fields.items() if value is not None]
+        event = _shortened(record.getMessage())
+        parts = [_timestamp(record), f"{record.levelname:<7}", self._service, record.name, event]
+        parts += [f"{name}={_shortened(str(value))}" for name, value in fields.items() if value is not None]
         line = " ".join(filter(None, parts)).translate(_CONTROLS)
         trace = self.formatException(record.exc_info) if record.exc_info else record.exc_text
         for block in filter(None, (trace, record.stack_info)):
             # A message in the traceback may hold anything; behind the bar it can't look like a log line.
-            line += "".join(f"\n    | {part.translate(_CONTROLS)}" for part in block.split("\n"))
+            line += "".join(f"\n    | {part.translate(_CONTROLS)}" for part in _shortened(block).split("\n"))
         return redacted(line)
 
 
@@ -192,6 +208,19 @@ def _extra(record: logging.LogRecord) -> dict[str, Any]:
         for name, value in record.__dict__.items()
         if name not in _NOT_LOGGED
     }
+
+
+_LONGEST = 8_000
+"""A longer text, a message from outside for example, is cut in its middle."""
+
+
+def _shortened(text: str) -> str:
+    if len(text) <= _LONGEST:
+        return text
+    # As long as it is whole: half an address would not be recognized as one.
+    text = json.loads(redacted(json.dumps(text)))
+    half = _LONGEST // 2
+    return text if len(text) <= _LONGEST else f"{text[:half]}[{len(text) - 2 * half} characters]{text[-half:]}"
 
 
 def redacted(line: str) -> str:

@@ -64,7 +64,9 @@ def converter_for(content_type: str) -> Converter:
         return _converters[media_type]
     except KeyError:
         known = ", ".join(sorted(_converters))
-        raise ConversionError(f"there is no converter for content type {content_type!r}; known are {known}") from None
+        raise ConversionError(
+            f"there is no converter for content type {content_type!r:.80}; known are {known}"
+        ) from None
 
 
 register(JsonConverter())

@@ -1,5 +1,7 @@
 """Functions that read organizations."""
 
+import functools
+import operator
 import uuid
 from datetime import UTC, datetime, timedelta
 
@@ -14,14 +16,13 @@ from service_kit.text import normalized, spellings
 
 def organizations(*, search: str = "") -> QuerySet[Organization]:
     """Return the organizations whose name or contact has every word of `search`, by name."""
-    queryset = Organization.objects.all()
-    for word in normalized(search).split():
-        matches = Q()
-        for spelling in spellings(word):
-            matches |= Q(name__icontains=spelling)
-            matches |= Q(contact_name__icontains=spelling) | Q(contact_email__icontains=spelling)
-        queryset = queryset.filter(matches)
-    return queryset
+    return Organization.objects.filter(*map(_has_word, normalized(search).split()))
+
+
+def _has_word(word: str) -> Q:
+    searched = ("name", "contact_name", "contact_email")
+    conditions = (Q((f"{field}__icontains", spelling)) for spelling in spellings(word) for field in searched)
+    return functools.reduce(operator.or_, conditions)
 
 
 def organization(organization_id: uuid.UUID) -> Organization:

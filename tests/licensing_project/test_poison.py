@@ -132,6 +132,16 @@ def test_what_can_not_be_read_evicts_is_parked_once_and_the_next_is_applied(
     assert len(platform.letters()) == 1
 
 
+def test_a_header_of_any_length_costs_no_time(platform: ServiceCluster) -> None:
+    """Its log line is redacted: with a pattern that takes the square of the length, this took 78 s."""
+    content_type = ("contentType", b"a" * 250_000 + b"@")
+    platform.send(change(NASA), NASA.encode(), (content_type,))
+    platform.consume()
+    [letter] = platform.letters()
+    assert content_type in letter.headers
+    assert len(letter.reason) < 500
+
+
 @pytest.mark.parametrize("key", [b"", None, b"\xff\xfe", b"k" * 3_000], ids=["empty", "none", "no text", "long"])
 def test_a_key_that_names_nobody_evicts_nobody_and_is_kept_as_it_was(
     platform: ServiceCluster, key: bytes | None

@@ -23,6 +23,7 @@ from organizations.models import Organization
 from organizations.validators import validate_one_line
 from service_kit import conditional_requests
 from service_kit.problem_details import Problem
+from service_kit.searches import validate_search
 
 
 class OrganizationList(GenericAPIView[Organization]):
@@ -42,6 +43,7 @@ class OrganizationList(GenericAPIView[Organization]):
         search = request.query_params.get("search", "")
         try:
             validate_one_line(search)
+            validate_search(search)
         except ValidationError as error:
             raise ValidationError({"search": error}) from None
         page = self.paginate_queryset(selectors.organizations(search=search))

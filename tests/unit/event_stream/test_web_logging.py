@@ -11,7 +11,7 @@ import pytest
 
 from event_stream import user_context
 from event_stream.errors import ConfigurationError
-from service_kit.logging import EventJsonFormatter, EventPlainFormatter, logging_config
+from service_kit.logging import EventJsonFormatter, EventPlainFormatter, logging_config, redacted
 
 # What could end a line, close a string, or steer a terminal.
 HOSTILE = 'x"}\n{"level": "CRITICAL"}\r\x1b[2K\x00\x85\u2028\u202e\ud800'
@@ -222,3 +222,48 @@ def test_phone_numbers_stay_out_of_the_log(number: str) -> None:
 
     assert log.entry["who"] == "somebody at [redacted], again"
     assert log.entry["offset"] == 15550100
+
+
+# What the patterns look for, and the characters that they pass over on the way.
+PIECES = [
+    *("a", "a.", "a-", "é", "a_session", "_csrf=", "a@", "a@b.", "+1 ", "1 ", "(", ")", " ", "\\", '"', "'"),
+    *("Bearer ", "basic a", "://", "://a:", "://a@", "Key (", "Key (a)=(", "Failing row contains ("),
+    *("contact", "contactName", "contact_name=", 'contact_name="', "contactEmail': '"),
+]
+
+
+@pytest.mark.parametrize("end", ["@", "\\" * 100_000 + '"'])
+def test_redaction_takes_linear_time(end: str) -> None:
+    """What takes the square of the length, or worse, does not end within the time that a test has."""
+    # The first marker of each pattern: without one, it is not looked for.
+    markers = "Bearer ://a_session= Failing row Key ( contact @ + "
+    for piece in PIECES:
+        line = markers + piece * (250_000 // len(piece)) + end
+        assert redacted(line).startswith("Bearer ://a_session= ")
+
+
+@pytest.mark.parametrize("formatter", [EventJsonFormatter, EventPlainFormatter])
+def test_a_text_of_any_length_is_cut(formatter: type[EventJsonFormatter | EventPlainFormatter]) -> None:
+    log = Log(formatter(service=""))
+    long = "a" * 250_000 + "@"
+
+    log.logger.error(long, extra={"header": long}, exc_info=ValueError(long))
+
+    assert len(log.text) < 30_000
+    assert log.text.count("[242001 characters]") == 2
+    assert "ValueError: aaa" in log.text
+
+
+@pytest.mark.parametrize("formatter", [EventJsonFormatter, EventPlainFormatter])
+@pytest.mark.parametrize("text", ["zaphod@example.org", 'contactName": "Zaphod', "Failing row contains (7,\nZaphod)"])
+@pytest.mark.parametrize("place", [3_990, 4_000, 250_000 - 4_010])
+def test_what_is_cut_is_redacted_too(
+    formatter: type[EventJsonFormatter | EventPlainFormatter], text: str, place: int
+) -> None:
+    log = Log(formatter(service=""))
+
+    log.logger.info("seen", extra={"header": f"{' ' * place}{text} {' ' * (250_000 - place)}"})
+
+    assert "seen" in log.text
+    assert "zaphod" not in log.text.lower()
+    assert len(log.text) < 60_000
