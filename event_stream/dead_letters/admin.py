@@ -6,15 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
 from django.contrib.admin import ShowFacets, SimpleListFilter, helpers
+from django.contrib.admin.utils import quote, unquote
 from django.contrib.admin.views.main import ChangeList
-from django.http import HttpRequest, HttpResponse
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import Truncator
 
+from event_stream.admin_selection import AdminSelection
 from event_stream.conf import Binding
 from event_stream.dead_letters import dead_letter_channel
-from event_stream.dead_letters.log import Selection, dead_letter_log
+from event_stream.dead_letters.log import Selection, as_dict, dead_letter_log, shown_origin, shown_time, whole_letters
 from event_stream.dead_letters.models import DeadLetter, State, letters_in, parking_bindings
 from event_stream.dead_letters.replay import ReplayService
 from event_stream.errors import UnavailableError
@@ -76,6 +81,10 @@ class LetterChangeList(ChangeList):
 
 _CLOSE_TIMEOUT_S = 2.0
 _PROBLEMS_SHOWN = 10
+_LETTERS_SHOWN = 20
+_THROUGH = "parked_through_ms"
+_KEY_LENGTH, _TITLE_LENGTH, _BLOCK_LENGTH = 60, 1_000, 20_000
+"""The longest texts, in characters: a column of the list, its tooltip, a field of the page of one letter."""
 _DONE = {"replay": "replayed", "discard": "discarded"}
 
 
@@ -83,7 +92,7 @@ _DONE = {"replay": "replayed", "discard": "discarded"}
 class DeadLetterAdmin(ModelAdmin):
     """Lists, shows, replays and discards dead letters, with the code of the command."""
 
-    list_display = ["__str__", "parked", "key", "problem"]
+    list_display = ["__str__", "parked", "short_key", "problem"]
     list_filter = [StateFilter]
     search_fields = ["pk_text"]
     search_help_text = "Words of the error, the key or the id"
@@ -117,12 +126,40 @@ class DeadLetterAdmin(ModelAdmin):
             try:
                 found.extend(letters_in(binding, dead_letter_log(channel.read())))
             except UnavailableError as error:
-                text = f"The topic {channel.binding.destination} can't be read: {error}. Is it there, and the broker?"
-                self.message_user(request, text, messages.ERROR)
+                self._say_unreadable(request, channel, error)
         return found
 
+    def _say_unreadable(self, request: HttpRequest, channel: Channel, error: UnavailableError) -> None:
+        text = f"The topic {channel.binding.destination} can't be read: {error}. Is it there, and the broker?"
+        self.message_user(request, text, messages.ERROR)
+
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> DeadLetter | None:
-        return next((letter for letter in self.get_queryset(request) if letter.pk == object_id), None)
+        letter: DeadLetter | None = next((row for row in self.get_queryset(request) if row.pk == object_id), None)
+        for binding in parking_bindings() if letter else ():
+            if letter and binding.name == letter.binding:
+                channel = dead_letter_channel(binding)
+                try:
+                    [(_, letter.whole)] = whole_letters(channel.read, [letter.open_letter])
+                except UnavailableError as error:
+                    self._say_unreadable(request, channel, error)
+        return letter
+
+    def get_urls(self) -> list[URLPattern]:
+        body = self.admin_site.admin_view(self.body_view)
+        return [path("<path:object_id>/body/", body, name="event_stream_dead_letters_body"), *super().get_urls()]
+
+    def body_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """The whole body, as a file."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        letter = self.get_object(request, unquote(object_id))
+        if letter is None or letter.whole is None or letter.whole.value is None:
+            raise Http404
+        return HttpResponse(
+            letter.whole.value,
+            content_type="application/octet-stream",
+            headers={"Content-Disposition": f'attachment; filename="dead-letter-{letter}.bin"'},
+        )
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[LetterChangeList]:
         return LetterChangeList
@@ -150,19 +187,30 @@ class DeadLetterAdmin(ModelAdmin):
         return self._confirmed(request, letters, "discard")
 
     def _confirmed(self, request: HttpRequest, letters: Letters, verb: str) -> HttpResponse | None:
-        if "confirmed" in request.POST:
+        selection = AdminSelection.of(request)
+        confirmed = "confirmed" in request.POST
+        through = request.POST.get(_THROUGH, "")
+        if confirmed and selection.is_all and through.isdecimal():
+            # Letters go on being parked during an outage: those that the page did not show are left.
+            letters = Letters(letter for letter in letters if letter.open_letter.letter.parked_at_ms <= int(through))
+        # Fewer are no surprise: somebody else has dealt with the others, which `_settle` finds out about ticked ones.
+        if confirmed and (not selection.is_all or len(letters) <= (selection.shown or 0)):
             for binding in parking_bindings():
                 of_binding = [letter for letter in letters if letter.binding == binding.name]
                 if of_binding:
                     self._settle(request, binding, of_binding, verb)
             return None
+        if confirmed:
+            self.message_user(request, "Nothing was done: there are more of them by now.", messages.WARNING)
+        newest_ms = max((letter.open_letter.letter.parked_at_ms for letter in letters), default=0)
         context = {
             **self.admin_site.each_context(request),
             "title": f"{verb.capitalize()} {len(letters)} dead letter{'' if len(letters) == 1 else 's'}?",
             "opts": self.opts,
-            "letters": letters,
+            "letters": letters[:_LETTERS_SHOWN],
+            "more": max(0, len(letters) - _LETTERS_SHOWN),
             "verb": verb,
-            "checkbox_name": helpers.ACTION_CHECKBOX_NAME,
+            "hidden_fields": [*selection.fields(len(letters)), (_THROUGH, str(newest_ms))],
         }
         return TemplateResponse(request, "admin/event_stream_dead_letters/deadletter/confirm.html", context)
 
@@ -207,27 +255,28 @@ class DeadLetterAdmin(ModelAdmin):
             request, object_id, form_url, {**context, "open": State.OPEN, **(extra_context or {})}
         )
 
-    # What is shown.
+    # What is shown. A producer chooses key, headers and body: none of them stretches a page.
 
     @admin.display(description="key")
-    def key(self, letter: DeadLetter) -> str:
-        return letter.as_dict["key"] or "-"
+    def short_key(self, letter: DeadLetter) -> SafeString:
+        return _shortened(letter.key, _KEY_LENGTH)
 
     @admin.display(description="error")
     def problem(self, letter: DeadLetter) -> str:
-        error, reason = (
-            letter.open_letter.letter.error.rpartition(".")[2],
-            letter.open_letter.letter.reason.partition("\n")[0],
-        )
-        return f"{error}: {reason:.100}"
+        summary = letter.open_letter.letter
+        return f"{summary.error.rpartition('.')[2]:.100}: {summary.reason.partition(chr(10))[0]:.100}"
 
     @admin.display(description="parked at")
     def parked(self, letter: DeadLetter) -> str:
-        return str(letter.as_dict["parked_at"])[:19].replace("T", " ")
+        return shown_time(letter.open_letter.letter.parked_at_ms)[:19].replace("T", " ")
+
+    @admin.display(description="key")
+    def key(self, letter: DeadLetter) -> SafeString:
+        return _block(letter.key)
 
     @admin.display(description="error")
-    def error(self, letter: DeadLetter) -> str:
-        return letter.open_letter.letter.error
+    def error(self, letter: DeadLetter) -> SafeString:
+        return _block(letter.open_letter.letter.error)
 
     @admin.display(description="reason")
     def reason(self, letter: DeadLetter) -> SafeString:
@@ -235,11 +284,11 @@ class DeadLetterAdmin(ModelAdmin):
 
     @admin.display(description="parked at")
     def parked_at(self, letter: DeadLetter) -> str:
-        return str(letter.as_dict["parked_at"])
+        return shown_time(letter.open_letter.letter.parked_at_ms)
 
     @admin.display(description="sent at")
     def sent_at(self, letter: DeadLetter) -> str:
-        return str(letter.as_dict["sent_at"])
+        return shown_time(letter.open_letter.letter.origin.timestamp_ms)
 
     @admin.display(description="attempts")
     def attempts(self, letter: DeadLetter) -> int:
@@ -254,25 +303,43 @@ class DeadLetterAdmin(ModelAdmin):
         return letter.state
 
     @admin.display(description="from")
-    def origin(self, letter: DeadLetter) -> str:
-        return str(letter.as_dict["from"])
+    def origin(self, letter: DeadLetter) -> SafeString:
+        return _block(shown_origin(letter.open_letter.letter))
 
     @admin.display(description="group")
-    def group(self, letter: DeadLetter) -> str:
-        return letter.open_letter.letter.group
+    def group(self, letter: DeadLetter) -> SafeString:
+        return _block(letter.open_letter.letter.group)
 
     @admin.display(description="headers")
     def headers(self, letter: DeadLetter) -> SafeString:
-        return _block(json.dumps(letter.as_dict["headers"], indent=2, ensure_ascii=False))
+        headers = as_dict(letter.whole)["headers"] if letter.whole else None
+        return _block(json.dumps(headers, indent=2, ensure_ascii=False))
 
     @admin.display(description="body")
     def body(self, letter: DeadLetter) -> SafeString:
-        return _block(letter.as_dict["body"])
+        if letter.whole is None:
+            return _block(None)
+        block = _block(as_dict(letter.whole)["body"])
+        if letter.whole.value is None:
+            return block
+        url = reverse("admin:event_stream_dead_letters_body", args=[quote(letter.pk)], current_app=self.admin_site.name)
+        return format_html(
+            '{}<p><a href="{}">Download the body</a> ({} bytes)</p>', block, url, len(letter.whole.value)
+        )
 
     @admin.display(description="traceback")
     def traceback(self, letter: DeadLetter) -> SafeString:
-        return _block(letter.open_letter.letter.traceback)
+        return _block(letter.whole.traceback if letter.whole else None)
+
+
+def _shortened(text: str, length: int) -> SafeString:
+    return format_html('<span title="{}">{}</span>', text[:_TITLE_LENGTH], Truncator(text).chars(length))
 
 
 def _block(text: str | None) -> SafeString:
-    return format_html('<pre style="margin: 0; white-space: pre-wrap; overflow-wrap: anywhere">{}</pre>', text or "-")
+    style = "margin: 0; white-space: pre-wrap; overflow-wrap: anywhere"
+    shown = text or "-"
+    block = format_html('<pre style="{}">{}</pre>', style, shown[:_BLOCK_LENGTH])
+    if len(shown) <= _BLOCK_LENGTH:
+        return block
+    return format_html("{}<p>The first {} of {} characters.</p>", block, f"{_BLOCK_LENGTH:,}", f"{len(shown):,}")

@@ -4,24 +4,28 @@ A letter is open until a mark settles every copy of it. One that was replayed an
 is open again. Nothing else is kept anywhere: the journal is as durable as the letters themselves.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from event_stream.dead_letters.record import DeadLetterRecord, Origin, Resolution, read
+from event_stream.dead_letters.record import DeadLetterRecord, DeadLetterSummary, Origin, Resolution, read
 from event_stream.errors import ConversionError
 from event_stream.messaging.message import ConsumerRecord
 from event_stream.terminal import escaped
 
+BATCH_BYTES = 16 * 1024 * 1024
+"""How much of bodies and headers is in memory at a time while letters are replayed, or one letter if it is larger."""
+
 
 @dataclass(frozen=True, slots=True)
 class OpenLetter:
-    """`partition` and `offset` are those of its newest copy in the dead-letter destination."""
+    """`partition` and `offset` are those of its newest copy in the dead-letter destination, `size` its bytes there."""
 
-    letter: DeadLetterRecord
+    letter: DeadLetterSummary
     partition: int
     offset: int
+    size: int
 
 
 @dataclass(slots=True)
@@ -37,7 +41,10 @@ class DeadLetterLog:
 
 
 def dead_letter_log(records: Iterable[ConsumerRecord]) -> DeadLetterLog:
-    """The open letters, those of one partition in the order of their origins, which is the order of each key."""
+    """The open letters, those of one partition in the order of their origins, which is the order of each key.
+
+    Only summaries stay in memory; `whole_letters` reads the rest of those that are needed.
+    """
     result = DeadLetterLog()
     newest: dict[Origin, OpenLetter] = {}
     settled_to: dict[Origin, int] = {}
@@ -53,7 +60,7 @@ def dead_letter_log(records: Iterable[ConsumerRecord]) -> DeadLetterLog:
             if entry.kind != "replayed":
                 handled_to[entry.origin] = max(entry.settles, handled_to.get(entry.origin, -1))
         else:
-            newest[entry.origin] = OpenLetter(entry, record.partition, record.offset)
+            newest[entry.origin] = OpenLetter(entry.summary, record.partition, record.offset, _size(record))
     for origin in sorted(newest):
         if newest[origin].offset > settled_to.get(origin, -1):
             result.letters.append(newest[origin])
@@ -62,6 +69,43 @@ def dead_letter_log(records: Iterable[ConsumerRecord]) -> DeadLetterLog:
             if newest[origin].letter.ordered and newest[origin].offset > handled_to.get(origin, -1):
                 result.awaited.append(newest[origin])
     return result
+
+
+def _size(record: ConsumerRecord) -> int:
+    return len(record.value or b"") + sum(len(name) + len(value) for name, value in record.headers)
+
+
+def whole_letters(
+    read_log: Callable[[], Iterable[ConsumerRecord]], letters: Sequence[OpenLetter]
+) -> Iterator[tuple[OpenLetter, DeadLetterRecord | None]]:
+    """Each letter with the whole of it, or None where the destination no longer has it.
+
+    The log is read once for each BATCH_BYTES of letters.
+    """
+    for batch in _batches(letters):
+        wanted = {(open_letter.partition, open_letter.offset) for open_letter in batch}
+        found: dict[tuple[int, int], DeadLetterRecord] = {}
+        for record in read_log():
+            place = (record.partition, record.offset)
+            if place in wanted and isinstance(entry := read(record), DeadLetterRecord):
+                found[place] = entry
+                if len(found) == len(wanted):
+                    break
+        for open_letter in batch:
+            yield open_letter, found.get((open_letter.partition, open_letter.offset))
+
+
+def _batches(letters: Sequence[OpenLetter]) -> Iterator[list[OpenLetter]]:
+    batch: list[OpenLetter] = []
+    size = 0
+    for open_letter in letters:
+        if batch and size + open_letter.size > BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+        batch.append(open_letter)
+        size += open_letter.size
+    if batch:
+        yield batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,17 +150,20 @@ def shown_key(key: bytes | None) -> str:
     return "-" if key is None else escaped(key.decode(errors="backslashreplace"))
 
 
-def as_dict(open_letter: OpenLetter) -> dict[str, Any]:
+def shown_origin(letter: DeadLetterSummary) -> str:
+    return f"{letter.destination}[{letter.origin.partition}] at offset {letter.origin.offset}"
+
+
+def as_dict(letter: DeadLetterRecord) -> dict[str, Any]:
     """What a person is shown of a dead letter, by name and in the order of interest.
 
     The values are texts, numbers, None, and the headers as a dict of texts.
     """
-    letter = open_letter.letter
     body = None if letter.value is None else letter.value.decode(errors="backslashreplace")
     return {
         "id": str(letter.origin),
         "key": None if letter.key is None else shown_key(letter.key),
-        "from": f"{letter.destination}[{letter.origin.partition}] at offset {letter.origin.offset}",
+        "from": shown_origin(letter),
         "group": letter.group,
         "sent_at": shown_time(letter.origin.timestamp_ms),
         "parked_at": shown_time(letter.parked_at_ms),

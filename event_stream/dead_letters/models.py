@@ -2,12 +2,12 @@
 
 import enum
 from collections.abc import Iterator
-from typing import Any
 
 from django.db import models
 
 from event_stream.conf import Binding, configuration
-from event_stream.dead_letters.log import DeadLetterLog, OpenLetter, as_dict, shown_key
+from event_stream.dead_letters.log import DeadLetterLog, OpenLetter, shown_key
+from event_stream.dead_letters.record import DeadLetterRecord
 
 
 class State(enum.StrEnum):
@@ -23,6 +23,8 @@ class DeadLetter(models.Model):
     pk_text = models.CharField("id", primary_key=True, max_length=300)
 
     open_letter: OpenLetter
+    whole: DeadLetterRecord | None = None
+    """With body, headers and traceback: of the one letter that a page is about, if the platform still has it."""
     binding: str
     state: State
 
@@ -36,13 +38,13 @@ class DeadLetter(models.Model):
         return str(self.open_letter.letter.origin)
 
     @property
-    def as_dict(self) -> dict[str, Any]:
-        return as_dict(self.open_letter)
+    def key(self) -> str:
+        return shown_key(self.open_letter.letter.key)
 
     def has(self, words: str) -> bool:
         """Whether each of the words is in its id, its key or its error."""
         letter = self.open_letter.letter
-        text = f"{letter.origin} {shown_key(letter.key)} {letter.error}: {letter.reason}".lower()
+        text = f"{letter.origin} {self.key} {letter.error}: {letter.reason}".lower()
         return all(word in text for word in words.lower().split())
 
 

@@ -23,7 +23,7 @@ dead-letter-settles       the offset up to which copies of it are settled: one t
 
 import re
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal, cast, get_args
 
 from event_stream.errors import ConversionError
@@ -61,23 +61,33 @@ class Origin:
         return cls(*map(int, match.groups()))
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetterRecord:
-    """A message that `group` could not handle. `value` is None for a null body, and for one that was `omitted`."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetterSummary:
+    """A message that `group` could not handle, without its body, headers and traceback, so that many fit in memory."""
 
     origin: Origin
     destination: str
     group: str
     key: bytes | None
-    value: bytes | None
-    headers: Headers
     error: str
     reason: str
-    traceback: str
     attempts: int
     parked_at_ms: int
     omitted: bool = False
     ordered: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetterRecord(DeadLetterSummary):
+    """A message that `group` could not handle. `value` is None for a null body, and for one that was `omitted`."""
+
+    value: bytes | None
+    headers: Headers
+    traceback: str
+
+    @property
+    def summary(self) -> DeadLetterSummary:
+        return DeadLetterSummary(**{field.name: getattr(self, field.name) for field in fields(DeadLetterSummary)})
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,15 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from event_stream.dead_letters.log import OpenLetter
-from event_stream.dead_letters.record import Origin, Resolution, ResolutionKind, as_replay, mark_record
+from event_stream.dead_letters.log import OpenLetter, whole_letters
+from event_stream.dead_letters.record import (
+    DeadLetterRecord,
+    Origin,
+    Resolution,
+    ResolutionKind,
+    as_replay,
+    mark_record,
+)
 from event_stream.errors import PublishError, UnavailableError, UnsendableError
 from event_stream.messaging.channel import Channel
 
@@ -30,8 +37,8 @@ class ReplayService:
 
         For a key whose message could not be sent, none that comes after it is. Where the order of a key matters, one
         that comes after an open letter `among` all of them waits for that to be replayed or discarded. Killed between
-        the two, it sends that one message again the next time. Raises UnavailableError where the platform doesn't
-        answer.
+        the two, it sends that one message again the next time. Bodies are read from `parked` a batch at a time.
+        Raises UnavailableError where the platform doesn't answer.
         """
         partitions = self._source.partition_count()
         stuck: set[bytes] = set()
@@ -40,7 +47,7 @@ class ReplayService:
         for open_letter in among:
             if open_letter.letter.origin not in chosen:
                 first_left.setdefault(open_letter.letter.key, open_letter.letter.origin)
-        for open_letter in letters:
+        for open_letter, whole in whole_letters(self._parked.read, letters):
             key = open_letter.letter.key
             if key is not None and key in stuck:
                 yield ReplayResult(open_letter, "an earlier message of its key could not be replayed")
@@ -49,7 +56,7 @@ class ReplayService:
             if left is not None and left < open_letter.letter.origin:
                 yield ReplayResult(open_letter, f"{left} of the same key came before it and is still parked")
                 continue
-            problem = self._send_back(open_letter, partitions)
+            problem = self._send_back(whole, partitions)
             if problem is None:
                 self._mark("replayed", open_letter)
             elif key is not None:
@@ -62,8 +69,9 @@ class ReplayService:
             self._mark("discarded", open_letter)
             yield ReplayResult(open_letter)
 
-    def _send_back(self, open_letter: OpenLetter, partitions: int) -> str | None:
-        letter = open_letter.letter
+    def _send_back(self, letter: DeadLetterRecord | None, partitions: int) -> str | None:
+        if letter is None:
+            return f"{self._parked.binding.destination} no longer has it"
         if letter.omitted:
             return f"its body was too large to be parked; it may still be in {letter.destination} at {letter.origin}"
         if letter.key is None and letter.value is None:

@@ -18,6 +18,7 @@ from event_stream.dead_letters.log import (
     dead_letter_log,
     shown_key,
     shown_time,
+    whole_letters,
 )
 from event_stream.dead_letters.replay import ReplayService
 from event_stream.errors import UnavailableError
@@ -106,7 +107,7 @@ class Command(TerminalCommand):
             if options["verb"] == "list":
                 self._list(parked, found, chosen, options)
             elif options["verb"] == "show":
-                self._show(chosen, as_json=options["json"])
+                self._show(parked, chosen, as_json=options["json"])
             else:
                 settling = ReplayService(registry().channel(binding.name), parked)
                 self._settle(options["verb"], settling, chosen, found.letters, dry_run=options["dry_run"])
@@ -119,13 +120,14 @@ class Command(TerminalCommand):
             parked.close(_CLOSE_TIMEOUT_S)
 
     def _list(self, parked: Channel, found: DeadLetterLog, chosen: list[OpenLetter], options: dict[str, Any]) -> None:
-        for each in chosen:
-            letter = each.letter
-            at = shown_time(letter.parked_at_ms)
-            reason = f"{letter.error.rpartition('.')[2]}: {letter.reason.splitlines()[0] if letter.reason else ''}"
-            line = f"{letter.origin}  {at}  key {shown_key(letter.key)}  {reason:.100}"
-            self.stdout.write(json.dumps(as_dict(each)) if options["json"] else line)
-        if not options["json"]:
+        if options["json"]:
+            self._show(parked, chosen, as_json=True)
+        else:
+            for each in chosen:
+                letter = each.letter
+                at = shown_time(letter.parked_at_ms)
+                reason = f"{letter.error.rpartition('.')[2]}: {letter.reason.splitlines()[0] if letter.reason else ''}"
+                self.stdout.write(f"{letter.origin}  {at}  key {shown_key(letter.key)}  {reason:.100}")
             foreign = f", {found.foreign} records that are none" if found.foreign else ""
             self.stdout.write(f"{len(chosen)} dead letters in {parked.binding.destination}{foreign}")
             if chosen:
@@ -144,9 +146,12 @@ class Command(TerminalCommand):
                     returncode=ALARM,
                 )
 
-    def _show(self, chosen: list[OpenLetter], *, as_json: bool) -> None:
-        for each in chosen:
-            fields = as_dict(each)
+    def _show(self, parked: Channel, chosen: list[OpenLetter], *, as_json: bool) -> None:
+        for open_letter, letter in whole_letters(parked.read, chosen):
+            if letter is None:
+                self.stderr.write(f"{open_letter.letter.origin} is no longer in {parked.binding.destination}")
+                continue
+            fields = as_dict(letter)
             if as_json:
                 self.stdout.write(json.dumps(fields))
                 continue
