@@ -1,6 +1,5 @@
 """The admin of organizations: forms, actions, and the latest events. Every write emits its event."""
 
-import csv
 import uuid
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -24,6 +23,7 @@ from organizations import events
 from organizations.models import Organization
 from organizations.querysets import OrganizationQuerySet
 from organizations.validators import EMAIL_LENGTH, NAME_LENGTH, PHONE_LENGTH, validate_one_line, validate_phone
+from service_kit.csv_text import write_csv
 from service_kit.text import NormalizedSearch, normalized
 from service_kit.versioned_form import VersionedForm
 
@@ -110,9 +110,8 @@ def export_csv(_model_admin: "ModelAdmin", _request: HttpRequest, queryset: Quer
         content_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": 'attachment; filename="organizations.csv"'},
     )
-    writer = csv.writer(response)
-    writer.writerow(CSV_COLUMNS)
-    writer.writerows(queryset.values_list(*CSV_COLUMNS.values()).iterator())
+    write_csv(response, [CSV_COLUMNS])
+    write_csv(response, queryset.values_list(*CSV_COLUMNS.values()).iterator())
     return response
 
 

@@ -7,11 +7,13 @@ turns a line into an organization, `Importer` writes organizations, and `progres
 import csv
 import itertools
 import json
+import re
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import IO, Any, Protocol
+from typing import IO, Any, Protocol, Self
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -21,6 +23,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from event_stream.retry import rerun_on_conflict
 from event_stream.terminal import escaped
 from organizations.models import Organization
+from service_kit.csv_text import unescape_formula
 from service_kit.request_bodies import unique_members
 from service_kit.uuids import parse_uuid
 
@@ -39,12 +42,15 @@ _COLUMNS = {
 }
 _NAMES = {column: name for name, column in _COLUMNS.items()}
 
+_WELL_FORMED = re.compile(r'(?:"(?:[^"]|"")*"|[^",]*)(?:,(?:"(?:[^"]|"")*"|[^",]*))*(?:\r|\n|\r\n)?')
+"""A line of CSV with quotation marks only around whole values, or doubled inside of these."""
+
 csv.field_size_limit(_MAX_LINE_LENGTH)
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line that was read. `number` counts from 1; a CSV record over several lines has the number of its last line."""
+    """A line that was read. `number` counts from 1; a CSV record over several lines has the number of its first."""
 
     number: int
     values: Mapping[str, Any]
@@ -76,27 +82,66 @@ def read_lines(stream: IO[str]) -> Iterator[str]:
 
 
 def read_csv(lines: Iterable[str]) -> Iterator[Line | BadLine]:
-    """Read CSV whose first line names the columns, in any order. Raises UnreadableFileError for an invalid header."""
-    reader = csv.reader(_without_nul(lines), strict=True)
+    """Read CSV whose first line names the columns, in any order. Raises UnreadableFileError for an invalid header.
+
+    A quotation mark that is not closed takes the lines after it into its value. Only its line is bad: the others are
+    read once more by themselves.
+    """
+    source = _NumberedLines(lines)
+    reader = csv.reader(source, strict=True)
     try:
         header = [name.strip() for name in next(reader, [])]
     except csv.Error as error:
         raise UnreadableFileError(f"The first line can't be read: {error}.") from None
     _check_header(header)
     while True:
+        source.taken.clear()
         try:
             record = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            yield BadLine(reader.line_num, f"it can't be read as CSV: {error}")
+            number, is_one_line = source.taken[0][0], len(source.taken) == 1
+            source.read_again_after_first()
+            reason = f"it can't be read as CSV: {error}" if is_one_line else "a quotation mark in it is not closed"
+            yield BadLine(number, reason)
             continue
         if not record:
             continue
-        if len(record) != len(header):
-            yield BadLine(reader.line_num, f"it has {len(record)} values where the first line names {len(header)}")
-            continue
-        yield Line(reader.line_num, dict(zip(header, record, strict=True)))
+        number, text = source.taken[0]
+        if source.is_reading_again(number) and not _WELL_FORMED.fullmatch(text):
+            # It may be the rest of the value that the open quotation mark has begun.
+            yield BadLine(number, "a quotation mark in it does not stand around a whole value")
+        elif len(record) != len(header):
+            yield BadLine(number, f"it has {len(record)} values where the first line names {len(header)}")
+        else:
+            yield Line(number, {name: unescape_formula(value) for name, value in zip(header, record, strict=True)})
+
+
+class _NumberedLines:
+    """The lines of a file for `csv.reader`, which can be read again. `taken` are those of the current record."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        # The csv module can't continue after a NUL. Replaced, it is refused like any other control character.
+        self._lines = enumerate((line.replace("\0", "\x01") for line in lines), 1)
+        self._again: deque[tuple[int, str]] = deque()
+        self._again_to = 0
+        self.taken: list[tuple[int, str]] = []
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> str:
+        line = self._again.popleft() if self._again else next(self._lines)
+        self.taken.append(line)
+        return line[1]
+
+    def read_again_after_first(self) -> None:
+        self._again_to = max(self._again_to, self.taken[-1][0])
+        self._again.extendleft(reversed(self.taken[1:]))
+
+    def is_reading_again(self, number: int) -> bool:
+        return number <= self._again_to
 
 
 def read_jsonl(lines: Iterable[str]) -> Iterator[Line | BadLine]:
@@ -127,11 +172,6 @@ def _check_header(header: list[str]) -> None:
         raise UnreadableFileError(f"Unknown columns: {_listed(unknown)}; there are {', '.join(FIELDS)}.")
     if len(set(header)) != len(header):
         raise UnreadableFileError("The first line names a column twice.")
-
-
-def _without_nul(lines: Iterable[str]) -> Iterator[str]:
-    # The csv module can't continue after a NUL. Replaced, it is refused like any other control character.
-    return (line.replace("\0", "\x01") for line in lines)
 
 
 def _listed(names: Iterable[str]) -> str:

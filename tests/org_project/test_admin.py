@@ -1,6 +1,8 @@
 """The admin: its pages, and that everything it writes is told."""
 
+import csv
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -148,6 +150,22 @@ def test_an_export_can_be_imported(boss: Client, several: list[Organization]) ->
         "id,name,contactName,contactEmail,contactPhone",
         f"{only.pk},N0,Before,,",
     ]
+
+
+def test_an_export_has_no_formulas_and_an_import_takes_the_apostrophes_back(
+    boss: Client, organization: Organization, tmp_path: Path
+) -> None:
+    name = '=HYPERLINK("https://example.org")'
+    Organization.objects.filter(pk=organization.pk).update(name=name, contact_phone="+1 555 0100")
+    exported = act(boss, "export_csv", [organization]).content.decode()
+    row = next(iter(csv.DictReader(exported.splitlines())))
+    assert (row["name"], row["contactPhone"]) == (f"'{name}", "'+1 555 0100")
+    Organization.objects.update(name="changed", contact_phone="")
+    file = tmp_path / "organizations.csv"
+    file.write_text(exported)
+    call_command("import_organizations", str(file))
+    organization.refresh_from_db()
+    assert (organization.name, organization.contact_phone) == (name, "+1 555 0100")
 
 
 def test_actions_want_the_permission(django_user_model: Any, several: list[Organization], told: Tell) -> None:
