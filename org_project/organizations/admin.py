@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin import helpers
 from django.core.exceptions import ValidationError
 from django.db.models import F, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -18,11 +17,13 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
+from event_stream.admin_selection import AdminSelection
 from event_stream.outbox.models import OutboxEntry
 from organizations import events
 from organizations.models import Organization
 from organizations.querysets import OrganizationQuerySet
 from organizations.validators import EMAIL_LENGTH, NAME_LENGTH, PHONE_LENGTH, validate_one_line, validate_phone
+from service_kit.admin import CHANGED_MEANWHILE
 from service_kit.csv_text import write_csv
 from service_kit.text import NormalizedSearch, normalized
 from service_kit.versioned_form import VersionedForm
@@ -34,6 +35,9 @@ else:
     ModelAdmin = admin.ModelAdmin
 
 LATEST = 10
+LICENSES_STAY = _(
+    "The licenses of a deleted organization stay in the licensing service, and go on without its name and contact."
+)
 
 CSV_COLUMNS = {
     "id": "id",
@@ -80,7 +84,10 @@ def set_contact(
 ) -> HttpResponse | None:
     """Ask for the contact on a separate page, then write it to all of them in one transaction."""
     form = ContactForm(request.POST if "apply" in request.POST else None)
-    if form.is_valid():
+    selection, count = AdminSelection.of(request), queryset.count()
+    if form.is_valid() and not selection.is_as_shown(count):
+        model_admin.message_user(request, CHANGED_MEANWHILE, messages.WARNING)
+    elif form.is_valid():
         values = {field: value for field, value in form.cleaned_data.items() if value}
         _report(model_admin, request, _selected(queryset).update(**values))
         return None
@@ -89,10 +96,8 @@ def set_contact(
         "title": gettext("Set the contact"),
         "opts": model_admin.model._meta,
         "form": form,
-        "selected": request.POST.getlist(helpers.ACTION_CHECKBOX_NAME),
-        "select_across": request.POST.get("select_across", "0"),
-        "count": queryset.count(),
-        "checkbox_name": helpers.ACTION_CHECKBOX_NAME,
+        "count": count,
+        "hidden_fields": selection.fields(count),
         "action": set_contact.__name__,
     }
     return TemplateResponse(request, "admin/organizations/organization/set_contact.html", context)
@@ -193,6 +198,12 @@ class OrganizationAdmin(NormalizedSearch, ModelAdmin):
     @admin.display(description=_("latest events"))
     def latest_events(self, organization: Organization) -> SafeString:
         return event_table(organization.pk)
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Say on each page that asks before deleting what becomes of the licenses, which are another service's."""
+        if "post" not in request.POST:
+            self.message_user(request, LICENSES_STAY, messages.WARNING)
+        return super().get_deleted_objects(objs, request)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Organization]) -> None:
         """Use the queryset's method, which locks the rows and emits events."""

@@ -5,7 +5,6 @@ import re
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
-from html.parser import HTMLParser
 from typing import Any
 
 import pytest
@@ -22,6 +21,7 @@ from event_stream.consumer.worker import StopCondition, Worker
 from event_stream.dead_letters import error_handler_for
 from event_stream.messaging.channel import registry
 from event_stream.messaging.message import ConsumerRecord
+from tests.confirmation_pages import Form, confirm, said, select_all
 from tests.event_stream.leaks import failed_connections, lets_sockets_leak
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -88,10 +88,6 @@ def ids(client: Client) -> dict[str, str]:
 def settle(client: Client, verb: str, *letters: str, confirmed: bool = True) -> Any:
     data = {"action": verb, "_selected_action": letters, **({"confirmed": "yes"} if confirmed else {})}
     return client.post(LIST, data, follow=True)
-
-
-def said(answer: Any) -> list[str]:
-    return [str(message) for message in answer.context["messages"]]
 
 
 @pytest.mark.usefixtures("refused")
@@ -197,33 +193,8 @@ def test_no_letter_can_be_added_changed_or_deleted(staff: Client, admin_client: 
     assert admin_client.post(f"{LIST}{chosen}/change/", {}, headers={"host": "localhost"}).status_code == 403
 
 
-class Form(HTMLParser):
-    """The hidden fields of a page's last form."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.fields: list[tuple[str, str]] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        values = dict(attrs)
-        if tag == "form":
-            self.fields = []
-        if tag == "input" and values.get("type") == "hidden":
-            self.fields.append((values["name"] or "", values["value"] or ""))
-
-
-def confirm(client: Client, asked: Any) -> Any:
-    """Send the confirmation page back as a browser does."""
-    fields: dict[str, list[str]] = {}
-    for name, value in Form(asked.content.decode()).fields:
-        fields.setdefault(name, []).append(value)
-    return client.post(LIST, {**fields, "confirmed": "yes"}, follow=True)
-
-
-def select_all(client: Client, verb: str) -> Any:
-    ticked = list(ids(client).values())
-    return client.post(LIST, {"action": verb, "_selected_action": ticked, "select_across": "1", "index": "0"})
+def asked_for_all(client: Client, verb: str) -> Any:
+    return select_all(client, LIST, verb, list(ids(client).values()))
 
 
 @pytest.mark.usefixtures("refused")
@@ -241,11 +212,11 @@ def test_select_all_takes_more_letters_than_a_form_may_have_fields(
             consume()
     consume()
 
-    asked = select_all(staff, verb)
+    asked = asked_for_all(staff, verb)
 
     assert f"{verb.capitalize()} 1154 dead letters?" in asked.content.decode()
     assert len(asked.content) < 20_000
-    done = confirm(staff, asked)
+    done = confirm(staff, LIST, asked)
     assert done.status_code == 200
     assert said(done) == [f"1154 dead letters were {'replayed' if sent_again else 'discarded'}."]
     assert keys(staff) == []
@@ -257,12 +228,12 @@ def test_select_all_takes_more_letters_than_a_form_may_have_fields(
 
 @pytest.mark.usefixtures("refused")
 def test_select_all_leaves_what_was_parked_after_the_page_was_shown(staff: Client) -> None:
-    asked = select_all(staff, "discard")
-    shown_at_ms = dict(Form(asked.content.decode()).fields)["parked_through_ms"]
+    asked = asked_for_all(staff, "discard")
+    shown_at_ms = Form(asked.content.decode()).fields["parked_through_ms"][0]
     assert wait_until(lambda: time.time_ns() // 1_000_000 > int(shown_at_ms), within_s=5)
     registry().channel(BINDING).publish(ProducerRecord(TOPIC, b"later", b"{", (), 3)).result()
     consume()
-    assert said(confirm(staff, asked)) == ["3 dead letters were discarded."]
+    assert said(confirm(staff, LIST, asked)) == ["3 dead letters were discarded."]
     assert keys(staff) == ["later"]
 
 
