@@ -1,62 +1,217 @@
-"""A worker class for gunicorn (`worker_class`) that answers health checks however long its threads are held up."""
+"""A worker class for gunicorn (`worker_class`) that no slow client holds up, and that always answers health checks."""
 
+import re
 import selectors
 import socket
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from gunicorn import http  # type: ignore[import-untyped]
+from gunicorn.http.unreader import SocketUnreader  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
-from service_kit.unreadable_requests import ProblemAnswers
+from service_kit.unreadable_requests import HEAD_TOO_LARGE, TIMEOUT, ProblemAnswers, Refusal
 
 _LIVE, _HEALTH = b"/health/live", b"/health/"
-_PEEKED = 64
+_PART = 65_536
+_LINGER_S = 2.0
+_LONGEST_HEAD = 65_536
+# A line feed alone is refused at once.
+_END_OF_HEAD = re.compile(rb"\r\n\r\n|(?<!\r)\n")
+
+
+class BoundedUnreader(SocketUnreader):  # type: ignore[misc]
+    """Reads of a socket until `deadline`, which is an instant of time.monotonic. Raises TimeoutError after it."""
+
+    deadline = 0.0
+
+    def chunk(self, size_hint: int | None = None) -> bytes:
+        before = self.sock.gettimeout()
+        remaining = self.deadline - time.monotonic()
+        if remaining <= 0:
+            raise TimeoutError("the request did not arrive in time")
+        # gunicorn has a limit of its own for what nobody has read.
+        self.sock.settimeout(remaining if before is None else min(before, remaining))
+        try:
+            received: bytes = super().chunk(size_hint)
+        finally:
+            self.sock.settimeout(before)
+        return received
+
+
+@dataclass(slots=True)
+class _Head:
+    """What has arrived of a request's head."""
+
+    deadline: float
+    received: bytearray = field(default_factory=bytearray)
+    searched: int = 0
+
+    def add(self, part: bytes) -> None:
+        self.searched = max(0, len(self.received) - 3)
+        self.received += part
+
+    @property
+    def is_whole(self) -> bool:
+        return _END_OF_HEAD.search(self.received, self.searched) is not None
+
+
+@dataclass(slots=True)
+class _Lingering:
+    """A connection that is answered, and not yet closed."""
+
+    deadline: float
+    drained: int = 0
 
 
 class HealthThreadWorker(ProblemAnswers, ThreadWorker):  # type: ignore[misc]
     """gunicorn's threads, and some that serve `/health/` alone.
 
-    Requests that wait for a lock, a server or a slow client hold their threads, and all that come later wait behind
-    them. An orchestrator that gets no answer from `/health/live` would then kill a process that is well. A connection
-    without a request takes no thread: only what it begins with says which threads it is for. Behind TLS, which this
-    class does not look into, health checks share the threads of all.
+    A connection takes a thread only once the head of its request is complete: a client that never finishes one holds
+    up nobody, and gets a 408 after `read_timeout_s`. A body has as long again, and so has each part of the answer to
+    be taken. Requests that wait for a lock or a server hold their threads all the same, and an orchestrator that gets
+    no answer from `/health/live` would kill a process that is well: health checks have threads of their own, and no
+    body. Behind TLS, which this class does not look into, none of this holds.
     """
+
+    read_timeout_s: float = 20
 
     def init_process(self) -> None:
         # Each has its own: readiness asks the database, which may hang.
         self._live_pool = ThreadPoolExecutor(1, thread_name_prefix="live")
         self._ready_pool = ThreadPoolExecutor(1, thread_name_prefix="ready")
+        self._heads: dict[Any, _Head] = {}
+        self._lingering: dict[Any, _Lingering] = {}
         super().init_process()
 
     def enqueue_req(self, conn: Any) -> None:
-        is_new = not conn.initialized and not conn.data_ready
+        if self.cfg.is_ssl:
+            super().enqueue_req(conn)
+            return
+        conn.sock.setblocking(False)
+        if conn.parser is None:
+            conn.parser = http.get_parser(self.cfg, conn.sock, conn.client)
+            conn.parser.unreader = BoundedUnreader(conn.sock)
+            conn.data_ready = True
+        # A request may have been read ahead, behind another one.
+        self._receive(conn, ahead=conn.parser.unreader.take_buffered())
+
+    def _receive(self, conn: Any, _sock: object = None, *, ahead: bytes = b"") -> None:
+        """Read what there is of a head, and hand the connection to a thread once it is complete."""
+        has_ended = False
+        received = ahead
         try:
-            beginning: bytes = conn.sock.recv(_PEEKED, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            part = conn.sock.recv(_PART)
+            has_ended = not part
+            received += part
         except BlockingIOError:
-            if is_new:
-                self._await_data(conn)
-                return
-            # A request that was read ahead, behind another one.
-            beginning = b""
+            pass
         except OSError:
             # Closed by now: a thread finds that out, and tidies up.
-            beginning = b""
-        served: Future[Any] = self._pool_for(beginning).submit(self.handle, conn)
+            has_ended = True
+        head = self._heads.get(conn)
+        if head is None:
+            if not received and not has_ended:
+                self._await_data(conn)
+                return
+            head = self._heads[conn] = _Head(time.monotonic() + self.read_timeout_s)
+            self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._receive, conn))
+        head.add(received)
+        if has_ended or head.is_whole:
+            self._forget(conn)
+            self._serve(conn, bytes(head.received))
+        elif len(head.received) > _LONGEST_HEAD:
+            self._end(conn, HEAD_TOO_LARGE)
+
+    def _forget(self, conn: Any) -> None:
+        del self._heads[conn]
+        self.poller.unregister(conn.sock)
+
+    def _end(self, conn: Any, refusal: Refusal) -> None:
+        self._forget(conn)
+        self.refuse(conn.sock, conn.client, refusal)
+        self._linger(conn)
+
+    def _serve(self, conn: Any, head: bytes) -> None:
+        conn.parser.unreader.unread(head)
+        pool, body_s = self._threads_for(head)
+        served: Future[Any] = pool.submit(self._handle_within, body_s, conn)
         served.add_done_callback(lambda done: self.method_queue.defer(self.finish_request, conn, done))
 
-    def _pool_for(self, beginning: bytes) -> ThreadPoolExecutor:
-        _method, _, target = beginning.partition(b" ")
+    def _threads_for(self, head: bytes) -> tuple[ThreadPoolExecutor, float]:
+        """The pool, and the seconds that a body has to arrive."""
+        _method, _, target = head.lstrip().partition(b" ")
         if target.startswith(_LIVE):
-            return self._live_pool
+            return self._live_pool, 0
         if target.startswith(_HEALTH):
-            return self._ready_pool
-        pool: ThreadPoolExecutor = self.tpool
-        return pool
+            return self._ready_pool, 0
+        return self.tpool, self.read_timeout_s
+
+    def _handle_within(self, body_s: float, conn: Any) -> Any:
+        conn.parser.unreader.deadline = time.monotonic() + body_s
+        return self.handle(conn)
+
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        conn.sock.settimeout(self.read_timeout_s)
+        try:
+            return super().handle_request(req, conn)
+        except TimeoutError:
+            self.log.info("http.timeout", extra={"client": conn.client[0] if conn.client else ""})
+            return False
+
+    def finish_request(self, conn: Any, fs: Future[Any]) -> None:
+        if self.cfg.is_ssl or (not fs.cancelled() and fs.exception() is None and fs.result()):
+            super().finish_request(conn, fs)
+        else:
+            self._linger(conn)
+
+    def _linger(self, conn: Any) -> None:
+        """Close after the client has, or has had the time to read the answer (RFC 9112, section 9.6).
+
+        gunicorn waits for that in its loop, and no other connection is served meanwhile.
+        """
+        conn.sock.setblocking(False)
+        try:
+            conn.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._close(conn)
+            return
+        self._lingering[conn] = _Lingering(time.monotonic() + _LINGER_S)
+        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._drain, conn))
+
+    def _drain(self, conn: Any, _sock: object) -> None:
+        lingering = self._lingering[conn]
+        try:
+            part = conn.sock.recv(_PART)
+        except BlockingIOError:
+            return
+        except OSError:
+            part = b""
+        lingering.drained += len(part)
+        if not part or lingering.drained > _PART:
+            self._end_lingering(conn)
+
+    def _end_lingering(self, conn: Any) -> None:
+        del self._lingering[conn]
+        self.poller.unregister(conn.sock)
+        self._close(conn)
+
+    def _close(self, conn: Any) -> None:
+        self.nr_conns -= 1
+        conn.close()
 
     def _await_data(self, conn: Any) -> None:
-        conn.sock.setblocking(False)
         conn.timeout = time.monotonic() + self.cfg.keepalive
         self.pending_conns.append(conn)
         self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_pending_socket_readable, conn))
+
+    def murder_pending(self) -> None:
+        super().murder_pending()
+        now = time.monotonic()
+        for conn in [conn for conn, head in self._heads.items() if head.deadline <= now]:
+            self._end(conn, TIMEOUT)
+        for conn in [conn for conn, lingering in self._lingering.items() if lingering.deadline <= now]:
+            self._end_lingering(conn)

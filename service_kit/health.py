@@ -104,4 +104,7 @@ def _error(name: str, check: Check) -> Exception | None:
     return None
 
 
-urlpatterns = [path("health/live", live, name="health-live"), path("health/ready", ready, name="health-ready")]
+_views = {"live": live, "ready": ready}
+urlpatterns = [path(f"health/{name}", view, name=f"health-{name}") for name, view in _views.items()]
+PATHS = frozenset(f"/health/{name}" for name in _views)
+"""Answered whatever Host the request names, by the request class of `service_kit.wsgi`."""

@@ -10,8 +10,8 @@ from django.utils.translation import gettext_lazy as _
 from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 
 from event_stream import user_context
-from service_kit.problem_details import Problem, as_json
-from service_kit.wsgi import is_charset
+from service_kit.charsets import is_charset
+from service_kit.problem_details import Problem, as_json, unreadable_body
 
 logger = logging.getLogger("service_kit")
 
@@ -102,8 +102,8 @@ def _read_chunks(request: HttpRequest) -> Problem | None:
     limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
     try:
         body = request.META["wsgi.input"].read(-1 if limit is None else limit + 1)
-    except (OSError, ParseException):
-        return Problem(400, detail=_("The request can't be read."))
+    except (OSError, ParseException) as error:
+        return unreadable_body(error)
     if limit is not None and len(body) > limit:
         return Problem(413, detail=_("The request is larger than this service accepts."))
     request.META["CONTENT_LENGTH"] = str(len(body))

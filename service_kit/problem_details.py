@@ -21,7 +21,7 @@ from django.contrib.sessions.backends.base import UpdateError as SessionUpdateEr
 from django.contrib.sessions.exceptions import SessionInterrupted
 from django.core import exceptions as core
 from django.db import DataError, InterfaceError, OperationalError
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
 from django.template.loader import render_to_string
 from django.utils.cache import patch_vary_headers
@@ -55,6 +55,7 @@ KINDS: Mapping[int, tuple[str, Text]] = {
     404: ("not-found", _("Not found")),
     405: ("method-not-allowed", _("Method not allowed")),
     406: ("not-acceptable", _("Not acceptable")),
+    408: ("timeout", _("Request timeout")),
     409: ("conflict", _("Conflict")),
     411: ("length-required", _("Length required")),
     412: ("precondition-failed", _("Precondition failed")),
@@ -117,10 +118,20 @@ def unavailable(detail: Text, *, retry_after_s: float, type: str | None = None) 
     return Problem(503, detail=detail, type=type, headers={"Retry-After": str(max(1, math.ceil(retry_after_s)))})
 
 
+def unreadable_body(cause: BaseException | None) -> Problem:
+    """408 for a body that did not arrive in time (`cause` is a TimeoutError, or has one), or 400."""
+    while isinstance(cause, UnreadablePostError):
+        cause = cause.__cause__
+    if isinstance(cause, TimeoutError):
+        return Problem(408, detail=_("The request did not arrive in time."))
+    return Problem(400, detail=_UNREADABLE)
+
+
 # From an exception to the problem it means for the caller.
 
 RETRY_AFTER_S = 5
 _RETRY_AFTER_A_LOCK_S = 1
+_UNREADABLE = _("The request can't be read.")
 _SERVER_AWAY = _("A server that is needed is away. Try again.")
 
 
@@ -221,7 +232,11 @@ _TRANSLATIONS: tuple[tuple[tuple[type[BaseException], ...], Callable[[Any], Prob
     (
         # Their texts speak of our settings, or of bytes: they are for the log.
         (core.SuspiciousOperation, core.BadRequest, MultiPartParserError, UnicodeDecodeError),
-        lambda _exc: Problem(400, detail=_("The request can't be read.")),
+        lambda _exc: Problem(400, detail=_UNREADABLE),
+    ),
+    (
+        (UnreadablePostError,),
+        unreadable_body,
     ),
     (
         (DataError,),
@@ -252,7 +267,8 @@ def _report(exc: BaseException, problem: Problem) -> None:
     if fault is not None and fault.is_outage:
         report_fault(fault, exc)
     else:
-        is_ours = problem.status_code < 500
+        # A client that is away, or too slow, is nobody's mistake.
+        is_ours = problem.status_code < 500 and not isinstance(exc, UnreadablePostError)
         logger.warning("request.refused", extra={"error": repr(exc)}, exc_info=exc if is_ours else None)
 
 

@@ -12,8 +12,17 @@ from gunicorn import util  # type: ignore[import-untyped]
 from gunicorn.http import errors  # type: ignore[import-untyped]
 from gunicorn.workers.base import Worker  # type: ignore[import-untyped]
 
-_GENERAL = (HTTPStatus.BAD_REQUEST, "bad-request", "The request can't be read.")
-_BY_ERROR: dict[type[Exception], tuple[HTTPStatus, str, str]] = {
+Refusal = tuple[HTTPStatus, str, str]
+"""The status, the last segment of the problem's type, and its detail."""
+
+HEAD_TOO_LARGE: Refusal = (
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    "headers-too-large",
+    "There are too many headers, or one is too long.",
+)
+TIMEOUT: Refusal = (HTTPStatus.REQUEST_TIMEOUT, "timeout", "The request did not arrive in time.")
+_GENERAL: Refusal = (HTTPStatus.BAD_REQUEST, "bad-request", "The request can't be read.")
+_BY_ERROR: dict[type[Exception], Refusal] = {
     errors.InvalidRequestLine: (
         HTTPStatus.BAD_REQUEST,
         "bad-request",
@@ -26,11 +35,7 @@ _BY_ERROR: dict[type[Exception], tuple[HTTPStatus, str, str]] = {
         "The only Expect header that is understood is 100-continue.",
     ),
     errors.LimitRequestLine: (HTTPStatus.REQUEST_URI_TOO_LONG, "uri-too-long", "The address is too long."),
-    errors.LimitRequestHeaders: (
-        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-        "headers-too-large",
-        "There are too many headers, or one is too long.",
-    ),
+    errors.LimitRequestHeaders: HEAD_TOO_LARGE,
     errors.UnsupportedTransferCoding: (
         HTTPStatus.NOT_IMPLEMENTED,
         "not-implemented",
@@ -51,13 +56,15 @@ class ProblemAnswers(Worker):  # type: ignore[misc]
         if not callers:
             super().handle_error(req, client, addr, exc)
             return
-        status, slug, detail = next(
-            (answer for kind, answer in _BY_ERROR.items() if isinstance(exc, kind)),
-            _GENERAL,
-        )
+        refusal = next((refusal for kind, refusal in _BY_ERROR.items() if isinstance(exc, kind)), _GENERAL)
+        self.refuse(client, addr, refusal, error=type(exc).__name__)
+
+    def refuse(self, client: Any, addr: Any, refusal: Refusal, *, error: str = "") -> None:
+        """Answer and log that a request can't be read. The caller closes the connection."""
+        status, slug, detail = refusal
         self.log.info(
             "http.unreadable",
-            extra={"client": addr[0] if addr else "", "status": int(status), "error": type(exc).__name__},
+            extra={"client": addr[0] if addr else "", "status": int(status), "error": error or slug},
         )
         try:
             util.write_nonblock(client, _response(status, slug, detail))

@@ -1,6 +1,5 @@
-"""The WSGI application, with a request class that no header can break, and bounded waits for the database."""
+"""The WSGI application: a request class that no header can break, bounded waits and searches."""
 
-import codecs
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,23 +7,11 @@ from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
 from django.core.wsgi import get_wsgi_application
 from django.utils.http import parse_header_parameters
 
+from service_kit import health
+from service_kit.charsets import bound_searches, is_charset
 from service_kit.database import bound_waits
 
-# Python's notations for identifiers and host names, and the codec that always fails. As an encoding of a query or a
-# form they raise errors that Django does not expect.
-_NOT_CHARSETS = frozenset({"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"})
-
 _UNREADABLE = {"charset": ""}
-
-
-def is_charset(name: str) -> bool:
-    """Return whether text can be sent in an encoding of this name; many of Python's codecs have other purposes."""
-    try:
-        # Unlike codecs.lookup, str.encode refuses those that are not of text, such as zlib.
-        "".encode(name)
-        return codecs.lookup(name).name not in _NOT_CHARSETS
-    except (LookupError, ValueError):
-        return False
 
 
 class Request(WSGIRequest):
@@ -44,10 +31,15 @@ class Request(WSGIRequest):
         if charset is not None and is_charset(charset):
             self._encoding = charset
 
+    def get_host(self) -> str:
+        """Return Django's answer; an orchestrator's probes name the pod's address, which no setting can know."""
+        return "localhost" if self.path_info in health.PATHS else super().get_host()
+
 
 def get_application() -> WSGIHandler:
     """Return the application; use it in place of `django.core.wsgi.get_wsgi_application`."""
     application = get_wsgi_application()
     bound_waits()
+    bound_searches()
     application.request_class = Request
     return application

@@ -1,8 +1,9 @@
 """How gunicorn serves either service: `gunicorn --config deploy/gunicorn/gunicorn.conf.py org_project.wsgi`.
 
 Read from the environment: BIND, WEB_CONCURRENCY (processes), WEB_THREADS (threads a process), WEB_TIMEOUT_S,
-WEB_GRACEFUL_TIMEOUT_S, ACCESS_LOG, LOG_LEVEL, LOG_FORMAT, SERVICE_NAME, FORWARDED_ALLOW_IPS. SIGHUP reads it all again
-and replaces the workers one by one, and each ends what it has begun.
+WEB_GRACEFUL_TIMEOUT_S, WEB_READ_TIMEOUT_S (for the head of a request, and again for its body), ACCESS_LOG, LOG_LEVEL,
+LOG_FORMAT, SERVICE_NAME, FORWARDED_ALLOW_IPS. SIGHUP reads it all again and replaces the workers one by one, and each
+ends what it has begun.
 """
 
 import gc
@@ -12,6 +13,7 @@ from pathlib import Path
 from environs import Env, EnvError, validate
 
 from event_stream.errors import ConfigurationError
+from service_kit.gunicorn_worker import HealthThreadWorker
 from service_kit.logging import logging_config
 
 env = Env()
@@ -36,6 +38,7 @@ try:
     timeout = env.int("WEB_TIMEOUT_S", 30, validate=validate.Range(min=1))
     # Below the 30 s after which an orchestrator kills.
     graceful_timeout = env.int("WEB_GRACEFUL_TIMEOUT_S", 25, validate=validate.Range(min=0))
+    HealthThreadWorker.read_timeout_s = env.int("WEB_READ_TIMEOUT_S", 20, validate=validate.Range(min=1, max=3600))
     # Off: the gateway writes a line for every request, with the same correlation id, and at no cost to the lookup.
     accesslog = "-" if env.bool("ACCESS_LOG", False) else None
     _level = env.str("LOG_LEVEL", "INFO")

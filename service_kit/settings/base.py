@@ -77,6 +77,7 @@ SILENCED_SYSTEM_CHECKS = [
     "security.W008",
 ]
 
+SESSION_ENGINE = "service_kit.sessions"
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
 AXES_FAILURE_LIMIT = count("LOGIN_FAILURE_LIMIT", 10, "wrong passwords from one address")
 AXES_COOLOFF_TIME = timedelta(minutes=count("LOGIN_COOLOFF_MIN", 15, "minutes"))

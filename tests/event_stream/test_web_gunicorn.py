@@ -230,13 +230,108 @@ def test_a_wrong_environment_is_one_clear_sentence(name: str, value: str, told: 
     assert told in sentence
 
 
+HALF_A_HEAD = b"GET /context HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+HALF_A_BODY = b"POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
+ENDLESS_CHUNKS = b"POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n"
+
+
+def answer_of(connection: socket.socket) -> tuple[int, dict[str, Any]]:
+    """The status and the problem, once the server has closed the connection."""
+    connection.settimeout(30)
+    head, _, body = b"".join(iter(lambda: connection.recv(65536), b"")).partition(b"\r\n\r\n")
+    return int(head.split(b" ")[1]), json.loads(body[body.index(b"{") : body.rindex(b"}") + 1])
+
+
+def test_nobody_waits_for_heads_that_never_end(start: Callable[..., Gunicorn]) -> None:
+    server = start(WEB_THREADS="2")
+    with ExitStack() as stack:
+        for _ in range(16):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            client.sendall(HALF_A_HEAD)
+        # Long before the server gives up on them.
+        assert httpx.get(f"{server.url}/context", timeout=10).is_success
+        client.sendall(b"Connection: close\r\n")
+        client.sendall(b"\r\n")
+        assert answer_of(client)[0] == 200
+
+
+def test_what_never_arrives_is_a_408_and_one_line(start: Callable[..., Gunicorn]) -> None:
+    server = start(WEB_THREADS="2", WEB_READ_TIMEOUT_S="1")
+    for beginning in (HALF_A_HEAD, HALF_A_BODY % b"/companies", ENDLESS_CHUNKS % b"/companies"):
+        with ExitStack() as stack:
+            clients = [
+                stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=30)) for _ in range(3)
+            ]
+            for client in clients:
+                client.sendall(beginning)
+            for client in clients:
+                status, problem = answer_of(client)
+                assert (status, problem["status"], problem["type"]) == (408, 408, "/problems/timeout"), beginning
+        assert httpx.get(f"{server.url}/context", timeout=20).is_success
+    server.stop()
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_a_client_that_takes_no_answer_holds_no_thread_for_ever(start: Callable[..., Gunicorn]) -> None:
+    server = start(WEB_THREADS="1", WEB_READ_TIMEOUT_S="1")
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", server.port))
+        client.sendall(b"GET /large HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert wait_until(lambda: bool(server.events("http.timeout")), within_s=20)
+        assert httpx.get(f"{server.url}/context", timeout=20).is_success
+
+
+def test_nobody_waits_for_clients_that_do_not_close(start: Callable[..., Gunicorn]) -> None:
+    """gunicorn's own loop would wait 2 s for each of them."""
+    server = start(WEB_THREADS="1")
+    with ExitStack() as stack:
+        for _ in range(16):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=20))
+            client.sendall(HALF_A_HEAD + b"Connection: close\r\n\r\n")
+        assert answer_of(client)[0] == 200
+        assert httpx.get(f"{server.url}/context", timeout=10).is_success
+
+
+def test_a_head_of_any_size_takes_no_memory(start: Callable[..., Gunicorn]) -> None:
+    server = start()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
+        client.sendall(b"GET /context HTTP/1.1\r\n" + b"X: a\r\n" * 11_000)
+        assert answer_of(client)[0] == 431
+
+
+@pytest.mark.parametrize("beginning", [HALF_A_BODY, ENDLESS_CHUNKS])
+def test_a_health_check_waits_for_no_body(start: Callable[..., Gunicorn], beginning: bytes) -> None:
+    server = start()
+    with ExitStack() as stack:
+        for path in (b"/health/live", b"/health/ready"):
+            for method in (b"POST", b"GET"):
+                client = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+                client.sendall((beginning % path).replace(b"POST", method))
+        assert httpx.get(f"{server.url}/health/live", timeout=3).is_success
+        assert httpx.get(f"{server.url}/health/ready", timeout=3).status_code == 503
+
+
+def test_requests_one_behind_the_other_are_each_answered(start: Callable[..., Gunicorn]) -> None:
+    server = start(WEB_THREADS="1")
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
+        client.sendall(b"GET /context HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 3 + HALF_A_HEAD)
+        # The last one's end comes in a packet of its own.
+        received = b""
+        while received.count(b"HTTP/1.1 200") < 3:
+            received += client.recv(65536)
+        client.sendall(b"Connection: close\r\n\r\n")
+        received += b"".join(iter(lambda: client.recv(65536), b""))
+    assert received.count(b"HTTP/1.1 200") == 4
+
+
 def test_health_is_answered_while_every_thread_is_held_up(start: Callable[..., Gunicorn]) -> None:
-    """By clients here that send the half of a request; a lock or a server that hangs would do the same."""
+    """By clients here that send the half of a body; a lock or a server that hangs would do the same."""
     server = start(WEB_THREADS="2")
     with ExitStack() as stack:
         for _ in range(3):
             client = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
-            client.sendall(b"GET /context HTTP/1.1\r\nHost: 127.0.0.1\r\n")
+            client.sendall(HALF_A_BODY % b"/companies")
         with pytest.raises(httpx.ReadTimeout):
             httpx.get(f"{server.url}/context", timeout=1)
 

@@ -167,6 +167,7 @@ handler500 = "service_kit.problem_details.server_error"
 urlpatterns = [
     path("", include("service_kit.health")),
     path("context", context),
+    path("large", lambda _request: HttpResponse(b" " * 20_000_000)),
     path("plain/<kind>", plain),
     path("api/<kind>", Failing.as_view()),
     path("companies", Companies.as_view()),

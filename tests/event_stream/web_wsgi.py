@@ -13,7 +13,7 @@ settings.configure(
     SECRET_KEY="for a test alone",
     ALLOWED_HOSTS=["127.0.0.1"],
     INSTALLED_APPS=["rest_framework"],
-    MIDDLEWARE=web_settings.MIDDLEWARE,
+    MIDDLEWARE=["service_kit.middleware.ReadableRequestMiddleware", *web_settings.MIDDLEWARE],
     REST_FRAMEWORK=web_settings.REST_FRAMEWORK,
     ROOT_URLCONF=web_settings.ROOT_URLCONF,
     LOGGING=logging_config("INFO", os.environ.get("LOG_FORMAT", "json"), "demo"),

@@ -6,7 +6,7 @@ import pytest
 
 from licenses.models import License
 from tests.licensing_project.organization_service import NASA
-from tests.security.odd_headers import check_every_url
+from tests.security.odd_headers import check_cookies_that_are_no_sessions, check_every_url
 
 
 @pytest.mark.django_db
@@ -17,3 +17,8 @@ def test_no_url_has_a_header_that_breaks_it(license: License) -> None:
         return path.replace("<any_case_uuid:license_id>", str(there))
 
     check_every_url(fill)
+
+
+@pytest.mark.django_db
+def test_a_cookie_that_is_no_session_is_none(caplog: pytest.LogCaptureFixture) -> None:
+    check_cookies_that_are_no_sessions(caplog)

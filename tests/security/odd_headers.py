@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from unittest.mock import patch
 
+import pytest
+from django.conf import settings
 from django.test import Client
 
 from service_kit.wsgi import Request
@@ -84,6 +86,17 @@ def check_every_url(fill: Callable[[str, str], str]) -> None:
             for name, value in itertools.islice(odd, 12 if is_api else 2):
                 answer = _send(client, method, path, name, value)
                 assert answer.status_code < 500, (method, path, name, value)
+
+
+def check_cookies_that_are_no_sessions(caplog: pytest.LogCaptureFixture) -> None:
+    """A key with a NUL was a 400, with a traceback in the log."""
+    with patch("django.test.client.WSGIRequest", Request):
+        client = Client(raise_request_exception=False)
+        for value in ('"\\000abcdefghijkl"', '"\\377\\377abcdefgh"', "a b c d e f g h", "%00" * 8, "x" * 4_000):
+            for path in ("/admin/", "/v1/organization/"):
+                cookies = f"{settings.SESSION_COOKIE_NAME}={value}"
+                assert client.get(path, HTTP_COOKIE=cookies).status_code in (200, 302, 401, 403, 404), (path, value)
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == []
 
 
 def _send(client: Client, method: str, path: str, name: str, value: str) -> Any:

@@ -1,8 +1,10 @@
 """The user context of a request: what is taken, what is refused, and that it ends with the request."""
 
+import codecs
 import encodings
 import encodings.aliases
 import io
+import itertools
 import logging
 import pkgutil
 import uuid
@@ -17,7 +19,9 @@ from gunicorn.http.errors import InvalidChunkSize  # type: ignore[import-untyped
 from pytest_django import Settings
 
 from event_stream import user_context
-from service_kit.wsgi import Request, is_charset
+from service_kit import charsets
+from service_kit.charsets import bound_searches, is_charset
+from service_kit.wsgi import Request
 from tests.event_stream import web_settings
 
 JSON = "application/json"
@@ -126,13 +130,51 @@ def test_too_many_parameters_and_a_charset_are_no_error_of_ours(readable: Client
 
 def test_every_encoding_of_python_decodes_any_bytes_or_is_no_charset() -> None:
     names = {module.name for module in pkgutil.iter_modules(encodings.__path__)} | set(encodings.aliases.aliases)
-    charsets = {name for name in names if is_charset(name)}
+    found = {name for name in names if is_charset(name)}
 
-    assert {"utf_8", "latin_1", "ascii", "utf_16", "euc_kr"} <= charsets
-    assert not {"zlib_codec", "rot_13", "idna", "punycode", "undefined", "unicode_escape", "aliases"} & charsets
-    for charset in charsets:
+    assert {"utf_8", "latin_1", "ascii", "utf_16", "euc_kr"} <= found
+    assert not {"zlib_codec", "rot_13", "idna", "punycode", "undefined", "unicode_escape", "aliases"} & found
+    for charset in found:
         bytes(range(256)).decode(charset, "replace")
         QueryDict(bytes(range(256)) + b"a=..&b=%ff%00.%2e&xn--a=\\x", encoding=charset)
+
+
+@pytest.fixture
+def _bounded_searches() -> Iterator[None]:
+    bound_searches()
+    yield
+    codecs.unregister(charsets._search)
+    codecs.register(encodings.search_function)
+
+
+@pytest.mark.usefixtures("_bounded_searches")
+def test_names_of_charsets_take_no_memory(readable: Client) -> None:
+    part = "--x\r\nContent-Disposition: form-data; name*=part-%d''%%41; filename=\"a\"\r\n\r\nb\r\n"
+    bodies = ["".join(part % number for number in range(50)) + "--x--\r\n", ""]
+    known = len(encodings._cache)
+    for number, body in itertools.product(range(20), bodies):
+        for kind in (
+            f"text/plain; charset=no-{number}",
+            f"text/plain; y*=no-{number}''%41",
+            "multipart/form-data; boundary=x",
+        ):
+            readable.generic(
+                "POST", "/companies", body, kind, headers={"Accept": f"text/html; y*=accept-{number}''%41"}
+            )
+            readable.generic("POST", "/companies", body, kind)
+    assert len(encodings._cache) - known < 5
+    assert is_charset("UTF-8")
+
+
+HEALTH = ["/health/live", "/health/ready"]
+
+
+@pytest.mark.parametrize("host", ["10.42.0.17:8080", "[fd00::17]", "pod-7", "a b"])
+def test_probes_may_name_any_host_and_nothing_else_may(readable: Client, host: str) -> None:
+    for path in HEALTH:
+        assert readable.get(path, headers={"Host": host}).status_code in (200, 503), path
+    for path in ("/context", "/companies", "/health/live/", "/health", "/nowhere"):
+        assert readable.get(path, headers={"Host": host}).status_code == 400, path
 
 
 def chunked(client: Client, body: io.BytesIO, coding: str = "chunked", *, terminated: bool = True) -> Any:
