@@ -80,12 +80,14 @@ class ServiceCluster:
         self._databases = databases
         self._issuer = issuer
         self._own_token = TokenFile(folder / "licensing.token", issuer, "licensing") if issuer else None
+        self._organization_token = TokenFile(folder / "organization.token", issuer, "organization") if issuer else None
         own = own_settings or {}
         organization_key, licensing_key = secret_keys or (secrets.token_urlsafe(50), secrets.token_urlsafe(50))
         self.organization_settings = {
             **shared,
             "SECRET_KEY": organization_key,
             "DATABASE_URL": servers.database_url(databases[0]),
+            **_asks_for_traces("licensing", self.licensing_urls[:1], self._organization_token),
             **own.get(ORGANIZATION, {}),
         }
         self.licensing_settings = {
@@ -94,6 +96,7 @@ class ServiceCluster:
             "DATABASE_URL": servers.database_url(databases[1]),
             "ORGANIZATION_SERVICE_URL": asked_at or self.organization_url,
             **({"ORGANIZATION_TOKEN_FILE": str(self._own_token.path)} if self._own_token else {}),
+            **_asks_for_traces("organization", [self.organization_url], self._own_token),
             **own.get(LICENSING, {}),
         }
         self.organization = web(ORGANIZATION, "organization", self.organization_settings, port=org_port, folder=folder)
@@ -118,9 +121,10 @@ class ServiceCluster:
         return {"Authorization": f"Bearer {self._issuer.token(*roles, lifetime_s=LIFETIME_S, **claims)}"}
 
     def keep_tokens_fresh(self) -> None:
-        """Renew licensing's own token before it expires; call it now and then while the cluster runs."""
-        if self._own_token is not None:
-            self._own_token.keep_fresh()
+        """Renew the services' own tokens before they expire; call it now and then while the cluster runs."""
+        for token in (self._own_token, self._organization_token):
+            if token is not None:
+                token.keep_fresh()
 
     def prepare(self, *, sample_data: bool = False, admin: Mapping[str, str] | None = None) -> None:
         """Databases, tables and topic; sample data and an admin (DJANGO_SUPERUSER_* variables) on request."""
@@ -162,6 +166,12 @@ class ServiceCluster:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def _asks_for_traces(peer: str, urls: Sequence[str], token: TokenFile | None) -> dict[str, str]:
+    """The settings with which a service asks the other one for its part of a trace."""
+    peers = {"TRACE_PEERS": ",".join(f"{peer}={url}" for url in urls)}
+    return peers | ({"TRACE_TOKEN_FILE": str(token.path)} if token else {})
 
 
 def _numbered(name: str, number: int) -> str:

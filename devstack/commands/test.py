@@ -305,6 +305,8 @@ def _environment(session: Session, servers: Servers | None) -> dict[str, str]:
     environment[SESSION_VARIABLE] = session.name
     if session.settings is not None:
         environment["DJANGO_SETTINGS_MODULE"] = session.settings
+        # Rows that a thread of pytest's own process wrote would be in no test's transaction.
+        environment["TRACE_RECORD"] = "false"
     if session.python_path is not None:
         environment["PYTHONPATH"] = str(session.python_path)
     if servers is not None:

@@ -1,7 +1,7 @@
 """What a worker calls: a handler of batches, one partition at a time."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from event_stream.messaging.binder import OffsetRange
@@ -27,6 +27,8 @@ class Handled:
 
     quiet: bool = False
     """Nothing in it that a person would look for (heartbeats, say): its log line is for debugging only."""
+    evictions: int | None = field(default=None, compare=False)
+    """How many keys it has evicted from a cache; None for a handler that keeps none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,14 +139,15 @@ class LogInvalidator:
     def handle(self, batch: Batch) -> Handled | SeekTo:
         """Apply a batch. The worker has checked that no record was deleted unread where offsets are missing."""
         self._claim.renew()
-        previous_offset, quiet = batch.previous_offset, True
+        previous_offset, quiet, evictions = batch.previous_offset, True, 0
         for first in range(0, len(batch.records), MAX_RECORDS):
             records = batch.records[first : first + MAX_RECORDS]
             outcome = self._apply(batch.partition, previous_offset, records)
             if isinstance(outcome, SeekTo):
                 return outcome
             previous_offset, quiet = records[-1].offset, quiet and outcome.quiet
-        return Handled(quiet)
+            evictions += outcome.evictions or 0
+        return Handled(quiet, evictions)
 
     def idle(self, partition: int, position: int, log: OffsetRange) -> int | None:
         """Check the watermark: Redis may have been flushed, or have failed over to an older state."""
@@ -200,7 +201,7 @@ class LogInvalidator:
             _log_new_epoch(partition, previous_offset + 1, "no watermark")
         if evictions:
             log_applied(partition, records, summary, self._cache.clock.now_ms())
-        return Handled(quiet=not evictions and not undecodable)
+        return Handled(not evictions and not undecodable, len(evictions) + len(key_evictions))
 
     def _take_over(self, partition: int, previous_offset: int) -> SeekTo:
         """Begin an epoch where this worker reads: the offset of the other epoch may be that of another log."""
@@ -303,7 +304,7 @@ class QueueInvalidator:
         self._handle_errors(read)
         if evictions:
             log_applied(batch.partition, batch.records, summary, self._cache.clock.now_ms())
-        return Handled(quiet=not read)
+        return Handled(not read, len(evictions) + len(key_evictions))
 
     def idle(self, partition: int, position: int, log: OffsetRange) -> None:
         """Renew the record of the settings: there is no watermark to check."""

@@ -12,10 +12,10 @@ from pgtrigger.core import INSTALLED, UNALLOWED
 from event_stream import doctor
 from event_stream.doctor import Finding, failed, ok, unknown, warning
 from event_stream.errors import ConfigurationError
-from event_stream.outbox.selectors import status
+from event_stream.outbox.selectors import leading_backend, status
 from event_stream.outbox.settings import outbox_settings
 from event_stream.outbox.store import connect
-from event_stream.outbox.triggers import FORGET_MESSAGES, LEADER_LOCK
+from event_stream.outbox.triggers import FORGET_MESSAGES
 
 _WAITING_NOTED = timedelta(seconds=10)
 
@@ -35,20 +35,11 @@ def _relay() -> Finding:
         connect(outbox_settings().database).close()
     except ConfigurationError as error:
         return failed("relay", f"none can lead: {error}", "set OUTBOX_DATABASE_URL, or another alias of DATABASES")
-    with connections[outbox_settings().database].cursor() as cursor:
-        cursor.execute(
-            """
-            SELECT pid FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database
-            WHERE locktype = 'advisory' AND granted AND datname = current_database()
-                AND classid = %s AND objid = %s AND objsubid = 1
-            """,
-            [LEADER_LOCK >> 32, LEADER_LOCK & 0xFFFFFFFF],
-        )
-        row = cursor.fetchone()
-    if row is None:
+    backend_pid = leading_backend()
+    if backend_pid is None:
         remedy = "start the web process, whose part it is, or manage.py relay_outbox where OUTBOX_EMBEDDED is false"
         return failed("relay", "none leads: nothing is published, and no heartbeat is sent", remedy)
-    return ok("relay", f"one leads, on PostgreSQL's backend {row[0]}")
+    return ok("relay", f"one leads, on PostgreSQL's backend {backend_pid}")
 
 
 def _backlog() -> Iterator[Finding]:

@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.db import connections
 from django.db.models import Count, Max, Min, Q, QuerySet
 
 from event_stream.outbox.models import UNSENT, OutboxEntry
+from event_stream.outbox.settings import outbox_settings
+from event_stream.outbox.triggers import LEADER_LOCK
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +41,18 @@ def last_version(binding: str, key: str) -> int | None:
     """
     newest: int | None = OutboxEntry.objects.filter(binding=binding, key=key).aggregate(newest=Max("version"))["newest"]
     return newest
+
+
+def leading_backend() -> int | None:
+    """Return the process id of the PostgreSQL backend through which a relay leads; None where none does."""
+    with connections[outbox_settings().database].cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT pid FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database
+            WHERE locktype = 'advisory' AND granted AND datname = current_database()
+                AND classid = %s AND objid = %s AND objsubid = 1
+            """,
+            [LEADER_LOCK >> 32, LEADER_LOCK & 0xFFFFFFFF],
+        )
+        row = cursor.fetchone()
+    return None if row is None else int(row[0])

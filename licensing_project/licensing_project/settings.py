@@ -9,7 +9,7 @@ from redis.retry import Retry
 
 from organization_lookup.settings import lookup_settings
 from service_kit.logging import FORMATS, LEVELS, logging_config
-from service_kit.settings import base, event_binders
+from service_kit.settings import base, event_binders, trace
 from service_kit.settings.base import *  # noqa: F403 - Django's settings are a module's names
 from service_kit.settings.environment import choice, count, number, postgresql, redis_url, text
 
@@ -32,6 +32,7 @@ INSTALLED_APPS = [
     "event_stream",
     "event_stream.dead_letters",
     "event_stream.messaging.cloudevents",
+    "event_stream.trace",
     "organization_lookup",
     "licenses",
 ]
@@ -130,6 +131,14 @@ EVENT_STREAM = {
 
 # How organizations are found.
 ORGANIZATION_LOOKUP = lookup_settings()
+
+EVENT_STREAM_TRACE = {
+    "service": "licensing",
+    "key_name": "organization",
+    "consumes": ["inboundOrgChanges"],
+    "cache": "organization_lookup.lookup.current_cache",
+    **trace.environment(),
+}
 
 if base.AUTH is None and ORGANIZATION_LOOKUP.token_file is not None:
     # Whoever comes without a token would read organizations under this service's name.

@@ -10,6 +10,7 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="docs"), name="home"),
     path("", include("licenses.api.urls")),
     path("", include("service_kit.health")),
+    path("", include("event_stream.trace.urls")),
     path("admin/", admin.site.urls),
     # The login of the browsable API, for those who may not enter the admin.
     path("api-auth/", include("rest_framework.urls")),

@@ -140,6 +140,11 @@ def current() -> Lookup:
         return _made()
 
 
+def current_cache() -> FencedCache:
+    """For the trace, which explains what the cache holds."""
+    return current().cache
+
+
 def _begin_anew() -> None:
     _made.cache_clear()
     _making.release()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from organizations import outbound
 from service_kit.logging import FORMATS, LEVELS, logging_config
-from service_kit.settings import base, event_binders
+from service_kit.settings import base, event_binders, trace
 from service_kit.settings.base import *  # noqa: F403 - Django's settings are a module's names
 from service_kit.settings.environment import choice, count, flag, postgresql, text
 
@@ -28,6 +28,7 @@ INSTALLED_APPS = [
     "event_stream",
     "event_stream.messaging.cloudevents",
     "event_stream.outbox",
+    "event_stream.trace",
     "organizations",
 ]
 
@@ -91,6 +92,12 @@ EVENT_STREAM = {
 EVENT_STREAM_OUTBOX = {
     "embedded": flag("OUTBOX_EMBEDDED", default=True),
     "database": "outbox" if "outbox" in DATABASES else "default",
+}
+
+EVENT_STREAM_TRACE = {
+    "service": "organization",
+    "key_name": "organization",
+    **trace.environment(),
 }
 
 # Whether reading an organization emits an event too (ActionEnum GET). Each read is then also a write.

@@ -15,6 +15,7 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="docs"), name="home"),
     path("", include("organizations.api.urls")),
     path("", include("service_kit.health")),
+    path("", include("event_stream.trace.urls")),
     path("openapi.json", SpectacularJSONAPIView.as_view(), name="openapi"),
     # Its OPTIONS would be an error: a template is looked for.
     path(

@@ -22,6 +22,7 @@ INSTALLED_APPS = [
     "event_stream.messaging.cloudevents",
     "event_stream.outbox",
     "event_stream.inbox",
+    "event_stream.trace",
     "tests.event_stream.demo",
 ]
 
@@ -52,6 +53,9 @@ EVENT_STREAM = {
         "inbound": {"destination": "things", "group": "readers", "consumer": {"idle_interval_ms": 50}},
     },
 }
+
+# A test that is about recording connects its own receivers.
+EVENT_STREAM_TRACE = {"record": False, "service": "tests", "consumes": ["inbound"]}
 
 # A test that is about tokens sets its own.
 AUTH: AuthSettings | None = None

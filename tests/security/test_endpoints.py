@@ -174,6 +174,15 @@ def test_what_shows_no_data_is_open(services: Services, platform: ServiceCluster
         assert services.http.get(url + path, follow_redirects=True).is_success
 
 
+@pytest.mark.parametrize("path", ["/traces/some-id", "/traces?key=some-key"])
+def test_a_trace_is_for_known_callers(services: Services, platform: ServiceCluster, path: str) -> None:
+    for url in (platform.organization_url, platform.licensing_urls[0]):
+        stranger = services.http.get(url + path)
+        assert (stranger.status_code, stranger.headers["Content-Type"]) == (401, "application/problem+json")
+        known = services.http.get(url + path, headers=services.bearer(services.issuer.token()))
+        assert (known.status_code, known.headers["Content-Type"]) == (200, "application/json")
+
+
 def test_a_cached_organization_is_kept_from_a_stranger_too(services: Services) -> None:
     url = f"{services.licenses}/{services.license}"
     good = services.bearer(services.issuer.token())

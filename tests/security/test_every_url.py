@@ -35,6 +35,8 @@ ROUTES = {
 }
 # The browsable API's; guesses are counted there as in the admin (tests/org_project/test_logins.py).
 LOGINS = {"api-auth/login/", "api-auth/logout/"}
+# For the other service, which asks with its token (tests/security/test_endpoints.py has them, too).
+INTERNAL = {"traces", "traces/<path:correlation_id>"}
 # A visitor who is not logged in has nothing to log out of.
 LEADS_TO = {"admin/logout/": "/admin/"}
 SERVICES = [(ORGANIZATION, "organization"), (LICENSING, "license")]
@@ -62,7 +64,7 @@ def test_every_url_is_in_the_table_or_open_or_the_admins(
 
     assert api == table
     others = ours - {route for route, _method in api} - {f"{route}/" for route, _method in api}
-    assert others == {path.removeprefix("/") for path in OPEN} | LOGINS
+    assert others == {path.removeprefix("/") for path in OPEN} | LOGINS | INTERNAL
 
 
 @pytest.mark.parametrize(("project", "service"), SERVICES, ids=["organization", "licensing"])
