@@ -12,6 +12,15 @@ worker_polled = Signal()
 worker_stopped = Signal()
 """`worker`: it has left the group."""
 
+records_received = Signal()
+"""`worker`, `records` (by partition), `seconds`: a poll that took this long has brought some."""
+
+batch_begun = Signal()
+"""`worker`, `batch`: a partition's batch is about to be handled; `batch_ended` follows on the same thread."""
+
+batch_ended = Signal()
+"""`worker`, `batch`, `error` (or None): whatever came of it, before its offsets are committed."""
+
 batch_handled = Signal()
 """`worker`, `batch`, `outcome` (Handled), `received_at_ms` (since the Unix epoch), `seconds`: done and committed."""
 
@@ -28,7 +37,10 @@ relay_polled = Signal()
 """`relay`: one round of its loop is over, as the leader or waiting to be; at least once in `poll_interval_s`."""
 
 entries_published = Signal()
-"""`entries`, `receipts` and `published_at` (both by the entry's id): the platform has them, and they are marked."""
+"""`entries`, `receipts`, `published_at`, `seconds`: those with a receipt (by id) are on the platform, and marked.
+
+`published_at` has the times, also by id; `seconds` is how long it took to send them.
+"""
 
 entry_parked = Signal()
 """`entry`, `error`: an entry of the outbox that can't be sent is out of the way."""

@@ -2,7 +2,7 @@
 
 import re
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -40,19 +40,29 @@ class UserContext:
 
     def http_headers(self) -> dict[str, str]:
         """For an outgoing HTTP call."""
-        headers = self.message_headers()
+        headers = self._headers()
         if self.authorization:
             headers[AUTHORIZATION] = self.authorization
         return headers
 
     def message_headers(self) -> dict[str, str]:
         """For an outgoing message: credentials stay out, because a log keeps what it is given."""
+        headers = self._headers()
+        for source in message_header_sources:
+            headers |= source()
+        return headers
+
+    def _headers(self) -> dict[str, str]:
         headers = {CORRELATION_ID: self.correlation_id}
         if self.user_id:
             headers[USER_ID] = self.user_id
         if self.organization_id:
             headers[ORGANIZATION_ID] = self.organization_id
         return headers
+
+
+message_header_sources: set[Callable[[], Mapping[str, str]]] = set()
+"""Functions that return what else goes with a message from here: a trace context, say."""
 
 
 def from_headers(headers: Mapping[str, str]) -> tuple[UserContext, str | None]:

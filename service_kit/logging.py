@@ -129,6 +129,7 @@ def logging_config(level: str, fmt: str, service: str = "") -> dict[str, Any]:
             # These log several lines a second during an outage, which the event layer logs once. Keep them at DEBUG.
             "kafka": {"level": "DEBUG" if level == "DEBUG" else "CRITICAL"},
             "pika": {"level": "DEBUG" if level == "DEBUG" else "CRITICAL"},
+            "opentelemetry": {"level": "DEBUG" if level == "DEBUG" else "CRITICAL"},
         },
     }
 

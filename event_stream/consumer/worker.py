@@ -178,8 +178,9 @@ class Worker:
 
     def _run_once(self) -> None:
         try:
+            began = time.perf_counter()
             polled = self._consumer.poll(self._poll_timeout_s(), self._settings.batch_size)
-            self._receive(polled)
+            self._receive(polled, time.perf_counter() - began)
             self._service_partitions()
         except UnavailableError as error:
             # The platform's: a handler's own are dealt with where it is called.
@@ -190,9 +191,12 @@ class Worker:
             logger.info("worker.ready", extra={"partitions": sorted(self._partitions)})
         signals.worker_polled.send_robust(type(self), worker=self)
 
-    def _receive(self, polled: Mapping[int, Sequence[ConsumerRecord]]) -> None:
+    def _receive(self, polled: Mapping[int, Sequence[ConsumerRecord]], seconds: float) -> None:
         # One that has not started yet will be sought to where it starts, and its records come again.
         ours = {number: p for number in polled if (p := self._partitions.get(number)) is not None and p.started}
+        if ours:
+            records = {number: polled[number] for number in ours}
+            signals.records_received.send_robust(type(self), worker=self, records=records, seconds=seconds)
         try:
             for number, partition in ours.items():
                 first = polled[number][0].offset
@@ -208,7 +212,7 @@ class Worker:
         batch = Batch(partition.number, partition.position - 1, records)
         failpoints.reached(FailPoint.WORKER_BATCH_IN_HAND)
         try:
-            outcome = self._attempt(partition, lambda: self._handler.handle(batch))
+            outcome = self._attempt(partition, lambda: self._call_handler(batch))
         except TooManyDeadLettersError as stop:
             # What is parked is done, or whoever starts the worker again meets the same ones once more.
             self._consumer.commit({partition.number: max(stop.offset, partition.position)})
@@ -227,6 +231,17 @@ class Worker:
             signals.batch_handled.send_robust(
                 type(self), worker=self, batch=batch, outcome=outcome, received_at_ms=received_at_ms, seconds=seconds
             )
+
+    def _call_handler(self, batch: Batch) -> Handled | SeekTo:
+        signals.batch_begun.send_robust(type(self), worker=self, batch=batch)
+        error: Exception | None = None
+        try:
+            return self._handler.handle(batch)
+        except Exception as raised:
+            error = raised
+            raise
+        finally:
+            signals.batch_ended.send_robust(type(self), worker=self, batch=batch, error=error)
 
     def _service_partitions(self) -> None:
         """Start the partitions that have not been started, and tell the idle ones."""

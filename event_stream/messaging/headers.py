@@ -2,7 +2,7 @@
 
 spring        as Spring Cloud Stream's Kafka binder writes and reads them: each value is a JSON string in quotes, and a
               further header, `spring_json_header_types`, names the Java type of each. Spring reads a quoted value only
-              where that header names it, so both go together.
+              where that header names it, so both go together. A trace context is plain: other libraries read it.
 plain         each value as it is
 cloudevents   the same, with the content type under the name that CloudEvents has for it, and attributes that make an
               event; in structured mode they are in the body alone, since some take them for a sign of the binary mode,
@@ -20,6 +20,8 @@ from event_stream.messaging.message import ConsumerRecord
 CONTENT_TYPE = "contentType"
 SPRING_TYPES = "spring_json_header_types"
 CLOUDEVENTS_CONTENT_TYPE = "content-type"
+TRACE_CONTEXT = ("traceparent", "tracestate")
+"""W3C Trace Context: where a message comes from, for OpenTelemetry and Micrometer."""
 REPLAYED_FOR = "dead-letter-group"
 """The group that a replayed message is for: the others have had it."""
 
@@ -36,13 +38,17 @@ def encode(headers: Mapping[str, str], header_format: HeaderFormat) -> tuple[tup
 
 def _encode(headers: Mapping[str, str], header_format: HeaderFormat) -> tuple[tuple[str, bytes], ...]:
     if header_format == "spring":
-        quoted = [(name, json.dumps(value, ensure_ascii=False).encode()) for name, value in headers.items()]
-        return (*quoted, _spring_types(headers))
+        written = [(name, _quoted(name, value).encode()) for name, value in headers.items()]
+        return (*written, _spring_types(name for name in headers if name not in TRACE_CONTEXT))
     if header_format == "cloudevents":
         headers = _cloudevents(headers)
     plain = tuple((name, value.encode()) for name, value in headers.items())
     is_structured = headers.get(CLOUDEVENTS_CONTENT_TYPE, "").startswith(STRUCTURED)
     return (*plain, _spring_types(headers)) if is_structured else plain
+
+
+def _quoted(name: str, value: str) -> str:
+    return value if name in TRACE_CONTEXT else json.dumps(value, ensure_ascii=False)
 
 
 def _spring_types(headers: Iterable[str]) -> tuple[str, bytes]:

@@ -118,6 +118,7 @@ class Publisher:
 
     def publish(self, entries: Sequence[Entry]) -> bool:
         """Return whether every entry is published or parked; otherwise try the rest again."""
+        began_s = time.monotonic()
         sent, complete = self._send(entries)
         receipts: dict[int, RecordMetadata] = {}
         failed = FailedPartitions()
@@ -140,10 +141,11 @@ class Publisher:
             if complete and not failed:
                 self._outage.succeeded()
             failpoints.reached(FailPoint.OUTBOX_SENT_NOT_MARKED)
+            seconds = time.monotonic() - began_s
             published_at = self._store.mark_published(receipts)
             self._report(entries, receipts, published_at)
             signals.entries_published.send_robust(
-                type(self), entries=entries, receipts=receipts, published_at=published_at
+                type(self), entries=entries, receipts=receipts, published_at=published_at, seconds=seconds
             )
         return complete and not failed
 

@@ -15,6 +15,9 @@ from service_kit.settings.environment import choice, count, number, postgresql, 
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
+# What its log lines and its spans name it.
+SERVICE_NAME = "licensing"
+
 INSTALLED_APPS = [
     "django.contrib.admin",
     "django.contrib.auth",
@@ -33,6 +36,7 @@ INSTALLED_APPS = [
     "event_stream.dead_letters",
     "event_stream.messaging.cloudevents",
     "event_stream.trace",
+    "event_stream.otel",
     "organization_lookup",
     "licenses",
 ]
@@ -170,4 +174,4 @@ SPECTACULAR_SETTINGS = {
 
 LANGUAGES = [("en", "English"), ("ko", "한국어")]
 
-LOGGING = logging_config(choice("LOG_LEVEL", "INFO", LEVELS), choice("LOG_FORMAT", "json", FORMATS), "licensing")
+LOGGING = logging_config(choice("LOG_LEVEL", "INFO", LEVELS), choice("LOG_FORMAT", "json", FORMATS), SERVICE_NAME)

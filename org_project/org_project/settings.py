@@ -11,6 +11,9 @@ from service_kit.settings.environment import choice, count, flag, postgresql, te
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
+# What its log lines and its spans name it.
+SERVICE_NAME = "organization"
+
 INSTALLED_APPS = [
     "django.contrib.admin",
     "django.contrib.auth",
@@ -27,6 +30,7 @@ INSTALLED_APPS = [
     "service_kit",
     "event_stream",
     "event_stream.messaging.cloudevents",
+    "event_stream.otel",
     "event_stream.outbox",
     "event_stream.trace",
     "organizations",
@@ -113,4 +117,4 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "The owner of organizations. Every change of one is published as an event.",
 }
 
-LOGGING = logging_config(choice("LOG_LEVEL", "INFO", LEVELS), choice("LOG_FORMAT", "json", FORMATS), "organization")
+LOGGING = logging_config(choice("LOG_LEVEL", "INFO", LEVELS), choice("LOG_FORMAT", "json", FORMATS), SERVICE_NAME)

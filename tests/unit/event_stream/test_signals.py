@@ -90,3 +90,19 @@ def test_a_receiver_that_fails_stops_nothing(binder: MemoryBinder, caplog: pytes
         wait_until(lambda: "a receiver that is wrong" in caplog.text, "it has failed")
         binder.append(ProducerRecord("things", None, b"b"))
         wait_until(lambda: handler.handled == [b"a", b"b"], "the worker goes on")
+
+
+def test_a_poll_that_brought_records_is_told_before_they_are_handled(binder: MemoryBinder) -> None:
+    binder.append(ProducerRecord("things", None, b"a"))
+    order: list[str] = []
+    with (
+        received(signals.records_received) as polls,
+        received(signals.batch_begun) as begun,
+        received(signals.batch_ended) as ended,
+    ):
+        handler = Recorder(answer=lambda _batch: order.append(f"{len(polls)} {len(begun)} {len(ended)}"))
+        with running(binder, BINDING, handler):
+            wait_until(lambda: bool(ended), "the batch has ended")
+    assert order == ["1 1 0"]
+    assert [record.value for record in polls[0]["records"][0]] == [b"a"]
+    assert ended[0]["error"] is None
