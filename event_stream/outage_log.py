@@ -13,6 +13,7 @@ class _Outage:
     began_s: float
     last_failure_s: float
     failures: int
+    error: str
     back_s: float | None = None
     """The first success since the last failure."""
 
@@ -55,6 +56,11 @@ class OutageLog:
     def is_on(self, cause: str = "") -> bool:
         return cause in self._outages
 
+    def error(self, cause: str = "") -> str | None:
+        """The text of the last failure of an outage that is on; None without one."""
+        outage = self._outages.get(cause)
+        return None if outage is None else outage.error
+
     def failed(self, error: object, cause: str = "", *, begun_s: float = math.inf, **fields: object) -> None:
         """Counts a failure. `begun_s` is when the work that failed began.
 
@@ -65,12 +71,13 @@ class OutageLog:
             outage = self._outages.get(cause)
             if outage is not None:
                 outage.failures += 1
+                outage.error = str(error)
                 outage.last_failure_s = now_s
                 outage.back_s = None
                 return
             if begun_s < self._changed_s.get(cause, -math.inf):
                 return
-            self._outages[cause] = _Outage(now_s, now_s, 1)
+            self._outages[cause] = _Outage(now_s, now_s, 1, str(error))
             self._changed_s[cause] = now_s
             self._log(self._level, self._began, cause, {"error": str(error), **fields})
 

@@ -22,7 +22,9 @@ from event_stream.messaging.partitioner import partition_for
 class MemoryBinder:
     """Every destination exists, with `partitions` partitions (6 by default)."""
 
-    capabilities = Capabilities(seekable=True, retained=True, partitioned=True, ordered=True, batched=True)
+    capabilities = Capabilities(
+        seekable=True, retained=True, partitioned=True, ordered=True, batched=True, counted=True
+    )
 
     def __init__(self, name: str, properties: Mapping[str, Any]) -> None:
         self.name = name

@@ -6,11 +6,14 @@ What it promises a handler, whatever the platform:
 * Nothing sleeps between polls. A handler whose server is away has its partition paused and tried again later, with
   growing pauses, and the other partitions go on.
 * What is committed is what has been handled, and only while the partition is ours.
+* A partition that a person has paused is not read, and everything else about it goes on: it is started, its handler
+  hears that nothing comes, and it stays ours.
 * An error that is not UnavailableError (a RetryError is one) is fatal: what is finished is committed, the group is
   left, the error raised.
 
 Log events, on logger "event_stream.consumer.worker": worker.ready, worker.batch, worker.rewound, worker.restarted,
-worker.paused, worker.resumed, worker.unavailable, worker.available, worker.lost, worker.failed, worker.stopped.
+worker.paused, worker.resumed, worker.paused_on_purpose, worker.resumed_on_purpose, worker.unavailable,
+worker.available, worker.lost, worker.failed, worker.stopped.
 """
 
 import enum
@@ -24,6 +27,7 @@ from event_stream import failpoints, signals
 from event_stream.clock import Clock, SystemClock
 from event_stream.conf import Binding
 from event_stream.consumer.handler import Batch, BatchHandler, Handled, SeekTo
+from event_stream.consumer.pauses import NO_PAUSES, Pauses
 from event_stream.database_connections import database_connections
 from event_stream.errors import RetryError, TooManyDeadLettersError, UnavailableError
 from event_stream.failpoints import FailPoint
@@ -34,6 +38,18 @@ from event_stream.messaging.message import ConsumerRecord
 from event_stream.outage_log import OutageLog
 from event_stream.retry import backoff_s
 from event_stream.user_context import CORRELATION_ID
+
+
+class PartitionState(enum.StrEnum):
+    """What a worker does with a partition."""
+
+    STARTING = "starting"
+    """It is ours, and its handler has not started on it yet."""
+    READING = "reading"
+    RETRYING = "retrying"
+    """Its handler needs a server that is away: it waits, and tries again."""
+    PAUSED = "paused"
+    """A person has paused it."""
 
 
 @dataclass(slots=True)
@@ -53,8 +69,16 @@ class Partition:
     """Failed ones in a row."""
     retry_at: float | None = None
     """Paused until then."""
+    error: str = ""
+    """Why the last attempt failed; "" once one has succeeded."""
+    paused_on_purpose: bool = False
+    """A person has paused it."""
     handled: bool = False
     at_end: bool = False
+    end: int | None = None
+    """Where the log ended when somebody looked last, marks in it that are no records left aside."""
+    look_at: float = 0.0
+    """When its end is to be looked at again."""
 
     def begin(self, offset: int, log: OffsetRange) -> None:
         self.started = True
@@ -66,15 +90,31 @@ class Partition:
         self.at_end = max(self.position, consumed) >= log.end
         if self.at_end:
             self.target = min(self.target, self.position)
+            self.end = self.position
 
     @property
     def caught_up(self) -> bool:
         return self.position >= self.target
 
+    @property
+    def lag(self) -> int | None:
+        """How far the position is behind the log's end, in offsets; None before it has been looked at."""
+        return None if self.end is None or not self.started else max(0, self.end - self.position)
+
+    @property
+    def state(self) -> PartitionState:
+        if self.paused_on_purpose:
+            return PartitionState.PAUSED
+        if self.error:
+            return PartitionState.RETRYING
+        return PartitionState.READING if self.started else PartitionState.STARTING
+
 
 logger = logging.getLogger("event_stream.consumer.worker")
 T = TypeVar("T")
 
+LOOK_AT_END_S = 5.0
+"""How often the end of a partition's log is looked at, however busy the partition is."""
 ASK_AGAIN_S = 1.0
 """After the platform has not answered, questions wait for this long: one that hangs would hold up the stop flag."""
 
@@ -101,6 +141,7 @@ class Worker:
         self._handler = handler
         self._clock = clock or SystemClock()
         self._partitions: dict[int, Partition] = {}
+        self._pauses = NO_PAUSES
         self._joined = False
         self._announced = False
         self._outage = OutageLog(logger, began="worker.unavailable", ended="worker.available")
@@ -115,6 +156,19 @@ class Worker:
     def partitions(self) -> Mapping[int, Partition]:
         """The assigned ones by number, as of now; to be read on the worker's own thread."""
         return self._partitions
+
+    @property
+    def counts_offsets(self) -> bool:
+        """Whether the lag of a partition is a number of messages."""
+        return self._channel.capabilities.counted
+
+    def pause(self, pauses: Pauses) -> None:
+        """Leave these partitions unread from the next round on, and read the others. From any thread.
+
+        It holds for partitions that are assigned later, too. A worker that is to end once it has caught up waits for
+        them.
+        """
+        self._pauses = pauses
 
     @property
     def ready(self) -> bool:
@@ -178,6 +232,7 @@ class Worker:
 
     def _run_once(self) -> None:
         try:
+            self._follow_pauses()
             began = time.perf_counter()
             polled = self._consumer.poll(self._poll_timeout_s(), self._settings.batch_size)
             self._receive(polled, time.perf_counter() - began)
@@ -190,6 +245,25 @@ class Worker:
             self._announced = True
             logger.info("worker.ready", extra={"partitions": sorted(self._partitions)})
         signals.worker_polled.send_robust(type(self), worker=self)
+
+    def _follow_pauses(self) -> None:
+        pauses = self._pauses
+        changed = [p for p in self._partitions.values() if p.paused_on_purpose != (p.number in pauses)]
+        for partition in changed:
+            partition.paused_on_purpose = not partition.paused_on_purpose
+            if partition.paused_on_purpose:
+                self._consumer.pause([partition.number])
+            elif partition.retry_at is None:
+                self._consumer.resume([partition.number])
+            if partition.started:
+                # What the consumer has at hand may have gone by while it was paused.
+                self._seek(partition, partition.position)
+        for event, numbers in (
+            ("worker.paused_on_purpose", [p.number for p in changed if p.paused_on_purpose]),
+            ("worker.resumed_on_purpose", [p.number for p in changed if not p.paused_on_purpose]),
+        ):
+            if numbers:
+                logger.info(event, extra={"partitions": sorted(numbers)})
 
     def _receive(self, polled: Mapping[int, Sequence[ConsumerRecord]], seconds: float) -> None:
         # One that has not started yet will be sought to where it starts, and its records come again.
@@ -251,13 +325,17 @@ class Worker:
         for partition in self._partitions.values():
             if partition.retry_at is not None and now >= partition.retry_at:
                 partition.retry_at = None
-                self._consumer.resume([partition.number])
+                if not partition.paused_on_purpose:
+                    self._consumer.resume([partition.number])
                 # Its records come first: a word of being idle before them would end the outage too soon.
                 partition.idle_at = self._next_idle()
         waiting = [p for p in self._partitions.values() if p.retry_at is None]
         due = {p.number: p for p in waiting if not p.started or now >= p.idle_at}
-        if due:
-            for number, log in self._bounds(due).items():
+        unknown = {p.number for p in self._partitions.values() if p.started and now >= p.look_at}
+        if due or unknown:
+            for number, log in self._bounds(due.keys() | unknown).items():
+                if number not in due:
+                    continue
                 if due[number].started:
                     self._idle(due[number], log)
                 else:
@@ -307,6 +385,10 @@ class Worker:
     def _bounds(self, numbers: Collection[int]) -> Mapping[int, OffsetRange]:
         bounds = self._consumer.bounds(numbers)
         self._outage.succeeded()
+        look_at = self._clock.monotonic_s() + LOOK_AT_END_S
+        for number, log in bounds.items():
+            self._partitions[number].end = log.end
+            self._partitions[number].look_at = look_at
         return bounds
 
     def _attempt(self, partition: Partition, work: Callable[[], T]) -> T | None:
@@ -321,10 +403,12 @@ class Worker:
             extra = {"partition": partition.number, "attempts": partition.attempts}
             logger.info("worker.resumed", extra=extra)
             partition.attempts = 0
+            partition.error = ""
             signals.partition_resumed.send_robust(type(self), worker=self, partition=partition.number)
         return result
 
     def _pause(self, partition: Partition, error: UnavailableError) -> None:
+        partition.error = str(error)
         partition.attempts = error.attempt if isinstance(error, RetryError) else partition.attempts + 1
         pause_s = backoff_s(
             partition.attempts, self._settings.retry_initial_ms / 1000, self._settings.retry_max_ms / 1000

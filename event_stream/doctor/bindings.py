@@ -8,6 +8,7 @@ from django.core import checks
 from event_stream.clock import SystemClock
 from event_stream.conf import Binding, configuration, dead_letter_binding
 from event_stream.consumer.group_watch import REMEDY, words
+from event_stream.consumer.pauses import Pauses, pauses_of
 from event_stream.dead_letters import dead_letter_channel
 from event_stream.dead_letters.log import dead_letter_log
 from event_stream.doctor.examination import Finding, failed, not_told, ok, unknown, warning
@@ -151,7 +152,7 @@ def check_group(binding_name: str, *, worker: str) -> Iterator[Finding]:
     if description.destination is None or description.group is None:
         yield unknown(subject, f"{binding.destination} is not there")
         return
-    yield from _group(subject, description.group, worker)
+    yield from group_findings(subject, description.group, worker, pauses_of(binding_name))
 
 
 def _limits(subject: str, binding: Binding, limits: Limits, *, retained: bool) -> Iterator[Finding]:
@@ -180,7 +181,8 @@ def _limits(subject: str, binding: Binding, limits: Limits, *, retained: bool) -
         yield ok(of_poll, f"{text}, and parking takes {in_a_row_s:g} s at most" if in_a_row_s else text)
 
 
-def _group(subject: str, group: Group, worker: str) -> Iterator[Finding]:
+def group_findings(subject: str, group: Group, worker: str, paused: Pauses) -> Iterator[Finding]:
+    """What the platform tells about a group; `paused` is what a person has paused of its binding."""
     if group.others:
         text = f"members that are not {worker}: {words(group.others)}"
         yield failed(f"{subject}: others", text, REMEDY)
@@ -190,6 +192,9 @@ def _group(subject: str, group: Group, worker: str) -> Iterator[Finding]:
     if group.members == 0:
         waiting = "" if group.waiting is None else f", and {group.waiting} messages wait"
         yield failed(subject, f"nobody reads{waiting}", f"start {worker}")
+    elif paused:
+        lag = "" if group.waiting is None else f", {group.waiting} messages waiting"
+        yield ok(subject, f"{_members(group)}{lag}; paused on purpose: {paused}")
     elif group.waiting is not None and group.waiting > WAITING_NOTED:
         text = f"{_members(group)} with {group.waiting} messages waiting"
         yield warning(subject, text, f"start more of {worker}, up to the number of partitions")

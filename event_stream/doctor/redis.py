@@ -15,6 +15,7 @@ from typing import Any
 
 from redis import RedisError
 
+from event_stream.consumer.pauses import NO_PAUSES, Pauses
 from event_stream.doctor.database import clock
 from event_stream.doctor.examination import Finding, failed, ok, unknown, warning
 from event_stream.errors import UnavailableError
@@ -25,12 +26,14 @@ _FULL_SHARE = 0.9
 _POLICY_REMEDY = "set maxmemory-policy to noeviction or volatile-lfu"
 
 
-def check(cache: FencedCache, *, worker: str, remedy: str, has_log: bool = True) -> Iterator[Finding]:
+def check(
+    cache: FencedCache, *, worker: str, remedy: str, has_log: bool = True, paused: Pauses = NO_PAUSES
+) -> Iterator[Finding]:
     """`worker` is the command that applies changes to the cache, as one types it; `remedy` says how to give it and this
     process the same settings.
 
     `has_log` says whether a log is behind it, whose heartbeats keep entries fresh: see `Capabilities.seekable`, and
-    whether the origin gives versions.
+    whether the origin gives versions. `paused` are partitions that a person has paused: their watermarks stand still.
     """
     redis, subjects = cache.scripts.redis, ("clock of Redis", "shared settings", "watermarks")
     try:
@@ -41,7 +44,7 @@ def check(cache: FencedCache, *, worker: str, remedy: str, has_log: bool = True)
         yield clock(subjects[0], lambda: _now_s(redis.time()), cache.settings.max_staleness_s)
         yield _shared_settings(cache, worker, remedy)
         if has_log:
-            yield from _watermarks(cache, worker)
+            yield from _watermarks(cache, worker, paused)
         else:
             yield ok("watermarks", f"none: an entry is good for {cache.settings.max_staleness_s:g} s from its call on")
     except (RedisError, UnavailableError) as error:
@@ -101,8 +104,13 @@ def _shared_settings(cache: FencedCache, worker: str, remedy: str) -> Finding:
     return ok(subject, f"the worker has the same: {', '.join(f'{k} {v}' for k, v in cache.shared.values.items())}")
 
 
-def _watermarks(cache: FencedCache, worker: str) -> Iterator[Finding]:
-    found = [cache.watermark(partition) for partition in range(cache.keys.partitions)]
+def _watermarks(cache: FencedCache, worker: str, paused: Pauses) -> Iterator[Finding]:
+    read = [partition for partition in range(cache.keys.partitions) if partition not in paused]
+    if paused:
+        yield ok("watermarks", f"paused on purpose: {paused}; lookups there ask the origin once entries are stale")
+    if not read:
+        return
+    found = [cache.watermark(partition) for partition in read]
     # What a worker with other settings has written says nothing here.
     marks = [mark if mark is not None and cache.is_own(mark) else None for mark in found]
     max_staleness_ms, now_ms = cache.settings.max_staleness_s * 1000, cache.clock.now_ms()

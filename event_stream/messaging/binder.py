@@ -26,6 +26,8 @@ class Capabilities:
     """Messages of one key stay in order."""
     batched: bool
     """One poll may bring several records."""
+    counted: bool = False
+    """Offsets are numbered one by one, so that the difference of two is a number of messages (and a few marks)."""
 
 
 @dataclass(frozen=True, slots=True)

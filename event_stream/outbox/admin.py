@@ -8,7 +8,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.timezone import localtime
 
-from event_stream.outbox.models import UNSENT, OutboxEntry
+from event_stream.outbox.models import PARKED, UNSENT, OutboxEntry
 from event_stream.retry import rerun_on_conflict
 
 # Generic for the type checker only: Django's own class takes no parameter.
@@ -20,7 +20,7 @@ else:
 STATES = {
     "unsent": UNSENT,
     "published": Q(published_at__isnull=False),
-    "parked": Q(published_at__isnull=True, parked_at__isnull=False),
+    "parked": PARKED,
 }
 
 

@@ -9,6 +9,8 @@ from event_stream.outbox.triggers import NotifyTrigger, RefuseTruncateTrigger, U
 
 UNSENT = models.Q(published_at__isnull=True, parked_at__isnull=True)
 """The rows the relay still has to send."""
+PARKED = models.Q(published_at__isnull=True, parked_at__isnull=False)
+"""The rows that can't be sent, until a person sends them again."""
 
 
 class ClockTimestamp(models.Func):

@@ -74,6 +74,11 @@ class Relay:
         self.parked = 0
         """How many entries this relay has parked."""
 
+    @property
+    def outage(self) -> str | None:
+        """Why messages can't be sent or read at the moment; None where nothing is known to be wrong."""
+        return self._database.error() or self._broker.error()
+
     def stop(self) -> None:
         """Return at once. `run` ends within a second, or within two while it tries to reach a broker."""
         self._stop.set()

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import connections
-from django.db.models import Count, Max, Min, Q, QuerySet
+from django.db.models import Count, Max, Min, QuerySet
 
-from event_stream.outbox.models import UNSENT, OutboxEntry
+from event_stream.outbox.models import PARKED, UNSENT, OutboxEntry
 from event_stream.outbox.settings import outbox_settings
 from event_stream.outbox.triggers import LEADER_LOCK
 
@@ -21,16 +21,15 @@ class Status:
 
 
 def status() -> Status:
-    parked = Q(parked_at__isnull=False, published_at__isnull=True)
     counts = OutboxEntry.objects.filter(published_at__isnull=True).aggregate(
-        unsent=Count("id", filter=UNSENT), oldest=Min("written_at", filter=UNSENT), parked=Count("id", filter=parked)
+        unsent=Count("id", filter=UNSENT), oldest=Min("written_at", filter=UNSENT), parked=Count("id", filter=PARKED)
     )
     return Status(counts["unsent"], counts["oldest"], counts["parked"])
 
 
 def parked_entries(limit: int) -> QuerySet[OutboxEntry]:
     """Return the latest entries that can't be sent."""
-    return OutboxEntry.objects.filter(parked_at__isnull=False, published_at__isnull=True).order_by("-id")[:limit]
+    return OutboxEntry.objects.filter(PARKED).order_by("-id")[:limit]
 
 
 def last_version(binding: str, key: str) -> int | None:

@@ -37,6 +37,7 @@ INSTALLED_APPS = [
     "event_stream.messaging.cloudevents",
     "event_stream.trace",
     "event_stream.otel",
+    "event_stream.operations",
     "organization_lookup",
     "licenses",
 ]

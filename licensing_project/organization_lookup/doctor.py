@@ -7,6 +7,7 @@ from uuid import uuid4
 from django.conf import settings
 
 from event_stream import doctor
+from event_stream.consumer.pauses import pauses_of
 from event_stream.doctor import Finding, bindings, failed, ok, redis, unknown
 from event_stream.errors import UnavailableError
 from event_stream.messaging.channel import Channel, registry
@@ -40,7 +41,9 @@ def partitions() -> Iterator[Finding]:
 def cache() -> Iterator[Finding]:
     current = lookup.current()
     has_log = registry().channel(BINDING).capabilities.seekable and current.versioned
-    yield from redis.check(current.cache, worker=WORKER, remedy=lookup.REMEDY, has_log=has_log)
+    yield from redis.check(
+        current.cache, worker=WORKER, remedy=lookup.REMEDY, has_log=has_log, paused=pauses_of(BINDING)
+    )
 
 
 def organization_service() -> Iterator[Finding]:

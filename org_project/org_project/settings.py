@@ -33,6 +33,7 @@ INSTALLED_APPS = [
     "event_stream.otel",
     "event_stream.outbox",
     "event_stream.trace",
+    "event_stream.operations",
     "organizations",
 ]
 

@@ -14,8 +14,10 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "org_project.settings")
 application = get_application()
 
 # Import these after the applications are loaded: the relay uses their models, and logging is set up.
+from event_stream.operations.web import report_web_process  # noqa: E402
 from event_stream.outbox.relay import start_embedded_relay  # noqa: E402
 from service_kit.auth import log_auth_mode  # noqa: E402
 
 log_auth_mode(settings.AUTH)
+report_web_process()
 start_embedded_relay()

@@ -49,6 +49,12 @@ WHITENOISE_MAX_AGE = 600
 DATABASE_LOCK_TIMEOUT_S = number("DATABASE_LOCK_TIMEOUT_S", 3, "seconds")
 DATABASE_STATEMENT_TIMEOUT_S = number("DATABASE_STATEMENT_TIMEOUT_S", 20, "seconds")
 
+# What the operations pages are drawn from: each process writes a few rows.
+EVENT_STREAM_OPERATIONS = {
+    "sample_interval_s": number("OPERATIONS_SAMPLE_INTERVAL_S", 60, "seconds"),
+    "retention_days": number("OPERATIONS_RETENTION_DAYS", 7, "days"),
+}
+
 # The accepted bearer tokens. None (AUTH_REQUIRED=false) opens the API to everybody who can reach it.
 AUTH = from_environment()
 

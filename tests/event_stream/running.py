@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from event_stream.conf import Binding
 from event_stream.consumer.handler import BatchHandler
+from event_stream.consumer.pauses import NO_PAUSES, Pauses
 from event_stream.consumer.worker import StopCondition, Worker
 from event_stream.messaging.binder import Binder
 from event_stream.messaging.channel import Channel
@@ -15,9 +16,16 @@ class Running:
     """`error` is what `run` raised, once it has ended."""
 
     def __init__(
-        self, binder: Binder, binding: Binding, handler: BatchHandler, until: StopCondition = StopCondition.STOPPED
+        self,
+        binder: Binder,
+        binding: Binding,
+        handler: BatchHandler,
+        until: StopCondition = StopCondition.STOPPED,
+        *,
+        pauses: Pauses = NO_PAUSES,
     ) -> None:
         self.worker = Worker(binding.name, handler, channel=Channel(binding, binder))
+        self.worker.pause(pauses)
         self.error: BaseException | None = None
         self._stop = threading.Event()
         self._until = until

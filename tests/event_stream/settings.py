@@ -23,6 +23,7 @@ INSTALLED_APPS = [
     "event_stream.outbox",
     "event_stream.inbox",
     "event_stream.trace",
+    "event_stream.operations",
     "tests.event_stream.demo",
 ]
 
@@ -56,6 +57,8 @@ EVENT_STREAM = {
 
 # A test that is about recording connects its own receivers.
 EVENT_STREAM_TRACE = {"record": False, "service": "tests", "consumes": ["inbound"]}
+# Most tests have no database, or one that a transaction hides.
+EVENT_STREAM_OPERATIONS = {"reports": False}
 
 # A test that is about tokens sets its own.
 AUTH: AuthSettings | None = None

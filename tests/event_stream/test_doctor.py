@@ -24,9 +24,11 @@ from devstack.process import start_in_parallel, stop_in_parallel
 from devstack.valkey import Valkey
 from event_stream import Message, ProducerRecord, RejectedError, Sink
 from event_stream.clock import SystemClock
+from event_stream.consumer.pauses import NO_PAUSES, Pauses
 from event_stream.consumer.worker import StopCondition, Worker
 from event_stream.dead_letters import error_handler_for
 from event_stream.doctor import Finding, Level, bindings, database, examine, redis
+from event_stream.messaging.binder import Group
 from event_stream.messaging.channel import registry
 from event_stream.outbox import emit
 from tests.event_stream.cache_world import caches_at, new_cache
@@ -380,6 +382,28 @@ def test_watermarks_that_stand_still(redis_url: str) -> None:
                 cache.scripts.redis.set(cache.keys.watermark(partition), b"%b|1|%d" % (epoch, now_ms - age_s * 1000))
             assert watermarks().level is level
             assert part in watermarks().text
+
+
+def test_the_watermark_of_a_paused_partition_may_stand_still(redis_url: str) -> None:
+    with caches_at(redis_url):
+        cache = new_cache(SystemClock(), partitions=2, max_staleness_s=10)
+        now_ms = SystemClock().now_ms()
+        for partition, age_s in ((0, 0), (1, 600)):
+            mark = b"%b|1|%d" % (f"{cache.shared.fingerprint}.e".encode(), now_ms - age_s * 1000)
+            cache.scripts.redis.set(cache.keys.watermark(partition), mark)
+        paused = Pauses(partitions=frozenset({1}))
+        found = redis.check(cache, worker="w", remedy="r", paused=paused)
+        watermarks = [each for each in found if each.subject == "watermarks"]
+        assert [each.level for each in watermarks] == [Level.OK, Level.OK]
+        assert "paused on purpose: partition 1;" in watermarks[0].text
+
+
+def test_a_paused_group_may_fall_behind() -> None:
+    group = Group(members=1, waiting=bindings.WAITING_NOTED + 1)
+    [behind] = bindings.group_findings("group g", group, "w", NO_PAUSES)
+    [paused] = bindings.group_findings("group g", group, "w", Pauses(whole=True))
+    assert (behind.level, paused.level) == (Level.WARNING, Level.OK)
+    assert paused.text == "1 member, 10001 messages waiting; paused on purpose: every partition"
 
 
 @pytest.mark.parametrize(("apart_s", "level"), [(0.5, "ok"), (-5, "warning"), (20, "failed"), (-20, "failed")])

@@ -10,6 +10,8 @@ from django.core.management import CommandError, call_command
 
 from devstack.ports import free_port
 from event_stream.messaging.channel import registry
+from event_stream.operations.pauses import pause
+from organization_lookup import lookup
 from tests.licensing_project.conftest import use_lookup
 from tests.licensing_project.organization_service import OrganizationService, answering
 
@@ -45,6 +47,15 @@ def test_what_it_needs_is_looked_at() -> None:
     for subject in worse:
         assert "manage.py consume_org_changes" in found[subject]["remedy"]
     assert code == 3
+
+
+def test_what_is_paused_on_purpose_is_said_and_is_no_alarm() -> None:
+    for partition in range(6):
+        lookup.current().cache.begin_epoch(partition, 0, instead_of=None)
+    pause("inboundOrgChanges", None)
+    found = doctor()[1]
+    assert found["watermarks"]["level"] == "ok"
+    assert "paused on purpose: every partition" in found["watermarks"]["text"]
 
 
 def test_another_number_of_partitions(settings: Any) -> None:

@@ -21,7 +21,9 @@ from event_stream.messaging.message import ConsumerRecord
 class KafkaBinder:
     """A Kafka cluster. Nothing connects before it is used."""
 
-    capabilities = Capabilities(seekable=True, retained=True, partitioned=True, ordered=True, batched=True)
+    capabilities = Capabilities(
+        seekable=True, retained=True, partitioned=True, ordered=True, batched=True, counted=True
+    )
 
     def __init__(self, name: str, properties: Mapping[str, Any]) -> None:
         self.name = name

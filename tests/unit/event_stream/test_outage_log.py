@@ -115,3 +115,14 @@ def test_many_threads_make_one_line(clock: FakeClock, lines: Any) -> None:
         list(pool.map(lambda _: outages.succeeded("database"), range(400)))
     assert [(line.levelname, vars(line)["check"]) for line in lines] == [("ERROR", "database"), ("INFO", "database")]
     assert vars(lines[1])["failures"] == 400
+
+
+def test_the_last_failure_of_an_outage_is_known_until_it_is_over(clock: FakeClock) -> None:
+    outage = make(clock)
+    assert outage.error() is None
+    outage.failed("first")
+    outage.failed("second")
+    assert outage.error() == "second"
+    assert outage.error("another") is None
+    outage.succeeded()
+    assert outage.error() is None

@@ -10,7 +10,8 @@ from event_stream import Handled, Message, SeekTo, Sink, UnavailableError, encod
 from event_stream.binders.memory import MemoryBinder
 from event_stream.conf import Binding, ConsumerSettings
 from event_stream.consumer.handler import Batch
-from event_stream.consumer.worker import StopCondition
+from event_stream.consumer.pauses import NO_PAUSES, Pauses
+from event_stream.consumer.worker import PartitionState, StopCondition
 from event_stream.errors import RejectedError
 from event_stream.messaging.binder import OffsetRange
 from event_stream.messaging.message import ProducerRecord
@@ -124,6 +125,87 @@ def test_a_server_that_is_away_pauses_its_partition_and_no_other(
     assert [record.message for record in caplog.records].count("worker.paused") == 1
     assert [record.message for record in caplog.records].count("worker.resumed") == 1
     assert committed(binder) == {0: 1, 1: 1}
+
+
+def test_a_paused_partition_waits_and_the_others_go_on(
+    binder: MemoryBinder, send: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    handler = Recorder()
+    with caplog.at_level(logging.INFO, "event_stream.consumer.worker"), running(binder, BINDING, handler) as it:
+        wait_until(lambda: it.worker.ready, "ready")
+        it.worker.pause(Pauses(partitions=frozenset({0})))
+        wait_until(lambda: state(it) == {0: "paused", 1: "reading", 2: "reading"}, "paused")
+        send("held", "held too")
+        send("going on", partition=1)
+        wait_until(lambda: handler.handled == [b"going on"], "the other partition goes on")
+        wait_until(lambda: it.worker.partitions[0].lag == 2, "what waits is counted")
+        assert it.worker.ready
+        assert 0 in {partition for partition, _, _ in handler.idled}, "its handler is still told"
+        it.worker.pause(NO_PAUSES)
+        wait_until(lambda: handler.handled[1:] == [b"held", b"held too"], "handled in order")
+        wait_until(lambda: it.worker.partitions[0].lag == 0, "nothing waits")
+    assert committed(binder) == {0: 2, 1: 1}
+    lines = [(record.message, getattr(record, "partitions", None)) for record in caplog.records]
+    assert lines.count(("worker.paused_on_purpose", [0])) == lines.count(("worker.resumed_on_purpose", [0])) == 1
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING], "a pause is no alarm"
+
+
+def test_a_paused_binding_is_not_read_from_the_start_of_a_worker_on(
+    binder: MemoryBinder, send: Callable[..., None]
+) -> None:
+    send("a")
+    handler = Recorder()
+    worker = Running(binder, BINDING, handler, pauses=Pauses(whole=True))
+    try:
+        wait_until(lambda: worker.worker.ready and set(state(worker).values()) == {"paused"}, "paused")
+        wait_until(lambda: len({partition for partition, _, _ in handler.idled}) == 3, "some rounds went by")
+        assert handler.handled == []
+        worker.worker.pause(NO_PAUSES)
+        wait_until(lambda: handler.handled == [b"a"], "handled")
+    finally:
+        worker.stop()
+
+
+def test_a_paused_partition_stays_paused_when_its_server_is_back(
+    binder: MemoryBinder, send: Callable[..., None]
+) -> None:
+    """The end of an outage resumes a partition too: not one that a person has paused."""
+    outage = Outage()
+    outage.away.set()
+    handler = Recorder(answer=lambda _: outage.check())
+    send("held")
+    with running(binder, BINDING, handler) as it:
+        wait_until(lambda: state(it).get(0) == PartitionState.RETRYING, "an outage")
+        assert it.worker.partitions[0].error == "the server is away"
+        it.worker.pause(Pauses(partitions=frozenset({0})))
+        wait_until(lambda: state(it)[0] == "paused", "paused")
+        outage.away.clear()
+        idled = len(handler.idled)
+        wait_until(lambda: [p for p, _, _ in handler.idled[idled:]].count(0) > 3, "longer than the longest retry")
+        assert handler.handled == []
+        it.worker.pause(NO_PAUSES)
+        wait_until(lambda: handler.handled == [b"held"], "handled")
+        wait_until(lambda: it.worker.partitions[0].error == "", "the error is over")
+
+
+def test_a_pause_holds_for_partitions_that_come_later(binder: MemoryBinder, send: Callable[..., None]) -> None:
+    first, second = Recorder(), Recorder()
+    with running(binder, BINDING, first) as it:
+        wait_until(lambda: len(first.started) == 3, "it has all")
+        it.worker.pause(Pauses(whole=True))
+        with running(binder, BINDING, second):
+            wait_until(lambda: bool(second.started), "some moved to the other")
+        wait_until(lambda: len(it.worker.partitions) == 3, "it has all again")
+        wait_until(lambda: set(state(it).values()) == {"paused"}, "all are paused")
+        send("a", partition=0)
+        send("b", partition=1)
+        send("c", partition=2)
+        wait_until(lambda: all(p.lag == 1 for p in dict(it.worker.partitions).values()), "they wait")
+        assert first.handled == []
+
+
+def state(running_worker: Running) -> dict[int, str]:
+    return {number: partition.state for number, partition in dict(running_worker.worker.partitions).items()}
 
 
 def committed_now(binder: MemoryBinder) -> dict[int, int]:

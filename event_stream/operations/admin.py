@@ -1,0 +1,73 @@
+"""The operations pages in the Django admin: one entry, and a page for each subject."""
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.views.decorators.http import require_http_methods
+
+from event_stream.errors import UnavailableError
+from event_stream.operations.models import Operations
+from event_stream.operations.pages import ActionError, Page, available_pages, may, register
+from event_stream.operations.pages.overview import OverviewPage
+from event_stream.operations.pages.workers import WorkersPage
+
+if TYPE_CHECKING:
+    ModelAdmin = admin.ModelAdmin[Operations]
+else:
+    ModelAdmin = admin.ModelAdmin
+
+register(OverviewPage())
+register(WorkersPage())
+
+
+@admin.register(Operations)
+class OperationsAdmin(ModelAdmin):
+    """Whoever may view sees every page; what may be done needs the permission that a page names."""
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(require_http_methods(["GET", "HEAD", "POST"])(self.page_view))
+        name = f"{self.opts.app_label}_{self.opts.model_name}"
+        return [
+            path("", view, {"slug": OverviewPage.slug}, name=f"{name}_changelist"),
+            path("<slug:slug>/", view, name=f"{name}_page"),
+        ]
+
+    def page_view(self, request: HttpRequest, slug: str) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        page = next((page for page in available_pages() if page.slug == slug), None)
+        if page is None:
+            raise Http404(f"There is no operations page {slug!r}.")
+        if request.method == "POST":
+            return self._act(request, page)
+        context = {
+            **self.admin_site.each_context(request),
+            **page.context(request),
+            "title": page.title,
+            "opts": self.opts,
+            "page": page,
+            "may_operate": may(request.user, page.permission),
+        }
+        return TemplateResponse(request, f"admin/event_stream_operations/{slug}.html", context)
+
+    def _act(self, request: HttpRequest, page: Page) -> HttpResponse:
+        if not may(request.user, page.permission):
+            raise PermissionDenied
+        try:
+            messages.success(request, page.act(request))
+        except (ActionError, UnavailableError) as error:
+            messages.error(request, str(error))
+        return HttpResponseRedirect(request.get_full_path())
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False

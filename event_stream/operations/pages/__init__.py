@@ -1,0 +1,49 @@
+"""The pages: each has a name in the URL, a template, what it shows and what may be done on it."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, PermissionsMixin
+from django.http import HttpRequest
+
+VIEW, OPERATE = "event_stream_operations.view_operations", "event_stream_operations.operate"
+
+
+class ActionError(Exception):
+    """An action can't be done; the text says why, to a person."""
+
+
+class Page(Protocol):
+    """One of the operations pages. `slug` is its part of the URL."""
+
+    slug: str
+    title: str
+    refreshes: bool
+    """Whether it fetches itself again every few seconds."""
+    permission: str
+    """What a person needs for its actions."""
+
+    def is_available(self) -> bool:
+        """Whether this service has what the page is about."""
+
+    def context(self, request: HttpRequest) -> Mapping[str, Any]:
+        """Return what its template shows."""
+
+    def act(self, request: HttpRequest) -> str:
+        """Do what the form asks for; return what was done, in a sentence. Raises ActionError."""
+
+
+_pages: dict[str, Page] = {}
+
+
+def register(page: Page) -> None:
+    """Add a page behind the others; one of the same slug is replaced."""
+    _pages[page.slug] = page
+
+
+def available_pages() -> list[Page]:
+    return [page for page in _pages.values() if page.is_available()]
+
+
+def may(user: AbstractBaseUser | AnonymousUser, permission: str) -> bool:
+    return isinstance(user, PermissionsMixin | AnonymousUser) and user.has_perm(permission)
