@@ -104,9 +104,12 @@ class ServiceCluster:
             web(LICENSING, _numbered("licensing", number), self.licensing_settings, port=port, folder=folder)
             for number, port in enumerate(ports, 1)
         ]
+        probes = [f"127.0.0.1:{free_port()}" for _ in range(workers)]
+        self.worker_urls = [f"http://{address}" for address in probes]
+        """Of their probes and metrics."""
         self.workers = [
-            worker(_numbered("worker", number), self.licensing_settings, folder=folder)
-            for number in range(1, workers + 1)
+            worker(_numbered("worker", number), {**self.licensing_settings, "PROBES_BIND": address}, folder=folder)
+            for number, address in enumerate(probes, 1)
         ]
 
     @property

@@ -6,6 +6,10 @@ quick; one that raises is logged by Django (logger "django.dispatch"), and the w
 
 from django.dispatch import Signal
 
+command_started = Signal()
+"""`role` ("worker" or "relay"): a process for it alone begins, and has not waited for any server yet. The sender is
+its command. Sent by `send`: a receiver that raises CommandError ends the process."""
+
 worker_polled = Signal()
 """`worker`: one round of its loop is over; at least twice a second, also while a platform is away."""
 
@@ -34,7 +38,7 @@ record_rejected = Signal()
 """No sender. `record` (ConsumerRecord), `error`: it was given up, and parked where the binding has dead letters."""
 
 relay_polled = Signal()
-"""`relay`: one round of its loop is over, as the leader or waiting to be; at least once in `poll_interval_s`."""
+"""`relay`: one round of its loop is over, as the leader, waiting to be, or without a database that answers."""
 
 entries_published = Signal()
 """`entries`, `receipts`, `published_at`, `seconds`: those with a receipt (by id) are on the platform, and marked.
@@ -47,6 +51,17 @@ entry_parked = Signal()
 
 lookup_answered = Signal()
 """`id`, `found` (Found or None), `error` (or None), `seconds`: one lookup through the cache, a hit or not."""
+
+changes_applied = Signal()
+"""`partition`, `changes` (of Change), `applied_at_ms` (since the Unix epoch): what they name is evicted. The same
+changes may be told again after a crash."""
+
+origin_called = Signal()
+"""`outcome` ("answered", "refused", or the cause of the failure), `attempt` (from 1), `seconds`: the origin was asked
+for a value, or was not because its circuit is open or too many ask already."""
+
+circuit_changed = Signal()
+"""`circuit` ("cache", "cache_writes" or "origin"), `is_open`: a server is left alone, still or no longer."""
 
 cache_filled = Signal()
 """`id`, `version`, `outcome` (FillOutcome; None where Redis is away): the origin's answer was offered to the cache."""

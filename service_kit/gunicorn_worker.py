@@ -1,4 +1,4 @@
-"""A worker class for gunicorn (`worker_class`) that no slow client holds up, and that always answers health checks."""
+"""A worker class for gunicorn (`worker_class`) that no slow client holds up, and that always answers probes."""
 
 import re
 import selectors
@@ -15,7 +15,7 @@ from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped
 
 from service_kit.unreadable_requests import HEAD_TOO_LARGE, TIMEOUT, ProblemAnswers, Refusal
 
-_LIVE, _HEALTH = b"/health/live", b"/health/"
+_LIVE, _HEALTH, _METRICS = b"/health/live", b"/health/", b"/metrics"
 _PART = 65_536
 _LINGER_S = 2.0
 _LONGEST_HEAD = 65_536
@@ -68,13 +68,14 @@ class _Lingering:
 
 
 class HealthThreadWorker(ProblemAnswers, ThreadWorker):  # type: ignore[misc]
-    """gunicorn's threads, and some that serve `/health/` alone.
+    """gunicorn's threads, and some that serve `/health/` and `/metrics` alone.
 
     A connection takes a thread only once the head of its request is complete: a client that never finishes one holds
     up nobody, and gets a 408 after `read_timeout_s`. A body has as long again, and so has each part of the answer to
     be taken. Requests that wait for a lock or a server hold their threads all the same, and an orchestrator that gets
     no answer from `/health/live` would kill a process that is well: health checks have threads of their own, and no
-    body. Behind TLS, which this class does not look into, none of this holds.
+    body. So have scrapes of `/metrics`, which ask servers, and together take one thread. Behind TLS, which this class
+    does not look into, none of this holds.
     """
 
     read_timeout_s: float = 20
@@ -83,6 +84,7 @@ class HealthThreadWorker(ProblemAnswers, ThreadWorker):  # type: ignore[misc]
         # Each has its own: readiness asks the database, which may hang.
         self._live_pool = ThreadPoolExecutor(1, thread_name_prefix="live")
         self._ready_pool = ThreadPoolExecutor(1, thread_name_prefix="ready")
+        self._metrics_pool = ThreadPoolExecutor(1, thread_name_prefix="metrics")
         self._heads: dict[Any, _Head] = {}
         self._lingering: dict[Any, _Lingering] = {}
         super().init_process()
@@ -148,6 +150,8 @@ class HealthThreadWorker(ProblemAnswers, ThreadWorker):  # type: ignore[misc]
             return self._live_pool, 0
         if target.startswith(_HEALTH):
             return self._ready_pool, 0
+        if target.startswith(_METRICS):
+            return self._metrics_pool, 0
         return self.tpool, self.read_timeout_s
 
     def _handle_within(self, body_s: float, conn: Any) -> Any:

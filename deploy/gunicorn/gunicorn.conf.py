@@ -1,9 +1,9 @@
 """How gunicorn serves either service: `gunicorn --config deploy/gunicorn/gunicorn.conf.py org_project.wsgi`.
 
 Read from the environment: BIND, WEB_CONCURRENCY (processes), WEB_THREADS (threads a process), WEB_TIMEOUT_S,
-WEB_GRACEFUL_TIMEOUT_S, WEB_READ_TIMEOUT_S (for the head of a request, and again for its body), ACCESS_LOG, LOG_LEVEL,
-LOG_FORMAT, SERVICE_NAME, FORWARDED_ALLOW_IPS. SIGHUP reads it all again and replaces the workers one by one, and each
-ends what it has begun.
+WEB_GRACEFUL_TIMEOUT_S, WEB_READ_TIMEOUT_S (for the head of a request, and again for its body), ACCESS_LOG, METRICS,
+LOG_LEVEL, LOG_FORMAT, SERVICE_NAME, FORWARDED_ALLOW_IPS. SIGHUP reads it all again and replaces the workers one by one,
+and each ends what it has begun.
 """
 
 import gc
@@ -13,6 +13,7 @@ from pathlib import Path
 from environs import Env, EnvError, validate
 
 from event_stream.errors import ConfigurationError
+from service_kit import gunicorn_metrics
 from service_kit.gunicorn_worker import HealthThreadWorker
 from service_kit.logging import logging_config
 
@@ -41,6 +42,7 @@ try:
     HealthThreadWorker.read_timeout_s = env.int("WEB_READ_TIMEOUT_S", 20, validate=validate.Range(min=1, max=3600))
     # Off: the gateway writes a line for every request, with the same correlation id, and at no cost to the lookup.
     accesslog = "-" if env.bool("ACCESS_LOG", False) else None
+    _metrics = env.bool("METRICS", True)
     _level = env.str("LOG_LEVEL", "INFO")
     logconfig_dict = logging_config(_level, env.str("LOG_FORMAT", "json"), env.str("SERVICE_NAME", "gunicorn"))
 except (EnvError, ConfigurationError) as error:
@@ -70,6 +72,14 @@ control_socket_disable = True
 
 loglevel = _level.lower()
 logger_class = "service_kit.gunicorn_logging.EventLogger"
+
+
+if _metrics:
+    on_starting = gunicorn_metrics.make_directory
+    pre_fork = gunicorn_metrics.assign_number
+    post_fork = gunicorn_metrics.use_number
+    child_exit = gunicorn_metrics.remove_gauges
+    on_exit = gunicorn_metrics.remove_directory
 
 
 def post_worker_init(worker: object) -> None:

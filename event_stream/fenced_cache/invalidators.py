@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from event_stream import signals
 from event_stream.consumer.error_handler import LoggingErrorHandler, RecordErrorHandler
 from event_stream.consumer.handler import Batch, Handled, SeekTo
 from event_stream.errors import ConfigurationError, ConversionError, TooManyDeadLettersError
@@ -35,6 +36,8 @@ IdOfKey: TypeAlias = Callable[[bytes | None], str | None]
 class BatchSummary:
     """The changes of a batch: many changes of one id need only one eviction."""
 
+    changes: list[Change] = field(default_factory=list)
+    """In the order of the log."""
     newest: dict[str, int] = field(default_factory=dict)
     """The greatest version of each id."""
     unversioned: set[str] = field(default_factory=set)
@@ -57,6 +60,7 @@ class BatchSummary:
         return versioned + [Eviction(id) for id in sorted(self.unversioned)]
 
     def _add_change(self, change: Change) -> None:
+        self.changes.append(change)
         if change.version is None:
             self.unversioned.add(change.id)
         else:
@@ -67,8 +71,8 @@ class BatchSummary:
             self.occurred_at_ms = max(change.occurred_at_ms, self.occurred_at_ms or 0)
 
 
-def log_applied(partition: int, records: Sequence[ConsumerRecord], summary: BatchSummary, now_ms: int) -> None:
-    """Log the evicted ids, their correlation ids, and the time since the newest change."""
+def tell_applied(partition: int, records: Sequence[ConsumerRecord], summary: BatchSummary, now_ms: int) -> None:
+    """Log the evicted ids, their correlation ids, and the time since the newest change, and send the signal."""
     occurred_at_ms = summary.occurred_at_ms
     logger.info(
         "eviction.applied",
@@ -81,6 +85,7 @@ def log_applied(partition: int, records: Sequence[ConsumerRecord], summary: Batc
             "lag_ms": None if occurred_at_ms is None else now_ms - occurred_at_ms,
         },
     )
+    signals.changes_applied.send_robust(None, partition=partition, changes=summary.changes, applied_at_ms=now_ms)
 
 
 class SettingsClaim:
@@ -200,7 +205,7 @@ class LogInvalidator:
         if outcome.new_epoch:
             _log_new_epoch(partition, previous_offset + 1, "no watermark")
         if evictions:
-            log_applied(partition, records, summary, self._cache.clock.now_ms())
+            tell_applied(partition, records, summary, self._cache.clock.now_ms())
         return Handled(not evictions and not undecodable, len(evictions) + len(key_evictions))
 
     def _take_over(self, partition: int, previous_offset: int) -> SeekTo:
@@ -303,7 +308,7 @@ class QueueInvalidator:
         self._cache.evict(key_evictions + evictions)
         self._handle_errors(read)
         if evictions:
-            log_applied(batch.partition, batch.records, summary, self._cache.clock.now_ms())
+            tell_applied(batch.partition, batch.records, summary, self._cache.clock.now_ms())
         return Handled(not read, len(evictions) + len(key_evictions))
 
     def idle(self, partition: int, position: int, log: OffsetRange) -> None:

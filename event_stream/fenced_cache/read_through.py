@@ -161,7 +161,12 @@ class ReadThrough:
         self._redis = CircuitBreaker(self._clock, cool_down_s)
         # A server that takes no writes still has what it has: hits go on, and nothing new is kept.
         self._writes = CircuitBreaker(
-            self._clock, cool_down_s, of=RefusedError, began="cache.refuses_writes", ended="cache.takes_writes"
+            self._clock,
+            cool_down_s,
+            name="cache_writes",
+            of=RefusedError,
+            began="cache.refuses_writes",
+            ended="cache.takes_writes",
         )
         self._flights: SingleFlight[_Answer] = SingleFlight()
 
@@ -258,7 +263,8 @@ class CircuitBreaker:
 
     After a failure nobody tries for `cool_down_s`; then one caller does, and so on.
 
-    `of` is the kind of failure that it is there for, others are raised; `began` and `ended` are its two lines.
+    `name` is what the signal `circuit_changed` calls it. `of` is the kind of failure that it is there for, others are
+    raised; `began` and `ended` are its two lines.
     """
 
     def __init__(
@@ -266,10 +272,12 @@ class CircuitBreaker:
         clock: Clock,
         cool_down_s: float,
         *,
+        name: str = "cache",
         of: type[UnavailableError] = UnavailableError,
         began: str = "cache.unreachable",
         ended: str = "cache.reachable",
     ) -> None:
+        self._name = name
         self._of = of
         self._outage = OutageLog(logger, began=began, ended=ended, monotonic_s=clock.monotonic_s)
         self._clock = clock
@@ -290,7 +298,8 @@ class CircuitBreaker:
         except self._of as error:
             self._failed(error)
             return None
-        self._outage.succeeded()
+        if self.on:
+            self._succeeded()
         return result
 
     def _my_turn(self) -> bool:
@@ -301,8 +310,17 @@ class CircuitBreaker:
             self._next_try_s = now_s + self._cool_down_s
             return True
 
+    def _succeeded(self) -> None:
+        with self._lock:
+            self._outage.succeeded()
+            self._tell()
+
     def _failed(self, error: UnavailableError) -> None:
         with self._lock:
             self._next_try_s = self._clock.monotonic_s() + self._cool_down_s
             # While nobody can begin to try: `on` and the time of the next try change together.
             self._outage.failed(error)
+            self._tell()
+
+    def _tell(self) -> None:
+        signals.circuit_changed.send_robust(type(self), circuit=self._name, is_open=self.on)

@@ -79,6 +79,16 @@ class Relay:
         """Why messages can't be sent or read at the moment; None where nothing is known to be wrong."""
         return self._database.error() or self._broker.error()
 
+    @property
+    def is_database_away(self) -> bool:
+        """Also where it answers and takes no writes."""
+        return self._database.is_on()
+
+    @property
+    def is_broker_away(self) -> bool:
+        """As far as this relay knows: one that stands by has not asked."""
+        return self._broker.is_on()
+
     def stop(self) -> None:
         """Return at once. `run` ends within a second, or within two while it tries to reach a broker."""
         self._stop.set()
@@ -95,6 +105,8 @@ class Relay:
             except psycopg.Error as error:
                 self._database.failed(error)
                 self._failures += 1
+                self.is_leader = False
+                signals.relay_polled.send_robust(type(self), relay=self)
                 self._stop.wait(backoff_s(self._failures, _RECONNECT_MIN_S, _RECONNECT_MAX_S))
             finally:
                 self.is_leader = False

@@ -57,6 +57,11 @@ MIDDLEWARE = [
     "axes.middleware.AxesMiddleware",
 ]
 
+if base.METRICS:
+    INSTALLED_APPS.append("event_stream.metrics")
+    # First, so that it measures what the others do as well.
+    MIDDLEWARE.insert(0, "service_kit.metrics.MetricsMiddleware")
+
 ROOT_URLCONF = "licensing_project.urls"
 WSGI_APPLICATION = "licensing_project.wsgi.application"
 

@@ -1,5 +1,6 @@
 """The licensing service's URLs."""
 
+from django.conf import settings
 from django.contrib import admin
 from django.http import HttpResponse
 from django.urls import include, path
@@ -11,6 +12,7 @@ urlpatterns = [
     path("", include("licenses.api.urls")),
     path("", include("service_kit.health")),
     path("", include("event_stream.trace.urls")),
+    *([path("", include("service_kit.metrics"))] if settings.METRICS else []),
     path("admin/", admin.site.urls),
     # The login of the browsable API, for those who may not enter the admin.
     path("api-auth/", include("rest_framework.urls")),

@@ -1,6 +1,6 @@
 """How the licensing service comes by the organizations, which belong to another service."""
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.utils.translation import gettext_lazy as _
 
 from event_stream.errors import UnavailableError
@@ -13,6 +13,10 @@ class OrganizationLookupConfig(AppConfig):
 
     def ready(self) -> None:
         health.register("shared settings", _check_shared_settings)
+        if apps.is_installed("event_stream.metrics"):
+            from organization_lookup import metrics  # noqa: PLC0415 - it needs the app
+
+            metrics.register()
 
 
 def _check_shared_settings() -> None:

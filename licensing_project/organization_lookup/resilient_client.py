@@ -3,10 +3,11 @@
 A service that is down costs a lookup nothing, where it would cost its timeout.
 """
 
+import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,7 +24,7 @@ from pybreaker import (
 )
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random
 
-from event_stream import user_context
+from event_stream import signals, user_context
 from event_stream.fenced_cache import Deadline, Fetched
 from event_stream.outage_log import OutageLog
 from organization_lookup.client import (
@@ -116,6 +117,7 @@ class _Log(CircuitBreakerListener):
         self.last_fault = exc
 
     def state_change(self, cb: CircuitBreaker, old: CircuitBreakerState | None, new: CircuitBreakerState) -> None:
+        signals.circuit_changed.send_robust(Circuit, circuit="origin", is_open=new.name != STATE_CLOSED)
         extra = {"state": new.name, "failures": cb.fail_counter}
         if new.name == STATE_OPEN:
             logger.warning("organization_service.circuit", extra={**extra, "error": str(self.last_fault)})
@@ -189,8 +191,22 @@ class ResilientClient:
             wait=wait_random(0, 0.03),
             reraise=True,
         )
-        fetched: Fetched = retrying(self.circuit.run, lambda: self._in_a_place(organization_id, budget))
+        fetched: Fetched = retrying(self._attempt, organization_id, budget, itertools.count(1))
         return fetched
+
+    def _attempt(self, organization_id: str, budget: Deadline, attempts: Iterator[int]) -> Fetched:
+        began_s, outcome = time.perf_counter(), "answered"
+        try:
+            return self.circuit.run(lambda: self._in_a_place(organization_id, budget))
+        except OrganizationLookupError as failed:
+            outcome = failed.cause
+            raise
+        except UpstreamAuthError:
+            outcome = "refused"
+            raise
+        finally:
+            seconds = time.perf_counter() - began_s
+            signals.origin_called.send_robust(type(self), outcome=outcome, attempt=next(attempts), seconds=seconds)
 
     def _in_a_place(self, organization_id: str, budget: Deadline) -> Fetched:
         if not self._places.acquire(timeout=budget.remaining_s()):

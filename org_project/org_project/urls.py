@@ -1,5 +1,6 @@
 """The URLs of the organization service."""
 
+from django.conf import settings
 from django.contrib import admin
 from django.http import HttpResponse
 from django.urls import include, path
@@ -16,6 +17,7 @@ urlpatterns = [
     path("", include("organizations.api.urls")),
     path("", include("service_kit.health")),
     path("", include("event_stream.trace.urls")),
+    *([path("", include("service_kit.metrics"))] if settings.METRICS else []),
     path("openapi.json", SpectacularJSONAPIView.as_view(), name="openapi"),
     # Its OPTIONS would be an error: a template is looked for.
     path(

@@ -5,9 +5,11 @@ A service adds its applications, middleware and databases, and the names of its 
 
 from datetime import timedelta
 
+from django.core.exceptions import ImproperlyConfigured
+
 from service_kit.auth import from_environment
 from service_kit.settings import security
-from service_kit.settings.environment import count, flag, number, texts
+from service_kit.settings.environment import address, count, flag, number, texts
 
 DEBUG = flag("DEBUG", default=False)
 SECRET_KEY = security.secret_key(debug=DEBUG)
@@ -54,6 +56,13 @@ EVENT_STREAM_OPERATIONS = {
     "sample_interval_s": number("OPERATIONS_SAMPLE_INTERVAL_S", 60, "seconds"),
     "retention_days": number("OPERATIONS_RETENTION_DAYS", 7, "days"),
 }
+
+# Whether the processes count what they do, for Prometheus: `/metrics`.
+METRICS = flag("METRICS", default=True)
+PROBES_BIND = address("PROBES_BIND", "host:port, such as 0.0.0.0:9100, where a worker or a relay answers probes")
+if PROBES_BIND is not None and not METRICS:
+    raise ImproperlyConfigured("PROBES_BIND should not be set where METRICS is false.")
+EVENT_STREAM_METRICS = {} if PROBES_BIND is None else {"probes": PROBES_BIND}
 
 # The accepted bearer tokens. None (AUTH_REQUIRED=false) opens the API to everybody who can reach it.
 AUTH = from_environment()

@@ -67,6 +67,11 @@ def path(name: str, should_be: str) -> Path | None:
     return None if value is None else Path(value)
 
 
+def address(name: str, should_be: str) -> str | None:
+    """Read one host:port; None if the variable is not set."""
+    return setting(env.str, name, should_be, default=None, validate=_is_address)
+
+
 def addresses(name: str, should_be: str) -> list[str]:
     """Read a comma-separated list of at least one host:port."""
     values = texts(name, should_be)
@@ -92,6 +97,11 @@ def redis_url(name: str, should_be: str) -> str:
 def base_url(name: str, should_be: str) -> str:
     """Read an http or https URL with a host and an optional path; return it without a trailing slash."""
     return setting(env.str, name, should_be, validate=_is_base_url).rstrip("/")
+
+
+def _is_address(value: str) -> None:
+    if not (match := _ADDRESS.fullmatch(value)) or int(match[2]) > 65535:
+        raise ValidationError("It is no host:port.")
 
 
 def _is_url_of(*schemes: str) -> Callable[[str], None]:

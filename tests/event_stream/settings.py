@@ -24,6 +24,7 @@ INSTALLED_APPS = [
     "event_stream.inbox",
     "event_stream.trace",
     "event_stream.operations",
+    "event_stream.metrics",
     "tests.event_stream.demo",
 ]
 

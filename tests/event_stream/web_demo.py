@@ -166,6 +166,7 @@ handler500 = "service_kit.problem_details.server_error"
 
 urlpatterns = [
     path("", include("service_kit.health")),
+    path("", include("service_kit.metrics")),
     path("context", context),
     path("large", lambda _request: HttpResponse(b" " * 20_000_000)),
     path("plain/<kind>", plain),

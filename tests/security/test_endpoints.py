@@ -56,7 +56,7 @@ ENDPOINTS = [
         ("DELETE", True, DELETE, None),
     )
 ]
-OPEN = ["/", "/health/live", "/health/ready", "/docs", "/openapi.json", "/favicon.ico"]
+OPEN = ["/", "/health/live", "/health/ready", "/metrics", "/docs", "/openapi.json", "/favicon.ico"]
 # Longer than gunicorn takes a header: it answers 400 by itself. tests/unit/event_stream/test_web_auth.py has it.
 REFUSED = [None, *(what for what in FORGED if what != "too long")]
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
+from event_stream import signals
 from event_stream.outbox.relay import Relay, RelayThread
 from event_stream.terminal import TerminalCommand
 
@@ -28,6 +29,7 @@ class Command(TerminalCommand):
         )
 
     def handle(self, *args: Any, until_drained: bool, **options: Any) -> None:
+        signals.command_started.send(type(self), role="relay")
         relay = Relay(until_drained=until_drained)
         thread = RelayThread(relay)
 

@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
+from event_stream import signals
 from event_stream.conf import Binding
 from event_stream.consumer.group_watch import GroupWatch
 from event_stream.consumer.shutdown import stop_on_signals
@@ -54,6 +55,7 @@ class Command(TerminalCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         stop = stop_on_signals()
+        signals.command_started.send(type(self), role="worker")
         # What is loaded by now stays to the end. To look through it once more then would be a fifth of a second of work
         # of the two seconds in which a stopped worker has to be gone.
         gc.freeze()
