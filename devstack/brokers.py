@@ -221,7 +221,7 @@ class RedisBroker:
         try:
             partitions = ensure_topic(make_binder(BinderSettings("making", "redis", properties)), topic.name)
         except EventStreamError as error:
-            raise StackError(f"The topic {topic.name} can't be made: {error}.") from error
+            raise StackError(f"The topic {topic.name} can't be made: {str(error).rstrip('.')}.") from error
         if partitions != topic.partitions:
             raise StackError(
                 f"The topic {topic.name} has {partitions} partitions where {topic.partitions} are wanted. That is not "

@@ -74,6 +74,7 @@ class ServiceCluster:
             "ORG_CHANGE_TOPIC": topic,
             "ORG_CHANGE_PARTITIONS": str(definition.partitions),
             "LOG_FORMAT": "json",
+            "EVENT_SINGLE_SERVER": "true",
             **(issuer.environment() if issuer else {"AUTH_REQUIRED": "false"}),
             **(settings or {}),
         }

@@ -77,12 +77,22 @@ def require_free(port: int, *, purpose: str, choose_with: str) -> int:
     return port
 
 
+def _read(file: Path) -> dict[str, int]:
+    try:
+        ports = json.loads(file.read_text())
+    except ValueError as error:
+        raise StackError(f"The ports of the run, {file}, can't be read ({error}): delete it, for others.") from None
+    if not isinstance(ports, dict) or not all(type(port) is int and 0 < port < 65536 for port in ports.values()):
+        raise StackError(f"The ports of the run, {file}, should be numbers with names: delete it, for others.")
+    return ports
+
+
 class RememberedPorts:
     """Free ports that stay the same from one run to the next for as long as nobody else takes them."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._ports: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
+        self._ports = _read(file) if file.exists() else {}
 
     def __getitem__(self, name: str) -> int:
         port = self._ports.get(name)

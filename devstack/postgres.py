@@ -116,11 +116,18 @@ def database_url(server_url: str, name: str) -> str:
 
 def create_database(server_url: str, name: str) -> bool:
     """Create `name` unless it is there; returns whether it was created. `server_url` names any existing database."""
-    with psycopg.connect(server_url, autocommit=True) as connection:
-        if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
-            return False
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        return True
+    try:
+        with psycopg.connect(server_url, autocommit=True) as connection:
+            return _create(connection, name)
+    except psycopg.Error as error:
+        raise StackError(f"The database {name} can't be made: {str(error).strip().splitlines()[0]}.") from error
+
+
+def _create(connection: psycopg.Connection, name: str) -> bool:
+    if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
+        return False
+    connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    return True
 
 
 def answers(server_url: str) -> bool:
@@ -128,6 +135,6 @@ def answers(server_url: str) -> bool:
     try:
         with psycopg.connect(server_url, connect_timeout=2) as connection:
             connection.execute("SELECT 1")
-    except psycopg.OperationalError:
+    except psycopg.Error:
         return False
     return True

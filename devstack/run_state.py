@@ -5,32 +5,35 @@ import json
 import os
 import secrets
 import shutil
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import psutil
 
+from devstack.accounts import make_private
 from devstack.environment import LOCAL
 from devstack.errors import AlreadyRunningError, StackError
 from devstack.waiting import wait_until
 
 DEFAULT_DATA = LOCAL / "run"
+LOCK = "run.lock"
 SECRETS = "secrets.json"
 ISSUER = "issuer"
 # A run that was killed leaves its servers to the reaper, which needs this long at most to stop them.
 _AFTERMATH_S = 15.0
+# The databases know them, so others would not do.
+_START_OVER = "start over with --fresh, which deletes the data as well."
 
 
 class RunLock:
-    """Held for as long as a run, or what it left behind, is alive. The file holds the pid."""
+    """Held for as long as a run, or what it left behind, is alive. The file, beside the data, holds the pid."""
 
     def __init__(self, data: Path) -> None:
         self._data = data
-        # Beside the data, which `--fresh` removes.
-        lock = data.with_name(f"{data.name}.lock")
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        self._file = lock.open("a+")
+        self._file = (data / LOCK).open("a+")
         # The reaper inherits it, and with it the lock.
         os.set_inheritable(self._file.fileno(), True)
 
@@ -72,14 +75,58 @@ def _is_alive(pid: int) -> bool:
         return False
 
 
+def is_running(data: Path) -> bool:
+    """Whether a run works on this data. Makes nothing where there is none."""
+    if not (data / LOCK).exists():
+        return False
+    lock = RunLock(data)
+    try:
+        return not lock.is_free()
+    finally:
+        lock.release()
+
+
+def running_environment(data: Path, service: str) -> dict[str, str]:
+    """Return the environment of a service (`SERVICE_NAME`) of the run on this data. Raises StackError if none is up.
+
+    It is that of the process itself, so it has what the shell of `run` set. Nothing keeps it on a disk.
+    """
+    pid = RunLock(data).holder() if is_running(data) else None
+    if pid is None or not _is_alive(pid):
+        raise StackError(f"Nothing runs on the data in {data}: start ./manage_scripts/run first.")
+    for child in psutil.Process(pid).children():
+        with suppress(psutil.Error):
+            environment = child.environ()
+            if environment.get("SERVICE_NAME") == service:
+                return environment
+    raise StackError(f"The run on the data in {data} is only starting: wait until it is up.")
+
+
+def make_data(data: Path) -> None:
+    """Make the folder where it is missing. Raises StackError for one that holds what no run has made."""
+    if data.exists() and not data.is_dir():
+        raise StackError(f"{data} is a file: choose a folder with --data.")
+    # The folder is what the person said, and they may have said their home: --fresh would empty it.
+    if data.exists() and any(data.iterdir()) and not any((data / name).exists() for name in (LOCK, SECRETS)):
+        raise StackError(f"{data} is not the data of a run, and is left alone: choose another folder with --data.")
+    make_private(data)
+
+
 def forget(data: Path) -> None:
-    """Start over: databases, cache, log, ports and secrets of our own servers. Kafka's jars stay."""
-    if not data.exists():
-        return
-    # The folder is what the person said, and they may have said their home.
-    if any(data.iterdir()) and not (data / SECRETS).exists():
-        raise StackError(f"{data} is not the data of a run, and is not deleted.")
-    shutil.rmtree(data)
+    """Start over: databases, cache, log, ports, secrets of our own servers. The lock and Kafka's jars stay."""
+    for path in data.iterdir():
+        if path.name == LOCK:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def write_private(file: Path, values: Mapping[str, Any]) -> None:
+    """Write JSON that nobody but the owner may read."""
+    file.touch(mode=0o600)
+    file.write_text(json.dumps(values, indent=2) + "\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +140,20 @@ class Secrets:
     @classmethod
     def load(cls, file: Path) -> Self:
         generated = cls(secrets.token_urlsafe(50), secrets.token_urlsafe(50), secrets.token_urlsafe(12))
-        kept = json.loads(file.read_text()) if file.exists() else {}
+        kept = _kept(file) if file.exists() else {}
         # A run of before had one key for both services: each gets one of its own, and the password stays.
         values = {name: kept.get(name, value) for name, value in asdict(generated).items()}
         if values != kept:
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.touch(mode=0o600)
-            file.write_text(json.dumps(values, indent=2) + "\n")
+            write_private(file, values)
         return cls(**values)
+
+
+def _kept(file: Path) -> Mapping[str, str]:
+    try:
+        kept = json.loads(file.read_text())
+    except ValueError as error:
+        raise StackError(f"The secrets of the run, {file}, can't be read ({error}): {_START_OVER}") from None
+    if not isinstance(kept, dict) or not all(isinstance(value, str) and value for value in kept.values()):
+        raise StackError(f"The secrets of the run, {file}, should be texts, each with a name: {_START_OVER}")
+    return kept

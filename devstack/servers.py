@@ -100,36 +100,32 @@ def start_servers(
     The first of `binders` carries the messages. Data and logs go to `folder`. If one fails, those already started are
     stopped and the failure is raised.
     """
+    own = check_own(binders)
     folder.mkdir(parents=True, exist_ok=True)
-    own_database, own_redis = (os.environ.get(name) for name in ("DATABASE_URL", "REDIS_URL"))
-    own_kafka = os.environ.get("KAFKA_BOOTSTRAP_SERVERS") if "kafka" in binders else None
-    own_events = os.environ.get("EVENT_REDIS_URL") if "redis" in binders else None
-    own_rabbitmq = os.environ.get("RABBITMQ_URL") if "rabbitmq" in binders else None
-    postgres = None if own_database else Postgres(folder / "postgres", port=choose_port("postgres"), durable=durable)
-    redis = None if own_redis else Valkey(folder / "valkey", port=choose_port("valkey"), durable=durable)
+    postgres = None if own.database else Postgres(folder / "postgres", port=choose_port("postgres"), durable=durable)
+    redis = None if own.redis else Valkey(folder / "valkey", port=choose_port("valkey"), durable=durable)
     kafka = None
-    if "kafka" in binders and not own_kafka:
+    if "kafka" in binders and not own.kafka:
         voters = {1: choose_port("kafka-controller")}
         kafka = Kafka(
             folder / "kafka", port=choose_port("kafka"), voters=voters, progress=progress, record_aot_cache=True
         )
     events = None
-    if "redis" in binders and not own_events:
+    if "redis" in binders and not own.events:
         # Not the cache's: that one may be flushed, and this one may make its clients wait for the disk.
         events = event_valkey(folder / "valkey-events", port=choose_port("valkey-events"), durable=durable)
     node = None
-    if "rabbitmq" in binders and not own_rabbitmq:
+    if "rabbitmq" in binders and not own.rabbitmq:
         node = RabbitMQ(folder / "rabbitmq", port=choose_port("rabbitmq"))
-    security = _own_security() if own_kafka else {}
-    _check_own(own_database, own_redis, own_kafka, own_events, own_rabbitmq)
+    security = _own_security() if own.kafka else {}
     processes = tuple(process for process in (postgres, redis, kafka, events, node) if process is not None)
     start_in_parallel(processes, announce)
     return Servers(
-        database_server_url=own_database or (postgres.url() if postgres else ""),
-        redis_url=own_redis or (redis.url() if redis else ""),
-        kafka_bootstrap_servers=own_kafka or (kafka.bootstrap_servers if kafka else ""),
-        event_redis_url=own_events or (events.url() if events else ""),
-        rabbitmq_url=own_rabbitmq or (node.url if node else ""),
+        database_server_url=own.database or (postgres.url() if postgres else ""),
+        redis_url=own.redis or (redis.url() if redis else ""),
+        kafka_bootstrap_servers=own.kafka or (kafka.bootstrap_servers if kafka else ""),
+        event_redis_url=own.events or (events.url() if events else ""),
+        rabbitmq_url=own.rabbitmq or (node.url if node else ""),
         binder=binders[0],
         processes=processes,
         kafka_security=security,
@@ -143,25 +139,46 @@ def _own_security() -> Mapping[str, Any]:
         raise StackError(str(error)) from error
 
 
-def _check_own(
-    database: str | None, redis: str | None, kafka: str | None, events: str | None, messages: str | None
-) -> None:
-    if database and not postgres.answers(database):
+@dataclass(frozen=True, slots=True)
+class OwnServers:
+    """The person's own servers, where the environment names some."""
+
+    database: str | None
+    redis: str | None
+    kafka: str | None
+    events: str | None
+    rabbitmq: str | None
+
+
+def check_own(binders: Sequence[str]) -> OwnServers:
+    """Return those of them that are needed for `binders`. Raises StackError for one that doesn't answer."""
+    own = OwnServers(
+        database=os.environ.get("DATABASE_URL"),
+        redis=os.environ.get("REDIS_URL"),
+        kafka=os.environ.get("KAFKA_BOOTSTRAP_SERVERS") if "kafka" in binders else None,
+        events=os.environ.get("EVENT_REDIS_URL") if "redis" in binders else None,
+        rabbitmq=os.environ.get("RABBITMQ_URL") if "rabbitmq" in binders else None,
+    )
+    if own.database and not postgres.answers(own.database):
         raise UnreachableError("DATABASE_URL is set, but no PostgreSQL answers there.")
-    if redis and not valkey.answers(redis):
+    if own.redis and not valkey.answers(own.redis):
         raise UnreachableError("REDIS_URL is set, but no Redis or Valkey answers there.")
-    if events and not valkey.answers(events):
+    if own.events and not valkey.answers(own.events):
         raise UnreachableError("EVENT_REDIS_URL is set, but no Redis or Valkey answers there.")
-    if messages and not brokers.answers(messages):
+    if own.rabbitmq and not brokers.answers(own.rabbitmq):
         raise UnreachableError("RABBITMQ_URL is set, but no RabbitMQ lets us in there.")
-    for server in kafka.split(",") if kafka else ():
-        host, _, port = server.strip().rpartition(":")
-        if not port.isdigit():
-            raise UnreachableError(f"KAFKA_BOOTSTRAP_SERVERS must be host:port[,host:port], not {kafka}.")
-        if ports.accepts(int(port), host, timeout_s=3):
-            return
-    if kafka:
-        raise UnreachableError(f"KAFKA_BOOTSTRAP_SERVERS is set, but nothing accepts connections at {kafka}.")
+    if own.kafka:
+        _own_security()
+        if not any(_accepts(server, own.kafka) for server in own.kafka.split(",")):
+            raise UnreachableError(f"KAFKA_BOOTSTRAP_SERVERS is set, but nothing accepts connections at {own.kafka}.")
+    return own
+
+
+def _accepts(server: str, servers: str) -> bool:
+    host, _, port = server.strip().rpartition(":")
+    if not (port.isdigit() and 0 < int(port) < 65536):
+        raise UnreachableError(f"KAFKA_BOOTSTRAP_SERVERS must be host:port[,host:port], not {servers}.")
+    return ports.accepts(int(port), host, timeout_s=3)
 
 
 def fetch(binder: str, progress: Progress | None = None) -> None:

@@ -229,6 +229,8 @@ class Configuration:
 
     binders: Mapping[str, BinderSettings]
     bindings: Mapping[str, Binding]
+    single_server: bool = False
+    """Whether a platform is one server on purpose, as on a developer's machine: the doctor does not warn of it."""
 
     def binding(self, name: str) -> Binding:
         try:
@@ -251,8 +253,9 @@ def parse(value: object) -> tuple[Configuration, list[SettingError]]:
         name: _binding(name, entry, binders, default)
         for name, entry in setting.table("bindings", required=True).tables().items()
     }
+    single_server = setting.flag("single_server", default=False)
     setting.finish()
-    return Configuration(binders, bindings), mistakes
+    return Configuration(binders, bindings, single_server), mistakes
 
 
 @functools.cache

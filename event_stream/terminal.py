@@ -1,7 +1,16 @@
-"""What a command writes to a person's terminal: nothing foreign steers it, and an error is a sentence."""
+"""What a command writes to a person's terminal: nothing foreign steers it, and its end is a sentence at most."""
 
-from collections.abc import Mapping
-from typing import Any
+import errno
+import io
+import os
+import select
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Any, TextIO
 
 from django.core.management.base import BaseCommand, CommandError, OutputWrapper
 from django.db import Error
@@ -37,10 +46,130 @@ class EscapingOutput(OutputWrapper):
         super().write(escaped(str(msg)), style_func, ending)
 
 
+UNREAD = 128 + signal.SIGPIPE
+"""The exit code of a command whose output nobody reads to its end, as the shell has it for other programs."""
+_UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+
+
+@contextmanager
+def checked_output() -> Iterator[None]:
+    """Surround what prints, so that all of it is written at the end, in any encoding, or the process ends.
+
+    Raises SystemExit: with `UNREAD`, without a word, if nobody reads on (`| head -1`); with 1 and a sentence if the
+    output can't be written. A character that the encoding lacks is written as an escape.
+    """
+    if sys.stdout is None:
+        # It was closed before the start.
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - until the end of the process
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        unread = [stream for stream in (sys.stdout, sys.stderr) if _is_unread(stream)]
+        if not unread:
+            # That of a connection.
+            raise
+        _discard(*unread)
+        sys.exit(UNREAD)
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        _discard(sys.stdout)
+        sys.exit(f"The output can't be written: {error.strerror}.")
+
+
+def _is_unread(stream: TextIO) -> bool:
+    """Whether it is a pipe whose reader is gone."""
+    poll = select.poll()
+    try:
+        poll.register(stream.fileno(), 0)
+    except OSError:
+        return False
+    return any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0))
+
+
+def _discard(*streams: TextIO) -> None:
+    """Let what is still in their buffers go nowhere: the interpreter would fail once more, with a traceback."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in streams:
+        with suppress(OSError):
+            os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+class _Stopped(KeyboardInterrupt):
+    """SIGINT or SIGTERM has come."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """SIGINT and SIGTERM raise `_Stopped`, unless the command handles them itself. A second one ends the process."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        raise _Stopped(number)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    except _Stopped as stopped:
+        sys.exit(128 + stopped.number)
+    finally:
+        for number, handler in before.items():
+            if signal.getsignal(number) is not signal.SIG_DFL:
+                signal.signal(number, handler)
+
+
+@contextmanager
+def stops_deferred() -> Iterator[None]:
+    """Let SIGINT and SIGTERM wait for the end of what is in here, and which would otherwise be half done.
+
+    A second one does not wait.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    handlers: dict[int, Callable[[int, FrameType | None], Any]] = {}
+
+    def note(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+        if len(came) > 1:
+            handlers[number](number, frame)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        handler = signal.getsignal(number)
+        if callable(handler):
+            handlers[number] = handler
+            signal.signal(number, note)
+    try:
+        yield
+    finally:
+        for handled, handler in handlers.items():
+            signal.signal(handled, handler)
+        # Also in place of an error: the signal says how it is to end.
+        if came:
+            handlers[came[0]](came[0], None)
+
+
 class TerminalCommand(BaseCommand):
     """The base of every command: nothing foreign reaches the terminal unescaped, nor with an error's text.
 
-    A fault of the database ends a command with a sentence on stderr and an exit code; other errors keep a traceback.
+    From the command line, it ends with a sentence on stderr and an exit code after a fault of the database, after
+    SIGINT (130) and SIGTERM (143), and where its output can't be written (1); without a word where nobody reads that
+    (141). Other errors keep a traceback.
     """
 
     database_exit_code = 1
@@ -50,9 +179,24 @@ class TerminalCommand(BaseCommand):
         """Return what to do after a fault of the database; `options` are those of `handle`."""
         return "Run the command again once the database answers."
 
+    def stop_advice(self, options: Mapping[str, Any]) -> str:
+        """Return what is done, and what to do, after SIGINT or SIGTERM; `options` are those of `handle`."""
+        return ""
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        with checked_output(), _stopped_by_signals():
+            super().run_from_argv(argv)
+
     def execute(self, *args: Any, **options: Any) -> str | None:
         try:
-            return super().execute(*args, **options)
+            try:
+                return super().execute(*args, **options)
+            finally:
+                # If that fails, it is said in place of how the command has ended, not after it.
+                self.stdout.flush()
+        except _Stopped as stopped:
+            sentence = f"Stopped by {signal.Signals(stopped.number).name}. {self.stop_advice(options)}".strip()
+            raise CommandError(sentence, returncode=128 + stopped.number) from stopped
         except Error as error:
             if database_fault(error) is None:
                 raise

@@ -5,6 +5,7 @@ import hashlib
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -124,4 +125,6 @@ def _fail(sentence: str) -> int:
 
 
 if __name__ == "__main__":
+    # `bootstrap` has it ignored. From here on it ends the process without a word.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     raise SystemExit(main())

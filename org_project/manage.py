@@ -11,8 +11,14 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "org_project.settings")
     from django.core.management import execute_from_command_line  # noqa: PLC0415 - needs the setting above
 
-    execute_from_command_line(sys.argv)
+    from event_stream.terminal import checked_output  # noqa: PLC0415
+
+    with checked_output():
+        execute_from_command_line(sys.argv)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)

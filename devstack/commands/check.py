@@ -151,6 +151,7 @@ def main() -> int:
     parser.add_argument("--wording", action="store_true", help="only the words of documents, comments and docstrings")
     if parser.parse_args().wording:
         return _check_wording()
+    os.chdir(ROOT)
     failed = 0
 
     def run(check: Check) -> tuple[Check, str | None, float]:

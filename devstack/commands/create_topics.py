@@ -7,13 +7,9 @@ to create, because the services declare what they use: it only checks that the R
 
 import argparse
 import os
-import sys
 from pathlib import Path
 
-from django.core.exceptions import ImproperlyConfigured
-
 from devstack.brokers import Broker, KafkaBroker, RabbitBroker, RedisBroker
-from devstack.errors import StackError
 from devstack.topics import DEFINITIONS, read_topics
 from service_kit.settings.event_binders import kafka_security
 
@@ -27,17 +23,13 @@ def main() -> int:
     )
     parser.add_argument("--file", type=Path, default=DEFINITIONS, help="the topics (default: deploy/kafka/topics.yaml)")
     options = parser.parse_args()
-    try:
-        broker = _broker(os.environ.get("EVENT_BINDER", "kafka"), options.bootstrap_servers)
-        if not broker.address:
-            parser.error(
-                "give the address of the platform that EVENT_BINDER names: with EVENT_REDIS_URL or RABBITMQ_URL, or "
-                "for Kafka with --bootstrap-servers or KAFKA_BOOTSTRAP_SERVERS"
-            )
-        print("\n".join(broker.create_topics(read_topics(options.file))))
-    except (StackError, ImproperlyConfigured) as error:
-        print(error, file=sys.stderr)
-        return 1
+    broker = _broker(os.environ.get("EVENT_BINDER", "kafka"), options.bootstrap_servers)
+    if not broker.address:
+        parser.error(
+            "give the address of the platform that EVENT_BINDER names: with EVENT_REDIS_URL or RABBITMQ_URL, or "
+            "for Kafka with --bootstrap-servers or KAFKA_BOOTSTRAP_SERVERS"
+        )
+    print("\n".join(broker.create_topics(read_topics(options.file))))
     return 0
 
 

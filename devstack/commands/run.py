@@ -17,7 +17,6 @@ from pathlib import Path
 from types import FrameType
 
 from devstack import jars, servers
-from devstack.accounts import make_private
 from devstack.cluster import ServiceCluster
 from devstack.console import Console
 from devstack.errors import StackError
@@ -25,7 +24,7 @@ from devstack.issuer import make_issuer
 from devstack.nginx import Nginx, NginxMissing
 from devstack.ports import RememberedPorts, require_free
 from devstack.process import SupervisedProcess
-from devstack.run_state import DEFAULT_DATA, ISSUER, SECRETS, RunLock, Secrets, forget
+from devstack.run_state import DEFAULT_DATA, ISSUER, SECRETS, RunLock, Secrets, forget, make_data
 from devstack.servers import BINDERS, DEFAULT_BINDER, start_servers
 from devstack.smoke_test import SmokeTest
 
@@ -66,10 +65,10 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--binder", choices=BINDERS, help=f"the platform that carries the messages (default: {DEFAULT_BINDER})"
     )
-    parser.add_argument("--org-port", type=int, default=8081, help="of the organization service (default: 8081)")
-    parser.add_argument("--licensing-port", type=int, default=8080, help="of the licensing service (default: 8080)")
+    parser.add_argument("--org-port", type=_port, default=8081, help="of the organization service (default: 8081)")
+    parser.add_argument("--licensing-port", type=_port, default=8080, help="of the licensing service (default: 8080)")
     parser.add_argument(
-        "--gateway-port", type=int, default=8072, help="of the gateway, where nginx is installed (default: 8072)"
+        "--gateway-port", type=_port, default=8072, help="of the gateway, where nginx is installed (default: 8072)"
     )
     parser.add_argument(
         "--data",
@@ -81,27 +80,41 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--picture", type=Path, metavar="FILE", help="also write the output, up to the main job, as an SVG"
     )
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if len({options.org_port, options.licensing_port, options.gateway_port}) < 3:
+        parser.error("--org-port, --licensing-port and --gateway-port should be three ports")
+    if options.picture and not options.picture.absolute().parent.is_dir():
+        parser.error(f"--picture: there is no folder {options.picture.absolute().parent}")
+    return options
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:6]) < 65536):
+        raise argparse.ArgumentTypeError(f"should be a port, 1 to 65535, not {text!r}")
+    return int(text)
 
 
 def _run(options: argparse.Namespace, console: Console, cleanup: ExitStack) -> int:
     started = time.monotonic()
     data: Path = options.data.resolve()
+    make_data(data)
     lock = RunLock(data)
     lock.acquire()
     cleanup.callback(lock.release)
-    if options.fresh:
-        forget(data)
     require_free(options.org_port, purpose="the organization service", choose_with="--org-port")
     require_free(options.licensing_port, purpose="the licensing service", choose_with="--licensing-port")
     gateway = _gateway(options, data)
-    make_private(data)
+    binder = options.binder or _default_binder(console)
+    servers.fetch(binder)
+    servers.check_own([binder])
+    # Not before everything has been looked at that can be.
+    if options.fresh:
+        forget(data)
     secrets = Secrets.load(data / SECRETS)
     ports = RememberedPorts(data / "ports.json")
 
-    binder = options.binder or _default_binder(console)
     with console.step(f"Starting PostgreSQL, Valkey and {BINDERS[binder]}"):
-        servers = start_servers(
+        started_servers = start_servers(
             data,
             durable=True,
             binders=[binder],
@@ -109,9 +122,9 @@ def _run(options: argparse.Namespace, console: Console, cleanup: ExitStack) -> i
             announce=console.progress,
             progress=lambda fetched, total: console.count("Fetching Kafka, once: jar", fetched, total),
         )
-    cleanup.callback(servers.stop)
+    cleanup.callback(started_servers.stop)
     platform = ServiceCluster(
-        servers,
+        started_servers,
         data,
         org_port=options.org_port,
         licensing_ports=[options.licensing_port],
@@ -138,12 +151,13 @@ def _run(options: argparse.Namespace, console: Console, cleanup: ExitStack) -> i
         return 0
     _show_doors(console, platform, gateway, organization_id)
     console.fact("login of both", f"{_ADMIN} / {secrets.admin_password}")
-    console.fact("a token for programs", _token_command(data))
+    console.fact("a token for programs", _command("token --role USER", data))
+    console.fact("commands of a service", _command("manage org doctor", data))
     console.fact("data and logs", str(data))
     console.heading("Ctrl-C stops everything and keeps the data.")
     if binder != (options.binder or DEFAULT_BINDER):
         console.warning(f"Messages are carried by {BINDERS[binder]}, not by {BINDERS[DEFAULT_BINDER]}: see above.")
-    _watch([*servers.processes, *platform.processes, *([gateway] if gateway else [])], platform, console)
+    _watch([*started_servers.processes, *platform.processes, *([gateway] if gateway else [])], platform, console)
     return 0
 
 
@@ -193,9 +207,10 @@ def _show_doors(console: Console, platform: ServiceCluster, gateway: Nginx | Non
         console.fact("gateway", "not started: it needs nginx, which this machine doesn't have")
 
 
-def _token_command(data: Path) -> str:
-    where = "" if data == DEFAULT_DATA else f" --data {shlex.quote(str(data))}"
-    return f"./manage_scripts/token --role USER{where}"
+def _command(command: str, data: Path) -> str:
+    verb, *arguments = command.split()
+    where = [] if data == DEFAULT_DATA else ["--data", shlex.quote(str(data))]
+    return " ".join([f"./manage_scripts/{verb}", *where, *arguments])
 
 
 def _watch(processes: Sequence[SupervisedProcess], platform: ServiceCluster, console: Console) -> None:

@@ -6,7 +6,8 @@ import signal
 import sys
 from pathlib import Path
 
-from devstack.run_state import DEFAULT_DATA, RunLock
+from devstack.errors import StackError
+from devstack.run_state import DEFAULT_DATA, RunLock, is_running
 from devstack.waiting import wait_until
 
 _PATIENCE_S = 60.0
@@ -17,11 +18,14 @@ def main() -> int:
     parser.add_argument(
         "--data", type=Path, metavar="DIR", default=DEFAULT_DATA, help="of the run (default: .local/run)"
     )
-    lock = RunLock(parser.parse_args().data.resolve())
-    pid = lock.holder()
-    if pid is None or lock.is_free():
+    data = parser.parse_args().data.resolve()
+    if not is_running(data):
         print("Nothing is running.")
         return 0
+    lock = RunLock(data)
+    pid = lock.holder()
+    if pid is None:
+        raise StackError(f"The run on the data in {data} is only starting: try again.")
     try:
         os.kill(pid, signal.SIGTERM)
     except ProcessLookupError:

@@ -111,6 +111,8 @@ def main(arguments: Sequence[str]) -> int:
         print((__doc__ or "").format(binders=", ".join(BINDERS)))
         return 0
     signal.signal(signal.SIGTERM, _interrupt)
+    # Paths are those of the checkout.
+    os.chdir(ROOT)
     own = argparse.ArgumentParser(prog="test", add_help=False, allow_abbrev=False)
     own.add_argument("--binder", choices=BINDERS)
     own.add_argument("--jobs", type=int, choices=range(1, 9))

@@ -8,10 +8,8 @@ standard output, so that it can stand in a command line:
 
 import argparse
 import re
-import sys
 from pathlib import Path
 
-from devstack.errors import StackError
 from devstack.issuer import AUDIENCE, load_issuer
 from devstack.run_state import DEFAULT_DATA, ISSUER
 
@@ -20,11 +18,7 @@ _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 def main() -> int:
     options = _options()
-    try:
-        issuer = load_issuer(options.data.resolve() / ISSUER)
-    except StackError as error:
-        print(error, file=sys.stderr)
-        return 1
+    issuer = load_issuer(options.data.resolve() / ISSUER)
     print(issuer.token(*options.role, lifetime_s=options.lifetime, sub=options.subject, aud=options.audience))
     return 0
 

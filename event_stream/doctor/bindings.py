@@ -65,6 +65,8 @@ def _one_for_each_destination(bindings: list[Binding]) -> list[Binding]:
 
 
 def _servers(subject: str, description: Description) -> Finding:
+    if description.servers == 1 and configuration().single_server:
+        return ok(subject, "answers, and is the only one, as the setting single_server says")
     if description.servers == 1:
         return warning(subject, "answers, and is the only one: lost, it takes the events along", "run at least three")
     count = "" if description.servers is None else f", {description.servers} of them"

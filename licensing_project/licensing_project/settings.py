@@ -11,7 +11,7 @@ from organization_lookup.settings import lookup_settings
 from service_kit.logging import FORMATS, LEVELS, logging_config
 from service_kit.settings import base, event_binders, trace
 from service_kit.settings.base import *  # noqa: F403 - Django's settings are a module's names
-from service_kit.settings.environment import choice, count, number, postgresql, redis_url, text
+from service_kit.settings.environment import choice, count, flag, number, postgresql, redis_url, text
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -103,6 +103,8 @@ ORG_CHANGE_TOPIC = text("ORG_CHANGE_TOPIC", "the name of the topic", default="or
 LICENSING_GROUP = text("LICENSING_GROUP", "the name of the consumer group", default="licensingGroup")
 DEAD_LETTER_LIMIT = count("DEAD_LETTER_LIMIT", 100, "messages in a row that may be parked before the worker stops")
 EVENT_STREAM = {
+    # The only server of a developer's machine is nothing to be warned of.
+    "single_server": flag("EVENT_SINGLE_SERVER", default=False),
     "binders": event_binders.binders(rabbitmq={"partitions": ORG_CHANGE_PARTITIONS}),
     "bindings": {
         "inboundOrgChanges": {

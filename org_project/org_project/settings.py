@@ -82,6 +82,8 @@ if "OUTBOX_DATABASE_URL" in os.environ or "OUTBOX_DATABASE_URL_FILE" in os.envir
 _ACTIONS = outbound.ACTIONS[choice("ORG_CHANGE_ACTIONS", "standard", tuple(outbound.ACTIONS))]
 _FORMAT = outbound.FORMATS[choice("ORG_CHANGE_FORMAT", "json", tuple(outbound.FORMATS))]
 EVENT_STREAM = {
+    # The only server of a developer's machine is nothing to be warned of.
+    "single_server": flag("EVENT_SINGLE_SERVER", default=False),
     # Kafka and Redis know the topic's number of partitions; RabbitMQ needs it here and in licensing.
     "binders": event_binders.binders(
         rabbitmq={"partitions": count("ORG_CHANGE_PARTITIONS", 6, "partitions of the topic")}

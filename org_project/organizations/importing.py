@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from event_stream.retry import rerun_on_conflict
-from event_stream.terminal import escaped
+from event_stream.terminal import escaped, stops_deferred
 from organizations.models import Organization
 from service_kit.csv_text import unescape_formula
 from service_kit.request_bodies import unique_members
@@ -234,6 +234,8 @@ class Tally:
     created: int = 0
     updated: int = 0
     bad: int = 0
+    last_line: int = 0
+    """The number of the last line that is counted here; 0 before the first chunk is written."""
 
     @property
     def lines(self) -> int:
@@ -250,23 +252,29 @@ class Importer:
     """Whether to use one transaction, which a single bad line rolls back."""
     on_bad_line: Callable[[BadLine], None]
     on_chunk: Callable[[Tally], None]
+    after_line: int = 0
+    """The lines up to this one are passed over: an earlier import has written them."""
 
     def run(self, lines: Iterable[Line | BadLine]) -> Tally:
         """Create each organization, or update it if its id exists."""
         tally = Tally()
         with transaction.atomic() if self.atomic and self.write else nullcontext():
-            for organizations in self._chunks(lines, tally):
-                # After a bad line, an atomic import only looks for further bad lines.
-                self._write(organizations, tally, write=self.write and not (self.atomic and tally.bad))
-                self.on_chunk(tally)
+            for organizations, last_line in self._chunks(lines, tally):
+                # What is in is known to the caller: a signal between the two would hide a chunk.
+                with stops_deferred():
+                    # After a bad line, an atomic import only looks for further bad lines.
+                    self._write(organizations, tally, write=self.write and not (self.atomic and tally.bad))
+                    tally.last_line = last_line
+                    self.on_chunk(tally)
             if self.write and self.atomic and tally.bad:
                 transaction.set_rollback(True)
                 tally.created = tally.updated = 0
         return tally
 
-    def _chunks(self, lines: Iterable[Line | BadLine], tally: Tally) -> Iterator[list[Organization]]:
+    def _chunks(self, lines: Iterable[Line | BadLine], tally: Tally) -> Iterator[tuple[list[Organization], int]]:
+        """Yield the organizations of each chunk, with the number of its last line."""
         parser = OrganizationParser()
-        for batch in _batched(lines, CHUNK):
+        for batch in _batched((line for line in lines if line.number > self.after_line), CHUNK):
             organizations = []
             for line in batch:
                 organization = parser.parse(line) if isinstance(line, Line) else line
@@ -275,7 +283,7 @@ class Importer:
                     self.on_bad_line(organization)
                 else:
                     organizations.append(organization)
-            yield organizations
+            yield organizations, batch[-1].number
 
     @staticmethod
     @rerun_on_conflict

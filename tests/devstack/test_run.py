@@ -12,11 +12,11 @@ import httpx
 import psutil
 import pytest
 
-from devstack import StackError, SupervisedProcess, wait_until
+from devstack import SupervisedProcess, wait_until
 from devstack.environment import ROOT, server_environment
 from devstack.nginx import NginxMissing, nginx_program
 from devstack.ports import free_port, is_free
-from devstack.run_state import ISSUER, SECRETS, forget
+from devstack.run_state import ISSUER, SECRETS
 
 UP = "Ctrl-C stops everything"
 STEPS = ("lookup ", "miss", "lookup again ", "hit", "change ", "event ", "eviction ", "lookup after it ")
@@ -88,6 +88,7 @@ def test_it_does_the_main_job_and_stays_up_until_it_is_stopped_and_keeps_its_dat
     else:
         assert "not started: it needs nginx" in said
     let_in_are_those_with_a_token(run)
+    commands_find_the_stack(run)
 
     second = run.again()
     assert second.returncode == 1
@@ -108,7 +109,7 @@ def test_it_does_the_main_job_and_stays_up_until_it_is_stopped_and_keeps_its_dat
 
 def let_in_are_those_with_a_token(run: Run) -> None:
     """As printed: a token is all that there is on standard output."""
-    assert f"./manage_scripts/token --role USER --data {run.data}" in run.log_tail(100)
+    assert f"./manage_scripts/token --data {run.data} --role USER" in run.log_tail(100)
     organizations = f"http://127.0.0.1:{run.org_port}/v1/organization"
     body = {"name": "Acme"}
     assert httpx.post(organizations, json=body).status_code == 401
@@ -121,6 +122,22 @@ def let_in_are_those_with_a_token(run: Run) -> None:
     for private in (run.data / ISSUER).glob("*.pem"):
         assert private.stat().st_mode & 0o077 == 0
         assert private.read_text() not in run.log.read_text()
+
+
+def commands_find_the_stack(run: Run) -> None:
+    """As printed: without a variable, from any folder. The doctor has nothing to say of one broker."""
+    assert f"./manage_scripts/manage --data {run.data} org doctor" in run.log_tail(100)
+    for project in ("org", "licensing"):
+        examined = run.again(project, "doctor", verb="manage")
+        assert (examined.returncode, examined.stderr) == (0, ""), examined.stdout
+        assert "the only one, as the setting single_server says" in examined.stdout
+    listed = run.again("licensing", "dead_letters", "list", verb="manage")
+    assert (listed.returncode, listed.stderr) == (0, "")
+    assert listed.stdout.startswith("0 dead letters")
+    assert run.again("journal", "migrate", verb="manage").returncode == 0
+    assert run.again("org", "outbox_status", verb="manage").stdout == "0 unsent, 0 parked\n"
+    refused = run.again("org", "no_such_command", verb="manage")
+    assert "Unknown command: 'no_such_command'" in refused.stderr
 
 
 def test_ctrl_c_is_a_clean_end(run: Run) -> None:
@@ -157,10 +174,3 @@ def test_a_taken_port_is_named_with_the_option_that_chooses_another(tmp_path: Pa
         f"Port {run.org_port}, wanted for the organization service, is already in use: "
         "choose another one with --org-port.\n"
     )
-
-
-def test_a_folder_that_is_not_a_runs_is_never_deleted(tmp_path: Path) -> None:
-    (tmp_path / "letters.txt").write_text("dear")
-    with pytest.raises(StackError, match="is not the data of a run"):
-        forget(tmp_path)
-    assert (tmp_path / "letters.txt").exists()

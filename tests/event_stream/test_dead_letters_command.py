@@ -2,6 +2,9 @@
 
 import io
 import json
+import os
+import re
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -24,6 +27,7 @@ from event_stream.consumer.worker import StopCondition, Worker
 from event_stream.dead_letters import dead_letter_binding, dead_letter_channel, error_handler_for, key_blocker
 from event_stream.dead_letters.log import dead_letter_log
 from event_stream.dead_letters.replay import ReplayService
+from event_stream.management.commands import dead_letters
 from event_stream.messaging.channel import registry
 from event_stream.testing.waiting import wait_until
 from tests.event_stream.kafka_topics import admin, new_topic
@@ -410,3 +414,48 @@ def test_order_is_kept_on_kafka(settings: Settings, kafka_bootstrap_servers: str
     assert world.handled == ["b1", "b2", "b3", "b4"]
     assert world.open() == ["a0", "a1", "a2", "a3"]
     registry().close()
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--since", "999999d"),
+        ("--until", "999999d"),
+        ("--since", "0d1"),
+        ("--since", "\u0664d\u0664"),
+        ("--alarm-age", "1y"),
+        ("--offset", "1-x"),
+        ("--partition", "x"),
+        ("--alarm-count", "1e3"),
+    ],
+)
+def test_an_argument_that_is_none_is_named(world: World, option: str, value: str) -> None:
+    with pytest.raises(CommandError, match=rf"argument {option}: .*{re.escape(value)}"):
+        world.command("list", option, value)
+
+
+def test_a_replay_that_is_stopped_says_how_far_it_came(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.refused = {"a", "b", "c"}
+    for value in sorted(world.refused):
+        world.put(value, key=value.encode())
+    world.consume()
+    send_back = ReplayService._send_back
+    sent: list[object] = []
+
+    def stopped(service: ReplayService, *arguments: Any) -> str | None:
+        sent.append(arguments)
+        if len(sent) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return send_back(service, *arguments)
+
+    monkeypatch.setattr(ReplayService, "_send_back", stopped)
+    with pytest.raises(SystemExit) as exit_:
+        dead_letters.Command().run_from_argv(["manage.py", "dead_letters", "replay", "--all"])
+    assert exit_.value.code == 143
+    assert capsys.readouterr().err == (
+        "CommandError: Stopped by SIGTERM. 2 of 3 are replayed; the same command goes on with the others.\n"
+    )
+    # What was sent when the signal came is marked as well.
+    assert len(world.open()) == 1

@@ -143,22 +143,22 @@ def test_a_deadlock_is_run_again_as_a_whole_and_not_for_ever(monkeypatch: pytest
     assert Organization.objects.count() == 1
 
 
-@pytest.mark.parametrize(
-    ("arguments", "kept"), [((), "What was counted is in"), (("--atomic",), "Nothing was written")]
-)
+@pytest.mark.parametrize("arguments", [(), ("--atomic",)])
 def test_a_command_ends_with_a_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], kept: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
 ) -> None:
     def fail(*_arguments: Any, **_named: Any) -> None:
         raise deadlock()
 
     monkeypatch.setattr(importing.Importer, "_write", staticmethod(fail))
-    with pytest.raises(CommandError, match=f"The database has failed: deadlock detected. {kept}") as raised:
+    with pytest.raises(
+        CommandError, match=r"The database has failed: deadlock detected\. Nothing was written"
+    ) as raised:
         call_command("import_organizations", ids_and_file(tmp_path)[1], *arguments)
     assert raised.value.returncode == 3
 
 
 def test_so_it_does_on_a_read_only_database(tmp_path: Path) -> None:
-    with read_only(), pytest.raises(CommandError, match=r"read-only transaction\. What was counted is in"):
+    with read_only(), pytest.raises(CommandError, match=r"read-only transaction\. Nothing was written"):
         call_command("import_organizations", ids_and_file(tmp_path)[1])
     connections.close_all()

@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import signal
 import sys
 import tracemalloc
 from collections.abc import Callable, Iterable, Iterator
@@ -10,10 +12,12 @@ from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
 
 from event_stream.outbox.models import OutboxEntry
 from organizations import importing
-from organizations.importing import Importer
+from organizations.importing import Importer, Tally
+from organizations.management.commands import import_organizations
 from organizations.models import Organization
 from tests.org_project.conftest import Told
 
@@ -286,3 +290,64 @@ def test_memory_does_not_grow_with_the_file(told: Tell, write: bool, monkeypatch
     growth(20)  # fills what is cached for good
     in_chunks, at_once = growth(20), growth(400)
     assert in_chunks < 0.3 * at_once
+
+
+@pytest.fixture
+def write_chunk(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[int], None]], None]:
+    """Have something happen before each chunk of two organizations is written; it is called with its number."""
+    write = Importer._write
+    monkeypatch.setattr(importing, "CHUNK", 2)
+
+    def before_each(happen: Callable[[int], None]) -> None:
+        numbers = iter(range(1, 100))
+
+        def happening(organizations: list[Organization], tally: Tally, *, write_: bool) -> None:
+            happen(next(numbers))
+            write(organizations, tally, write=write_)
+
+        monkeypatch.setattr(
+            Importer, "_write", staticmethod(lambda *arguments, write: happening(*arguments, write_=write))
+        )
+
+    return before_each
+
+
+SEVEN = "name\n" + "".join(f"{letter}\n" for letter in "ABCDEFG")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_it_says_what_is_in_and_where_to_go_on(
+    run: Callable[..., Outcome],
+    write_chunk: Callable[[Callable[[int], None]], None],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    number: signal.Signals,
+) -> None:
+    """The signal comes while the second chunk is written: that one is in, and known to be."""
+    write_chunk(lambda chunk: os.kill(os.getpid(), number) if chunk == 2 else None)
+    file = tmp_path / "organizations.csv"
+    file.write_text(SEVEN)
+    with pytest.raises(SystemExit) as exit_:
+        import_organizations.Command().run_from_argv(["manage.py", "import_organizations", str(file)])
+    assert exit_.value.code == 128 + number
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f"CommandError: Stopped by {number.name}. The lines up to 5 are in (4 lines: 4 created, 0 updated, 0 bad); "
+        "go on with --after-line 5."
+    )
+    assert names() == list("ABCD")
+    assert run(SEVEN, "--after-line", "5").code == 0
+    assert names() == list("ABCDEFG")
+
+
+def test_where_the_database_fails_it_says_what_is_in(
+    run: Callable[..., Outcome], write_chunk: Callable[[Callable[[int], None]], None]
+) -> None:
+    def fail(chunk: int) -> None:
+        if chunk == 3:
+            raise OperationalError("the server is away")
+
+    write_chunk(fail)
+    with pytest.raises(CommandError, match=r"The lines up to 5 are in .*; go on with --after-line 5\.") as raised:
+        run(SEVEN)
+    assert raised.value.returncode == 3
+    assert names() == list("ABCD")

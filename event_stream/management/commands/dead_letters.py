@@ -2,6 +2,8 @@
 
 import json
 import re
+from argparse import ArgumentTypeError
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,41 +25,55 @@ from event_stream.dead_letters.log import (
 from event_stream.dead_letters.replay import ReplayService
 from event_stream.errors import UnavailableError
 from event_stream.messaging.channel import Channel, registry
-from event_stream.terminal import TerminalCommand
+from event_stream.terminal import TerminalCommand, stops_deferred
 
 ALARM = 3
 UNSETTLED = 4
 _CLOSE_TIMEOUT_S = 5.0
+_DURATION = r"(\d{1,6})([smhd])"
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def _duration(text: str) -> timedelta:
-    found = re.fullmatch(r"(\d{1,6})([smhd])", text)
+    found = re.fullmatch(_DURATION, text)
     if found is None:
-        raise ValueError("should be a number with s, m, h or d: 90s, 15m, 2d")
+        raise ArgumentTypeError(f"should be a number with s, m, h or d, such as 90s, 15m or 2d, not {text!r:.80}")
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
 def _instant_ms(text: str) -> int:
     """An instant, or how long ago."""
     try:
-        at = datetime.now(UTC) - _duration(text)
-    except ValueError:
-        at = datetime.fromisoformat(text)
-        at = at.replace(tzinfo=at.tzinfo or UTC)
-    return int(at.timestamp() * 1000)
+        if re.fullmatch(_DURATION, text):
+            at = datetime.now(UTC) - _duration(text)
+        else:
+            at = datetime.fromisoformat(text)
+            at = at.replace(tzinfo=at.tzinfo or UTC)
+        return int(at.timestamp() * 1000)
+    except (ValueError, OverflowError):
+        raise ArgumentTypeError(
+            f"should be a time such as 2026-01-31T12:00, or how long ago, such as 90s, 15m or 2d, not {text!r:.80}"
+        ) from None
 
 
 def _offsets(text: str) -> tuple[int, int]:
     first, _, last = text.partition("-")
-    return int(first), int(last or first)
+    try:
+        return int(first), int(last or first)
+    except ValueError:
+        raise ArgumentTypeError(f"should be an offset, or two with - between them, not {text!r:.80}") from None
 
 
 class Command(TerminalCommand):
     help = (
         "Lists, shows, replays or discards the messages that a worker could not handle. Exit code 0, or 3 for an alarm "
-        "of `list`, 4 where some could not be replayed, 1 for any other error."
+        "of `list`, 4 where some could not be replayed, 130 or 143 when stopped by SIGINT or SIGTERM, 1 for any other "
+        "error."
     )
+    _settled = ""
+
+    def stop_advice(self, options: Mapping[str, Any]) -> str:
+        return self._settled
 
     def add_arguments(self, parser: CommandParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="list|show|replay|discard")
@@ -168,17 +184,27 @@ class Command(TerminalCommand):
                 self.stdout.write(f"would {verb} {each.letter.origin}  key {shown_key(each.letter.key)}")
             self.stdout.write(f"{len(chosen)} dead letters; nothing was done")
             return
+        done_word = "replayed" if verb == "replay" else "discarded"
         outcomes = settling.replay(chosen, among) if verb == "replay" else settling.discard(chosen)
         done = left = 0
-        for number, outcome in enumerate(outcomes, 1):
+        self._settled = "Nothing was done."
+        while True:
+            # What was sent is marked and counted, whatever comes in between.
+            with stops_deferred():
+                outcome = next(outcomes, None)
+                if outcome is None:
+                    break
+                if outcome.problem is None:
+                    done += 1
+                else:
+                    left += 1
+                self._settled = f"{done} of {len(chosen)} are {done_word}; the same command goes on with the others."
             if self.stderr.isatty():
-                self.stderr.write(f"{number} of {len(chosen)}", ending="\n" if number == len(chosen) else "\r")
-            if outcome.problem is None:
-                done += 1
-            else:
-                left += 1
+                is_last = done + left == len(chosen)
+                self.stderr.write(f"{done + left} of {len(chosen)}", ending="\n" if is_last else "\r")
+            if outcome.problem is not None:
                 self.stderr.write(f"{outcome.open_letter.letter.origin} is left: {outcome.problem}")
-        self.stdout.write(f"{done} dead letters {'replayed' if verb == 'replay' else 'discarded'}")
+        self.stdout.write(f"{done} dead letters {done_word}")
         if left:
             raise CommandError(f"{left} dead letters could not be replayed: see above.", returncode=UNSETTLED)
 

@@ -54,6 +54,8 @@ DATABASES = {
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 EVENT_STREAM = {
+    # The only server of a developer's machine is nothing to be warned of.
+    "single_server": flag("EVENT_SINGLE_SERVER", default=False),
     "binders": event_binders.binders(),
     "bindings": {
         "journalOrgChanges": {
