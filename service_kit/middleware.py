@@ -3,9 +3,10 @@
 import io
 import logging
 from collections.abc import Callable
+from http import HTTPStatus
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.translation import gettext_lazy as _
 from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 
@@ -72,6 +73,22 @@ class ReadableRequestMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         problem = _unreadable(request) or _read_chunks(request)
         return self._get_response(request) if problem is None else as_json(request, problem)
+
+
+class MethodNotAllowedMiddleware:
+    """Gives a problem as body to the empty 405 of a view of Django, or of static files. List it before both."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self._get_response(request)
+        # That of static files is an empty stream.
+        has_body = isinstance(response, HttpResponse) and bool(response.content)
+        if response.status_code != HTTPStatus.METHOD_NOT_ALLOWED or has_body:
+            return response
+        detail = _('Method "%(method)s" not allowed.') % {"method": request.method}
+        return as_json(request, Problem(405, detail=detail, headers={"Allow": response.headers["Allow"]}))
 
 
 def _unreadable(request: HttpRequest) -> Problem | None:

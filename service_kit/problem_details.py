@@ -28,7 +28,7 @@ from django.utils.cache import patch_vary_headers
 from django.utils.encoding import escape_uri_path
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
-from django.views import defaults
+from django.views import csrf, defaults
 from rest_framework import exceptions as drf
 from rest_framework.exceptions import APIException, ValidationError
 from rest_framework.renderers import JSONRenderer
@@ -293,7 +293,8 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response | 
     request: Request = context["request"]
     body = problem.body(request.path)
     renderer = getattr(request, "accepted_renderer", None)
-    if renderer is not None and renderer.media_type == "text/html":
+    # A page such as the documentation has no other renderer, whatever is asked for.
+    if renderer is not None and renderer.media_type == "text/html" and _wants_page(request):
         # The browsable API shows a form's errors in the form, and looks for the form here.
         if isinstance(exc, ValidationError) and isinstance(exc.detail, ReturnDict):
             body = ReturnDict(body, serializer=exc.detail.serializer)
@@ -315,6 +316,12 @@ def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
     return answer(
         request, problem_of(exception) or Problem(403), lambda: defaults.permission_denied(request, exception)
     )
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """For CSRF_FAILURE_VIEW."""
+    problem = Problem(403, detail=_("The form has no valid token against request forgery: open its page again."))
+    return answer(request, problem, lambda: csrf.csrf_failure(request, reason=reason))
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -340,7 +347,7 @@ def _unavailable_page(request: HttpRequest, exception: BaseException) -> HttpRes
 
 def answer(request: HttpRequest, problem: Problem, page: Callable[[], HttpResponse]) -> HttpResponse:
     """The problem as JSON, or `page` under its status for a browser."""
-    if request.get_preferred_type([MEDIA_TYPE, "application/json", "text/html"]) == "text/html":
+    if _wants_page(request):
         response = page()
         response.status_code = problem.status_code
         for name, value in _headers(problem).items():
@@ -349,6 +356,10 @@ def answer(request: HttpRequest, problem: Problem, page: Callable[[], HttpRespon
         response = as_json(request, problem)
     patch_vary_headers(response, ["Accept"])
     return response
+
+
+def _wants_page(request: HttpRequest | Request) -> bool:
+    return request.get_preferred_type([MEDIA_TYPE, "application/json", "text/html"]) == "text/html"
 
 
 def as_json(request: HttpRequest, problem: Problem) -> HttpResponse:

@@ -78,6 +78,7 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 # No page has to read the cookie: each has the token in a form, or in its own script.
 CSRF_COOKIE_HTTPONLY = True
+CSRF_FAILURE_VIEW = "service_kit.problem_details.csrf_failure"
 
 # X-Forwarded-For is trusted from these networks only; scheme and prefix are gunicorn's affair,
 # by the same variable, so that SECURE_PROXY_SSL_HEADER, which would believe everybody, has no place here.

@@ -1,22 +1,33 @@
 """Headers that reach a codec, a parser or a number, at every URL."""
 
 import uuid
+from collections.abc import Callable
 
 import pytest
 
 from licenses.models import License
 from tests.licensing_project.organization_service import NASA
-from tests.security.odd_headers import check_cookies_that_are_no_sessions, check_every_url
+from tests.security.odd_headers import check_cookies_that_are_no_sessions, check_every_refusal, check_every_url
 
 
-@pytest.mark.django_db
-def test_no_url_has_a_header_that_breaks_it(license: License) -> None:
+@pytest.fixture
+def fill(license: License) -> Callable[[str, str], str]:
     def fill(route: str, method: str) -> str:
         there = license.license_id if method != "DELETE" else uuid.uuid4()
         path = route.replace("<any_case_uuid:organization_id>", NASA)
         return path.replace("<any_case_uuid:license_id>", str(there))
 
+    return fill
+
+
+@pytest.mark.django_db
+def test_no_url_has_a_header_that_breaks_it(fill: Callable[[str, str], str]) -> None:
     check_every_url(fill)
+
+
+@pytest.mark.django_db
+def test_every_url_refuses_with_a_problem(fill: Callable[[str, str], str]) -> None:
+    check_every_refusal(fill)
 
 
 @pytest.mark.django_db

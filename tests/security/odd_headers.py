@@ -88,6 +88,18 @@ def check_every_url(fill: Callable[[str, str], str]) -> None:
                 assert answer.status_code < 500, (method, path, name, value)
 
 
+def check_every_refusal(fill: Callable[[str, str], str]) -> None:
+    """Send each method to every URL: what is refused is refused with a problem, but for a browser."""
+    with patch("django.test.client.WSGIRequest", Request):
+        client = Client(raise_request_exception=False, enforce_csrf_checks=True)
+        for path, method in _targets(fill):
+            for accept in ("*/*", "application/json", "application/problem+json"):
+                answer = _send(client, method, path, "HTTP_ACCEPT", accept)
+                if answer.status_code >= 400:
+                    assert answer["Content-Type"] == "application/problem+json", (method, path, accept, answer)
+                    assert answer.status_code != 405 or answer["Allow"], (method, path)
+
+
 def check_cookies_that_are_no_sessions(caplog: pytest.LogCaptureFixture) -> None:
     """A key with a NUL was a 400, with a traceback in the log."""
     with patch("django.test.client.WSGIRequest", Request):

@@ -297,7 +297,7 @@ def test_a_path_of_no_service_is_a_problem(gateway: Gateway) -> None:
     assert problem_of(gateway.client.get("/elsewhere", headers={"tmx-correlation-id": "order-17"})) == {
         "type": "/problems/not-found",
         "title": "Not found",
-        "detail": "No service has this path: the gateway knows /organization/ and /license/.",
+        "detail": "No service has this path: the gateway knows /organization/ and /license/, written just so.",
         "status": 404,
         "correlationId": "order-17",
     }

@@ -1,11 +1,13 @@
 """What the gateway does before a service sees anything: limits, doors, headers. A stand-in is behind it."""
 
+import http.client
+import itertools
 import json
 import re
 import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +188,113 @@ def test_what_is_for_everybody_gets_through_as_it_came(gateway: Nginx, path: str
 
     assert answer.json()["path"] == f"/license/{path}?a=%2e%2e/b"
     assert received(answer)["SCRIPT_NAME"] == "/license"
+
+
+ODD_PATHS = [
+    "//organization/docs",
+    "/%6frganization/v1/organization",
+    "/./license/v1/organization",
+    "/organization/../license/v1/organization",
+    "/organization//v1/organization",
+    "/organization/./v1/organization",
+    "/organization/x/../v1/organization",
+    "/organization%2fv1/organization",
+    "/organization/v1%2forganization",
+    "/organization/%76%31/organization",
+    "/organization/v1/./organization",
+    "/organization/v1//organization",
+    "/organization/static/../v1/organization",
+    "/organization/static/%2e%2e/%2E%2E/etc/passwd",
+    "/organization/v1/../../license/docs",
+    "/ORGANIZATION/v1/organization",
+    "/organization/v1/organization/..",
+    "/organization/docs/",
+    "/organization/docs/.",
+    "/organization;x/v1/organization",
+    "/organization/v1/organization/%00",
+    "/organization/v1/organization/%",
+    "/organization/v1/organization/%zz",
+    "/../organization/docs",
+    "/organization/%%2e/docs",
+]
+SEGMENTS = [
+    "",
+    ".",
+    "..",
+    "%2e",
+    "%2E%2e",
+    "organization",
+    "%6frganization",
+    "license",
+    "v1",
+    "%76%31",
+    "docs",
+    "x%2fy",
+]
+
+
+def test_what_is_passed_on_is_what_was_asked_for_or_it_is_not_there(gateway: Nginx) -> None:
+    """nginx decides by the path that it has tidied up, and passes on the one that came."""
+    paths = [*ODD_PATHS, *(f"/{'/'.join(segments)}" for segments in itertools.product(SEGMENTS, repeat=3))]
+    passed = []
+    # httpx would tidy them up.
+    with closing(http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=20)) as connection:
+        for path in paths:
+            connection.request("GET", f"{path}?a=//../b")
+            answer = connection.getresponse()
+            body = json.loads(answer.read())
+            if answer.status == 200:
+                assert body["path"] == f"{path}?a=//../b"
+                passed.append(path)
+            else:
+                assert answer.status in (400, 404), path
+                assert answer.headers["Content-Type"] == "application/problem+json", path
+    assert set(passed).isdisjoint(ODD_PATHS)
+    assert passed
+    for path in passed:
+        assert re.match("/(organization|license)/(v1/|docs$|$)", path), path
+        assert "" not in path.split("/")[1:-1], path
+        assert {".", "..", "%2e", "%2E%2e"}.isdisjoint(path.split("/")), path
+
+
+HEAD = b"Host: 127.0.0.1\r\nConnection: close\r\n\r\n"
+ODD_REQUESTS = {
+    "trace": (b"TRACE /organization/v1/organization HTTP/1.1\r\n" + HEAD, 405),
+    "connect": (b"CONNECT elsewhere:443 HTTP/1.1\r\n" + HEAD, 400),
+    "lower case": (b"get /organization/v1/organization HTTP/1.1\r\n" + HEAD, 400),
+    "no method": (b"/organization/v1/organization HTTP/1.1\r\n" + HEAD, 400),
+    "unknown method, nowhere": (b"FETCH /nowhere HTTP/1.1\r\n" + HEAD, 404),
+    "version": (b"GET /organization/docs HTTP/3.0\r\n" + HEAD, 505),
+    "no version": (b"GET /organization/docs HTTP/x\r\n" + HEAD, 400),
+    "coding": (b"POST /organization/v1/organization HTTP/1.1\r\nTransfer-Encoding: gzip\r\n" + HEAD, 501),
+    "length and coding": (
+        b"POST /organization/v1/organization HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n" + HEAD,
+        400,
+    ),
+    "length": (b"POST /organization/v1/organization HTTP/1.1\r\nContent-Length: x\r\n" + HEAD, 400),
+    "large": (b"POST /organization/v1/organization HTTP/1.1\r\nContent-Length: 2000000\r\n" + HEAD, 413),
+    "long header": (b"GET /organization/docs HTTP/1.1\r\nX: " + b"a" * 9_000 + b"\r\n" + HEAD, 431),
+    "many headers": (b"GET /organization/docs HTTP/1.1\r\n" + b"X: aaaaaaaa\r\n" * 4_000 + HEAD, 431),
+    "long address": (b"GET /organization/docs?" + b"a" * 9_000 + b" HTTP/1.1\r\n" + HEAD, 414),
+    "no host": (b"GET /organization/docs HTTP/1.1\r\nConnection: close\r\n\r\n", 400),
+    "two hosts": (b"GET /organization/docs HTTP/1.1\r\nHost: a\r\n" + HEAD, 400),
+    "odd host": (b"GET /organization/docs HTTP/1.1\r\nHost: a/b\r\nConnection: close\r\n\r\n", 400),
+    "a blank": (b"GET /organization/v1/ x HTTP/1.1\r\n" + HEAD, 400),
+    "NUL": (b"GET /organization/v1/%00 HTTP/1.1\r\n" + HEAD, 400),
+}
+
+
+@pytest.mark.parametrize("what", ODD_REQUESTS)
+def test_what_the_gateway_refuses_is_a_problem(gateway: Nginx, what: str) -> None:
+    request, status = ODD_REQUESTS[what]
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=20) as connection:
+        connection.sendall(request)
+        head, _, body = b"".join(iter(lambda: connection.recv(65536), b"")).partition(b"\r\n\r\n")
+    assert head.split(b" ")[1] == str(status).encode(), head
+    assert b"content-type: application/problem+json" in head.lower()
+    problem = json.loads(body)
+    assert problem["status"] == status
+    assert problem["type"].startswith("/problems/"), problem
 
 
 def test_the_admin_is_for_those_who_are_let_in(start: Start) -> None:
