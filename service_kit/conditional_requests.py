@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.utils.translation import gettext_lazy as _
 from rest_framework.request import Request
 
@@ -61,14 +62,29 @@ def check_preconditions(
 def not_modified(request: HttpRequest | Request, version: Version) -> bool:
     """Return whether a read's If-None-Match names this version, so that a 304 suffices.
 
-    An invalid If-None-Match is ignored, because a full response is always correct. Raises Problem if there is an
-    If-Match, as check_preconditions does.
+    An invalid If-None-Match is ignored, because a full response is always correct, and so is one to a request that is
+    answered with a page: pages have no entity tag. Raises Problem if there is an If-Match, as check_preconditions does.
     """
     wanted = _read(request, "If-Match")
     if wanted is not None:
         _check_match(wanted, version, exists=True)
+    if is_page(request):
+        # Browsers ask for it with the tag of the JSON that they have of the same URL.
+        return False
     tags = _parse(request.META.get("HTTP_IF_NONE_MATCH", ""))
     return tags is not None and tags.name_weakly(version)
+
+
+def is_page(request: HttpRequest | Request) -> bool:
+    """Return whether a view of DRF answers with a page, which depends on its reader, and on the form's secret in it."""
+    renderer = getattr(request, "accepted_renderer", None)
+    return renderer is not None and renderer.media_type == "text/html"
+
+
+def forbid_reuse(page: HttpResponseBase) -> None:
+    """Let nobody get a page again that was made for somebody: no entity tag, and no copy in a cache."""
+    page.headers.pop("ETag", None)
+    page.headers["Cache-Control"] = "private, no-store"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from rest_framework.renderers import BrowsableAPIRenderer
 from rest_framework.request import Request
 from rest_framework.utils import json
 
+from service_kit.conditional_requests import forbid_reuse
 from service_kit.request_bodies import DuplicateMemberError, shown, unique_members
 
 
@@ -55,3 +56,11 @@ class BrowsableAPI(BrowsableAPIRenderer):
     """DRF's browsable API without inline scripts, which a Content-Security-Policy forbids: *Log out* is a button."""
 
     template = "service_kit/api.html"
+
+    def render(
+        self, data: Any, accepted_media_type: str | None = None, renderer_context: Mapping[str, Any] | None = None
+    ) -> Any:
+        page = super().render(data, accepted_media_type, renderer_context)
+        if renderer_context:
+            forbid_reuse(renderer_context["response"])
+        return page

@@ -37,6 +37,19 @@ def test_each_media_type_has_a_tag_of_its_own(api: Client, license_url: str) -> 
     assert answer.status_code == 200
 
 
+def test_a_page_has_no_tag_and_is_asked_for_anew(admin_client: Client, license_url: str) -> None:
+    tags = [
+        admin_client.get(license_url, headers={"accept": f"application/{kind}"})["ETag"]
+        for kind in ("json", "hal+json")
+    ]
+    for path in (license_url, license_url.rpartition("/")[0]):
+        page = admin_client.get(path, headers={"accept": "text/html", "if-none-match": ", ".join(tags)})
+        assert (page.status_code, page["Cache-Control"]) == (200, "private, no-store")
+        assert page["Content-Type"].startswith("text/html")
+        assert "ETag" not in page
+        assert {"Accept", "Authorization", "Cookie"} <= {name.strip() for name in page["Vary"].split(",")}
+
+
 def test_a_lost_update_is_refused(api: Client, license: License, license_url: str) -> None:
     read = api.get(license_url)["ETag"]
 

@@ -24,7 +24,7 @@ def test_the_browsable_api_shows_a_license_and_a_form_filled_with_it(api: Client
     page = api.get(license_url, headers=HTML)
     assert page["Content-Type"].startswith("text/html")
     # Unlike an answer to a program, which may be reused within the bound.
-    assert page["Cache-Control"] == "private, no-cache"
+    assert page["Cache-Control"] == "private, no-store"
     text = page.content.decode()
     assert "webb@example.org" in text
     assert 'name="productName"' in text

@@ -270,3 +270,18 @@ def test_the_correlation_id_comes_back(api: Client, organization: Organization) 
 def test_a_read_is_one_query(api: Client, organization: Organization, django_assert_num_queries: Any) -> None:
     with django_assert_num_queries(1):
         api.get(url_of(organization))
+
+
+def test_a_page_has_no_tag_and_is_asked_for_anew(boss: Client) -> None:
+    """A browser asks for it with the tag of the JSON that it has of the same URL, whoever is logged in by now."""
+    url = f"/v1/organization/{Organization.objects.create(name='A').pk}"
+    answer = boss.get(url)
+    tag = answer["ETag"]
+    assert {"Accept", "Authorization", "Cookie"} <= {name.strip() for name in answer["Vary"].split(",")}
+    for path in (url, "/v1/organization"):
+        page = boss.get(path, headers={"accept": "text/html", "if-none-match": f'{tag}, "*"'})
+        assert page.status_code == 200
+        assert page["Content-Type"].startswith("text/html")
+        assert "ETag" not in page
+        assert page["Cache-Control"] == "private, no-store"
+    assert boss.get(url, headers={"accept": "application/json", "if-none-match": tag}).status_code == 304

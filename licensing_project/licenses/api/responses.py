@@ -57,13 +57,7 @@ def set_freshness_headers(response: HttpResponseBase, request: Request, found: F
         datetime.fromtimestamp(fresh_at_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     )
     headers["Age"] = str(max(0, int(time.time() - fresh_at_s)))
-    if request.accepted_renderer.format == "api":
-        # A page is for a person, who may have changed the organization in the next tab.
-        headers["Cache-Control"] = "private, no-cache"
-    else:
-        headers["Cache-Control"] = (
-            f"private, max-age={int(settings.ORGANIZATION_LOOKUP.max_staleness_s)}, must-revalidate"
-        )
+    headers["Cache-Control"] = f"private, max-age={int(settings.ORGANIZATION_LOOKUP.max_staleness_s)}, must-revalidate"
     if found.value is None:
         headers["Organization-Absent"] = "?1"
     if found.source is CacheStatus.STALE:

@@ -141,6 +141,7 @@ def _version_headers(version: int) -> dict[str, str]:
         "ETag": conditional_requests.etag(version),
         VERSION_HEADER: str(version),
         "Cache-Control": "private, no-cache",
+        "Vary": "Authorization, Cookie",
     }
 
 

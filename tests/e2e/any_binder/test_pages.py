@@ -1,5 +1,6 @@
 """The pages that people use, in a real browser. SCREENSHOTS names a folder to keep pictures of them in."""
 
+import json
 import re
 
 import pytest
@@ -179,6 +180,37 @@ def test_the_licenses_browsable_api(world: World, screen: Console, customer: Cus
     screen.open(world.platform.licensing_urls[0] + customer.license)
     expect(page.get_by_text(ORGANIZATION["contactEmail"]).first).to_be_visible()
     screen.keep("license-api")
+
+
+_FETCH_JSON = """async url => {
+    const answer = await fetch(url, {headers: {Accept: "application/json"}});
+    return [answer.headers.get("Content-Type"), await answer.text()];
+}"""
+
+
+@pytest.mark.parametrize("service", ["organization", "licensing"])
+def test_a_browser_keeps_page_and_json_of_a_url_apart(
+    world: World, screen: Console, customer: Customer, service: str
+) -> None:
+    base, path = {
+        "organization": (world.platform.organization_url, customer.path),
+        "licensing": (world.platform.licensing_urls[0], customer.license),
+    }[service]
+    screen.log_in(f"{base}/admin/")
+    page = screen.open(base + path)
+    for _ in range(2):
+        kind, text = page.evaluate(_FETCH_JSON, base + path)
+        assert kind == "application/json"
+        assert json.loads(text)["contactEmail"] == ORGANIZATION["contactEmail"]
+        answer = page.goto(base + path)
+        assert answer is not None
+        assert (answer.status, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    # Another login, as of another person: the page has its form, which is accepted.
+    screen.page.context.clear_cookies()
+    screen.log_in(f"{base}/admin/")
+    screen.open(base + path)
+    page.get_by_role("button", name="PUT").click()
+    expect(page.get_by_text("HTTP 200 OK")).to_be_visible()
 
 
 @pytest.mark.parametrize("service", ["organization", "licensing"])
