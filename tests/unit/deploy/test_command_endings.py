@@ -20,13 +20,19 @@ ENVIRONMENT = {"PATH": os.environ["PATH"], "DEBUG": "true", "AUTH_REQUIRED": "fa
 UNREAD = 141
 UNWRITABLE = "The output can't be written: No space left on device.\n"
 PROJECTS: Mapping[Project, Sequence[Sequence[str]]] = {
-    ORGANIZATION: [["import_organizations", "FILE"], ["flush", "--no-input"], ["dead_letters", "list"]],
+    ORGANIZATION: [
+        ["import_organizations", "FILE"],
+        ["flush", "--no-input"],
+        ["dead_letters", "list"],
+        ["trace", "some-id"],
+    ],
     LICENSING: [
         ["cache_audit", "--sweep"],
         ["cache_inspect", "e254f8c2-c442-4ebe-a82a-e2fc1d1ff78a"],
         ["dead_letters", "list"],
+        ["trace", "some-id"],
     ],
-    JOURNAL: [["dead_letters", "list"]],
+    JOURNAL: [["dead_letters", "list"], ["trace", "some-id"]],
 }
 STOPPED = {"relay_outbox", "consume_org_changes", "consume_journal"}
 """These run until a signal stops them, which is a success. What they say is their log."""
