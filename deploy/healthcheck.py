@@ -1,4 +1,7 @@
-"""Whether the service in this container is ready: exit code 0 or 1, for a HEALTHCHECK in an image without curl."""
+"""Whether the service, the worker or the relay in this container is ready: exit code 0 or 1.
+
+For a HEALTHCHECK in an image without curl. A worker or a relay answers on PROBES_BIND, a web process on BIND.
+"""
 
 import os
 import sys
@@ -9,7 +12,8 @@ TIMEOUT_S = 4
 
 
 def main() -> int:
-    port = int(os.environ["BIND"].rpartition(":")[2])
+    address = os.environ.get("PROBES_BIND") or os.environ["BIND"]
+    port = int(address.rpartition(":")[2])
     connection = HTTPConnection("localhost", port, timeout=TIMEOUT_S)
     try:
         connection.request("GET", PATH)

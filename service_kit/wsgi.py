@@ -12,6 +12,7 @@ from service_kit.charsets import bound_searches, is_charset
 from service_kit.database import bound_waits
 
 _UNREADABLE = {"charset": ""}
+_PROBED = frozenset({*health.PATHS, "/metrics"})
 
 
 class Request(WSGIRequest):
@@ -32,8 +33,8 @@ class Request(WSGIRequest):
             self._encoding = charset
 
     def get_host(self) -> str:
-        """Return Django's answer; an orchestrator's probes name the pod's address, which no setting can know."""
-        return "localhost" if self.path_info in health.PATHS else super().get_host()
+        """Return Django's answer; probes and Prometheus name the pod's address, which no setting can know."""
+        return "localhost" if self.path_info in _PROBED else super().get_host()
 
 
 def get_application() -> WSGIHandler:

@@ -109,6 +109,13 @@ WORKER_FAILING_PARTITIONS = Gauge(
     multiprocess_mode="livesum",
     registry=INSTRUMENTS,
 )
+WORKER_PAUSED_PARTITIONS = Gauge(
+    "event_stream_worker_paused_partitions",
+    "Those of them that a person has paused.",
+    ["binding"],
+    multiprocess_mode="livesum",
+    registry=INSTRUMENTS,
+)
 WORKER_LAST_ROUND = Gauge(
     "event_stream_worker_last_round_timestamp_seconds",
     "When the loop of the worker turned last, since the Unix epoch.",

@@ -4,8 +4,9 @@ The port answers whatever the Host header says, needs no token, and is for the n
 no secret, and nothing of what the messages hold.
 
 *Live*: the loop turns. *Ready*: the process does its job. A worker is ready once it has started on its partitions, the
-platform answers, and no partition waits to be tried again; a relay, as leader or standing by, once it can write to its
-database. A broker that is away is said (`UNREACHABLE`) and makes no relay unready: nobody else could send either.
+platform answers, and no partition waits to be tried again, those aside that a person has paused; a relay, as leader or
+standing by, once it can write to its database. A broker that is away is said (`UNREACHABLE`) and makes no relay
+unready: nobody else could send either.
 """
 
 import json
@@ -15,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Protocol
@@ -91,16 +92,16 @@ class WorkerLoop:
         self._is_ready = False
         self._is_reading = False
         self._errors: dict[int, str] = {}
+        self._paused: list[int] = []
 
     def connect(self) -> None:
         signals.worker_polled.connect(self._polled, weak=False)
-        signals.partition_paused.connect(self._paused, weak=False)
 
     def is_live(self, stuck_after_s: float) -> bool:
         return self._rounds.is_live(stuck_after_s)
 
     def readiness(self) -> Readiness:
-        errors = dict(self._errors)
+        errors = self._errors
         found = {
             "loop": self._rounds.why_not_recent,
             "partitions": None
@@ -109,16 +110,22 @@ class WorkerLoop:
             "platform": None if self._is_reading or not self._is_ready else "it does not answer",
             "handler": "; ".join(f"partition {number}: {error}" for number, error in sorted(errors.items())) or None,
         }
-        return _readiness(found)
+        readiness = _readiness(found)
+        if self._paused:
+            numbers = ", ".join(map(str, self._paused))
+            return replace(readiness, details={**readiness.details, "paused": f"by a person: partition {numbers}"})
+        return readiness
 
     def _polled(self, worker: "Worker", **_: Any) -> None:
-        failing = {number for number, partition in worker.partitions.items() if partition.attempts}
-        self._errors = {number: error for number, error in self._errors.items() if number in failing}
+        partitions = worker.partitions.values()
+        self._paused = sorted(partition.number for partition in partitions if partition.paused_on_purpose)
+        self._errors = {
+            partition.number: partition.error
+            for partition in partitions
+            if partition.error and not partition.paused_on_purpose
+        }
         self._is_ready, self._is_reading = worker.ready, worker.reading
         self._rounds.turned()
-
-    def _paused(self, partition: int, error: Exception, **_: Any) -> None:
-        self._errors = {**self._errors, partition: str(error)}
 
 
 class RelayLoop:

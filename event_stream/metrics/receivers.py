@@ -53,9 +53,12 @@ def connect() -> None:
 
 def worker_polled(worker: "Worker", **_: Any) -> None:
     name = worker.binding.name
-    failing = sum(partition.attempts > 0 for partition in worker.partitions.values())
-    _of(names.WORKER_PARTITIONS, name).set(len(worker.partitions))
+    partitions = worker.partitions.values()
+    _of(names.WORKER_PARTITIONS, name).set(len(partitions))
+    # One that is paused is no alarm, whatever its handler has met before.
+    failing = sum(bool(partition.error) and not partition.paused_on_purpose for partition in partitions)
     _of(names.WORKER_FAILING_PARTITIONS, name).set(failing)
+    _of(names.WORKER_PAUSED_PARTITIONS, name).set(sum(partition.paused_on_purpose for partition in partitions))
     _of(names.WORKER_LAST_ROUND, name).set(time.time())
 
 

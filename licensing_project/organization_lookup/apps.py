@@ -13,6 +13,7 @@ class OrganizationLookupConfig(AppConfig):
 
     def ready(self) -> None:
         health.register("shared settings", _check_shared_settings)
+        health.register("freshness", _check_freshness)
         if apps.is_installed("event_stream.metrics"):
             from organization_lookup import metrics  # noqa: PLC0415 - it needs the app
 
@@ -31,3 +32,24 @@ def _check_shared_settings() -> None:
         raise health.NotChecked(str(error)) from error
     if difference is not None:
         raise health.NotReady(f"{difference}. {lookup.REMEDY}.")
+
+
+def _check_freshness() -> None:
+    """Raises Degraded where entries are no longer fresh by the log, and lookups ask the organization service."""
+    from organization_lookup import lookup  # noqa: PLC0415 - as above
+
+    if not lookup.has_log():
+        return
+    cache = lookup.current().cache
+    try:
+        marks = [cache.watermark(partition) for partition in range(cache.keys.partitions)]
+    except UnavailableError as error:
+        raise health.NotChecked(str(error)) from error
+    oldest_ms = cache.clock.now_ms() - cache.settings.max_staleness_s * 1000
+    late = [mark for mark in marks if mark is None or not cache.is_own(mark) or mark.as_of_ms < oldest_ms]
+    if late:
+        limit_s = cache.settings.max_staleness_s
+        raise health.Degraded(
+            f"{len(late)} of {len(marks)} partitions of the log have not been applied within {limit_s:g} s: lookups "
+            "there ask the organization service"
+        )

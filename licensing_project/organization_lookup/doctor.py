@@ -39,10 +39,12 @@ def partitions() -> Iterator[Finding]:
 
 
 def cache() -> Iterator[Finding]:
-    current = lookup.current()
-    has_log = registry().channel(BINDING).capabilities.seekable and current.versioned
     yield from redis.check(
-        current.cache, worker=WORKER, remedy=lookup.REMEDY, has_log=has_log, paused=pauses_of(BINDING)
+        lookup.current().cache,
+        worker=WORKER,
+        remedy=lookup.REMEDY,
+        has_log=lookup.has_log(),
+        paused=pauses_of(BINDING),
     )
 
 

@@ -20,11 +20,13 @@ from event_stream.fenced_cache import (
     FreshnessRequirement,
     ReadThrough,
 )
+from event_stream.messaging.channel import registry
 from organization_lookup import organization
 from organization_lookup.client import OrganizationClient, ServiceTokenError, UpstreamAuthError
 from organization_lookup.resilient_client import Circuit, ResilientClient
 from organization_lookup.settings import LookupSettings
 
+BINDING = "inboundOrgChanges"
 NAMESPACE = "o"
 UNVERSIONED_NAMESPACE = "ou"
 """Apart from the other: an entry or tombstone with a version would keep out every value without one, and a watermark
@@ -121,7 +123,7 @@ _making = threading.Lock()
 
 @functools.cache
 def _made() -> Lookup:
-    binding = configuration().bindings["inboundOrgChanges"]
+    binding = configuration().bindings[BINDING]
     return make(
         settings.ORGANIZATION_LOOKUP,
         partitions=settings.ORG_CHANGE_PARTITIONS,
@@ -143,6 +145,11 @@ def current() -> Lookup:
 def current_cache() -> FencedCache:
     """For the trace, which explains what the cache holds."""
     return current().cache
+
+
+def has_log() -> bool:
+    """Whether messages keep entries fresh, and not their own age alone."""
+    return registry().channel(BINDING).capabilities.seekable and current().versioned
 
 
 def _begin_anew() -> None:

@@ -1,24 +1,17 @@
 """What `/metrics` and the probes of the licensing service tell of its cache and its group."""
 
 from event_stream.errors import UnavailableError
-from event_stream.messaging.channel import registry
 from event_stream.metrics import exposition, probes
 from event_stream.metrics.cache import CacheSource
 from event_stream.metrics.consumer import DeadLettersSource, LagSource
 from organization_lookup import lookup
 
-BINDING = "inboundOrgChanges"
-
 
 def register() -> None:
-    exposition.register(CacheSource(lambda: lookup.current().cache, has_log=_has_log))
-    exposition.register(LagSource(BINDING))
-    exposition.register(DeadLettersSource(BINDING))
+    exposition.register(CacheSource(lambda: lookup.current().cache, has_log=lookup.has_log))
+    exposition.register(LagSource(lookup.BINDING))
+    exposition.register(DeadLettersSource(lookup.BINDING))
     probes.register("cache", _cache)
-
-
-def _has_log() -> bool:
-    return registry().channel(BINDING).capabilities.seekable and lookup.current().versioned
 
 
 def _cache() -> None:

@@ -1,15 +1,20 @@
 """Health: the process alone, and the process with what it cannot serve without."""
 
 import logging
+from collections.abc import Iterator
 
 import pytest
-from django.db.utils import ConnectionHandler
+from django.contrib.auth import get_user_model
+from django.db.utils import ConnectionHandler, OperationalError
 from django.test import Client
 from pytest_django import Settings
 
 from devstack.ports import free_port
+from event_stream.errors import RefusedError
 from service_kit import health
+from service_kit.auth import AuthSettings
 from tests.event_stream import web_settings
+from tests.security.issuer import AUDIENCE, Issuer, running
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +51,7 @@ def test_not_ready_without_one_which_is_logged_once_an_outage(
         recovered = client.get("/health/ready")
 
     assert [response.status_code for response in responses] == [503] * 3
-    assert responses[0].json() == {"status": "DOWN", "checks": {"database": "DOWN"}}
+    assert responses[0].json().items() >= {"status": "DOWN", "checks": {"database": "DOWN"}}.items()
     assert recovered.status_code == 200
     ours = [record for record in caplog.records if record.name == "service_kit"]
     assert [record.message for record in ours] == ["health.down", "health.up"]
@@ -62,7 +67,12 @@ def test_a_service_adds_a_check_of_its_own(client: Client, monkeypatch: pytest.M
     health.register("schema", schema)
 
     response = client.get("/health/ready")
-    assert (response.status_code, response.json()) == (503, {"status": "DOWN", "checks": {"schema": "DOWN"}})
+    assert response.status_code == 503
+    assert response.json() == {
+        "status": "DOWN",
+        "checks": {"schema": "DOWN"},
+        "details": {"schema": "tables are missing"},
+    }
 
 
 def test_a_check_that_can_not_tell_is_neither_up_nor_down(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,18 +83,90 @@ def test_a_check_that_can_not_tell_is_neither_up_nor_down(client: Client, monkey
 
     health.register("cache", cache)
     response = client.get("/health/ready")
-    assert (response.status_code, response.json()) == (200, {"status": "UP", "checks": {"cache": "UNKNOWN"}})
+    assert response.status_code == 200
+    assert response.json() == {
+        "status": "UP",
+        "checks": {"cache": "UNKNOWN"},
+        "details": {"cache": "the cache is away"},
+    }
 
 
-def test_a_check_may_say_why_to_whoever_asks(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_less_well_is_said_and_costs_no_readiness(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "_checks", {})
 
-    def settings() -> None:
-        raise health.NotReady("they differ")
+    def freshness() -> None:
+        raise health.Degraded("2 of 6 partitions are late")
 
-    health.register("settings", settings)
+    health.register("freshness", freshness)
     response = client.get("/health/ready")
-    assert (response.status_code, response.json()) == (
-        503,
-        {"status": "DOWN", "checks": {"settings": "DOWN"}, "details": {"settings": "they differ"}},
-    )
+    assert (response.status_code, response.json()["status"]) == (200, "DEGRADED")
+
+    def refused() -> None:
+        raise RefusedError("the database is read-only")
+
+    health.register("database", refused)
+    assert client.get("/health/ready").json()["status"] == "READ_ONLY"
+
+
+@pytest.fixture
+def differing(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+    """What is answered of a check that fails, without details."""
+
+    def check() -> None:
+        raise health.NotReady("they differ at postgresql://app:hunter2@db:5432")  # pragma: allowlist secret
+
+    monkeypatch.setattr(health, "_checks", {})
+    health.register("settings", check)
+    return {"status": "DOWN", "checks": {"settings": "DOWN"}}
+
+
+DETAILS = {"details": {"settings": "they differ at postgresql://app:[redacted]@db:5432"}}
+
+
+@pytest.fixture
+def issuer(settings: Settings) -> Iterator[Issuer]:
+    """Of an API that asks for tokens, and has sessions."""
+    settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "django.contrib.sessions"]
+    settings.MIDDLEWARE = [
+        *settings.MIDDLEWARE,
+        "django.contrib.sessions.middleware.SessionMiddleware",
+        "django.contrib.auth.middleware.AuthenticationMiddleware",
+    ]
+    settings.SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
+    with running() as issuer:
+        settings.AUTH = AuthSettings(issuer.url, AUDIENCE, issuer.jwks_url)
+        yield issuer
+
+
+def test_an_open_api_says_why_to_everybody(client: Client, differing: dict[str, object]) -> None:
+    response = client.get("/health/ready")
+    assert (response.status_code, response.json()) == (503, differing | DETAILS)
+
+
+@pytest.mark.django_db
+def test_why_a_check_fails_is_for_the_staff_and_for_bearers_of_a_token(
+    client: Client, differing: dict[str, object], issuer: Issuer
+) -> None:
+    forged = {"Authorization": "Bearer a.b.c"}
+    valid = {"Authorization": f"Bearer {issuer.token('USER')}"}
+    assert client.get("/health/ready").json() == differing
+    assert client.get("/health/ready", headers=forged).json() == differing
+    assert client.get("/health/ready", headers=valid).json() == differing | DETAILS
+    client.force_login(get_user_model().objects.create_user("ann"))
+    assert client.get("/health/ready").json() == differing
+    client.force_login(get_user_model().objects.create_user("staff", is_staff=True))
+    assert client.get("/health/ready").json() == differing | DETAILS
+
+
+@pytest.mark.usefixtures("issuer")
+def test_a_session_that_can_not_be_looked_up_is_nobodys(
+    client: Client, differing: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the database away the probe is still answered."""
+
+    def away(_request: object) -> None:
+        raise OperationalError("no route to host")
+
+    monkeypatch.setattr("django.contrib.auth.middleware.get_user", away)
+    client.cookies["sessionid"] = "anything"
+    assert client.get("/health/ready").json() == differing

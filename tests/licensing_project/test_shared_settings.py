@@ -50,7 +50,7 @@ def test_a_web_process_without_a_worker_is_ready(api: Client) -> None:
 def test_a_web_process_that_disagrees_is_not_ready_and_says_why(api: Client, caplog: pytest.LogCaptureFixture) -> None:
     answers = [api.get(READY) for _ in range(3)]
     assert {answer.status_code for answer in answers} == {503}
-    assert answers[0].json()["checks"] == {"database": "UP", "shared settings": "DOWN"}
+    assert answers[0].json()["checks"] == {"database": "UP", "shared settings": "DOWN", "freshness": "DEGRADED"}
     assert answers[0].json()["details"]["shared settings"].startswith(f"{DIFFERENCE}. Give the worker and the web")
     [line] = [record for record in caplog.records if record.message == "health.down"]
     assert vars(line)["error"].startswith(DIFFERENCE)

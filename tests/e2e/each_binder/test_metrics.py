@@ -107,7 +107,8 @@ def test_what_is_computed_now_is_what_the_servers_hold(world: World) -> None:
     platform = world.platform
     customer = world.customer()
     world.published(customer.id)
-    found = scrape(platform.organization_url)
+    # Prometheus knows an address, and no name.
+    found = scrape(platform.organization_url, Host="10.1.2.3:8081")
     assert found.value("event_stream_outbox_waiting_entries", binding=BINDING) == 0
     assert found.value("event_stream_outbox_oldest_waiting_age_seconds", binding=BINDING) == 0
     [(parked,)] = rows(

@@ -188,3 +188,12 @@ def test_the_template_of_the_gateway_gets_its_values(services: dict[str, dict[st
     )
     assert environment["ORGANIZATION_UPSTREAM"] == "organization:8081"
     assert environment["LICENSING_UPSTREAM"] == "licensing:8080"
+
+
+def test_every_process_of_ours_has_a_health_check_that_can_reach_it(services: dict[str, dict[str, Any]]) -> None:
+    """The image's own, which asks at PROBES_BIND where that is set."""
+    for name in OURS:
+        assert "healthcheck" not in services[name], name
+    assert services["worker"]["environment"]["PROBES_BIND"].startswith("0.0.0.0:")
+    assert "PROBES_BIND" not in services["organization"]["environment"]
+    assert all("ports" not in services[name] for name in OURS)

@@ -15,6 +15,7 @@ from pytest_django import Settings
 from event_stream import signals
 from event_stream.binders.memory import MemoryBinder
 from event_stream.conf import Binding, ConsumerSettings
+from event_stream.consumer.pauses import NO_PAUSES, Pauses
 from event_stream.errors import ConfigurationError, UnavailableError
 from event_stream.messaging.message import ProducerRecord
 from event_stream.metrics import probes
@@ -71,7 +72,7 @@ def test_a_worker_is_ready_while_it_does_its_job() -> None:
         assert get(url, "/health/live") == (200, {"status": "UP"})
 
         handler = Recorder(answer=answer)
-        with running(binder, BINDING, handler):
+        with running(binder, BINDING, handler) as process:
             wait_until(lambda: get(url)[0] == 200, "it is ready")
             checks = dict.fromkeys(("loop", "partitions", "platform", "handler"), "UP")
             assert get(url) == (200, {"status": "UP", "checks": checks})
@@ -82,8 +83,15 @@ def test_a_worker_is_ready_while_it_does_its_job() -> None:
             assert body["checks"] == checks | {"handler": "DOWN"}
             assert "the server is away" in body["details"]["handler"]
             assert get(url, "/health/live")[0] == 200
+            # Paused by a person it is doing what it should.
+            process.worker.pause(Pauses(whole=True))
+            wait_until(lambda: get(url)[0] == 200, "it is ready while it is paused")
+            assert get(url)[1]["details"] == {"paused": "by a person: partition 0, 1"}
+            assert scrape(url).value("event_stream_worker_paused_partitions", binding="probed") == 2
+            assert scrape(url).value("event_stream_worker_failing_partitions", binding="probed") == 0
+            process.worker.pause(NO_PAUSES)
             server.away.clear()
-            wait_until(lambda: get(url)[0] == 200, "it is ready again")
+            wait_until(lambda: get(url) == (200, {"status": "UP", "checks": checks}), "it is ready again")
 
 
 def test_a_loop_that_is_stuck_is_not_live_and_its_probes_are_answered() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from event_stream import ConfigurationError, Sink
+from event_stream import ConfigurationError, Sink, signals
 from event_stream.conf import configuration
 from event_stream.consumer.shutdown import stop_on_signals
 from event_stream.consumer.worker import StopCondition, Worker
@@ -35,6 +35,7 @@ class Command(TerminalCommand):
 
     def handle(self, *args: Any, until: StopCondition, **options: Any) -> None:
         stop = stop_on_signals()
+        signals.command_started.send(type(self), role="worker")
         try:
             binding = configuration().binding(BINDING)
             sink = Sink(binding, Idempotent(binding, write_down), error_handler=error_handler_for(binding))
