@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from django.apps import apps
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -12,6 +13,7 @@ from django.views.decorators.http import require_http_methods
 from event_stream.errors import UnavailableError
 from event_stream.operations.models import Operations
 from event_stream.operations.pages import ActionError, Page, available_pages, may, register
+from event_stream.operations.pages.doctor import DoctorPage
 from event_stream.operations.pages.overview import OverviewPage
 from event_stream.operations.pages.workers import WorkersPage
 
@@ -22,6 +24,11 @@ else:
 
 register(OverviewPage())
 register(WorkersPage())
+if apps.is_installed("event_stream.outbox"):
+    from event_stream.operations.pages.outbox import OutboxPage
+
+    register(OutboxPage())
+register(DoctorPage())
 
 
 @admin.register(Operations)

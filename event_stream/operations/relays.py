@@ -76,6 +76,8 @@ class RelayReport:
 # The receivers of the signals. A process has one relay at most.
 
 _reports: dict[int, RelayReport] = {}
+_published_before: list[int] = []
+"""How many entries were published, by batch, before there was a report: a relay's first round begins with a batch."""
 
 
 def on_polled(relay: Relay, **_kwargs: Any) -> None:
@@ -85,11 +87,15 @@ def on_polled(relay: Relay, **_kwargs: Any) -> None:
             reporter().end(earlier)
         _reports.clear()
         report = _reports[id(relay)] = RelayReport(relay)
+        report.published(sum(_published_before))
+        _published_before.clear()
         reporter().add(report)
     report.polled()
 
 
 def on_published(published_at: Sized, **_kwargs: Any) -> None:
+    if not _reports:
+        _published_before.append(len(published_at))
     for report in _reports.values():
         report.published(len(published_at))
 

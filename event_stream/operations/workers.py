@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -116,7 +116,17 @@ class WorkerReport:
         self._sampled = handled
         if all(partition.lag is not None for partition in partitions):
             values[lag_series(self.binding)] = float(sum(partition.lag or 0 for partition in partitions))
+        if also := _also_sampled.get(self.binding):
+            values |= also()
         return values
+
+
+_also_sampled: dict[str, Callable[[], Mapping[str, float]]] = {}
+
+
+def sample_also(binding: str, function: Callable[[], Mapping[str, float]]) -> None:
+    """Have the workers of a binding record what the function returns, a value a series. It raises nothing."""
+    _also_sampled[binding] = function
 
 
 def handled_series(binding: str) -> str:

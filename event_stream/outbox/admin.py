@@ -3,13 +3,12 @@
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
-from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.timezone import localtime
 
 from event_stream.outbox.models import PARKED, UNSENT, OutboxEntry
-from event_stream.retry import rerun_on_conflict
+from event_stream.outbox.parked import send_again
 
 # Generic for the type checker only: Django's own class takes no parameter.
 if TYPE_CHECKING:
@@ -22,16 +21,6 @@ STATES = {
     "published": Q(published_at__isnull=False),
     "parked": PARKED,
 }
-
-
-@rerun_on_conflict
-def _unpark(entries: QuerySet[OutboxEntry]) -> int:
-    """Return how many there were; the others are left as they are."""
-    parked = OutboxEntry.objects.filter(STATES["parked"], pk__in=entries.order_by().values("pk"))
-    with transaction.atomic():
-        # Locked in the order of ids, as by all bulk writes.
-        ids = list(parked.order_by("pk").select_for_update().values_list("pk", flat=True))
-        return OutboxEntry.objects.filter(pk__in=ids).update(parked_at=None, error="", partition=None, offset=None)
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -75,7 +64,7 @@ class OutboxEntryAdmin(ModelAdmin):
     @admin.action(description="Send selected parked entries again", permissions=["send"])
     def send_again(self, request: HttpRequest, queryset: QuerySet[OutboxEntry]) -> None:
         """Unpark entries once the cause is fixed; the relay looks at the table once a second."""
-        count = _unpark(queryset)
+        count = send_again(queryset)
         text = f"{count} parked {'entry is' if count == 1 else 'entries are'} to be sent again; others are left alone."
         self.message_user(request, text, messages.SUCCESS if count else messages.WARNING)
 

@@ -18,6 +18,10 @@ class OrganizationLookupConfig(AppConfig):
             from organization_lookup import metrics  # noqa: PLC0415 - it needs the app
 
             metrics.register()
+        if apps.is_installed("event_stream.operations"):
+            from organization_lookup import operations  # noqa: PLC0415 - it needs the app
+
+            operations.register()
 
 
 def _check_shared_settings() -> None:

@@ -1,38 +1,47 @@
 """The operations pages and what is behind them, with the worker of this service on the binder in memory."""
 
+import io
 import json
 import threading
+import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
+from django.core.management import CommandError, call_command
 from django.db import OperationalError
 from django.test import Client
 from django.utils import timezone
 
 from devstack.waiting import wait_until
-from event_stream import ProducerRecord
+from event_stream import ProducerRecord, UnavailableError, signals
 from event_stream.binders.memory import MemoryBinder
 from event_stream.consumer.pauses import NO_PAUSES, Pauses, pauses_of
 from event_stream.consumer.worker import Worker
-from event_stream.fenced_cache import CacheStatus, FreshnessRequirement, State
+from event_stream.fenced_cache import CacheStatus, FetchFailed, FreshnessRequirement, State
+from event_stream.fenced_cache.cache import Eviction
 from event_stream.messaging.channel import registry
 from event_stream.operations import reporting, series
+from event_stream.operations.cache import observed_cache, watermarks
 from event_stream.operations.models import Pause, Process, Sample
+from event_stream.operations.pages.cache import totals
 from event_stream.operations.pauses import pause, read_pauses, resume
+from event_stream.operations.web import WebReport
 from organization_lookup import lookup
 from tests.event_stream.handlers import Recorder
-from tests.licensing_project.organization_service import NASA, OrganizationService
+from tests.licensing_project.organization_service import NASA, Answer, OrganizationService, answering
 
 # Workers report on a thread of their own, which sees no transaction of a test.
 pytestmark = pytest.mark.django_db(transaction=True)
 BINDING, TOPIC = "inboundOrgChanges", "orgChangeTopic"
 URL = "/admin/event_stream_operations/operations/"
-WORKERS = f"{URL}workers/"
+WORKERS, CACHE = f"{URL}workers/", f"{URL}cache/"
 WITHIN_S = 20.0
 
 
@@ -290,5 +299,135 @@ def test_freshness_stays_honest_while_a_binding_is_paused(
     assert (found.source, found.version) == (CacheStatus.MISS, version)
 
 
-def find() -> CacheStatus:
-    return lookup.current().find(NASA, FreshnessRequirement()).source
+def find(id: str = NASA) -> CacheStatus:
+    return lookup.current().find(id, FreshnessRequirement()).source
+
+
+@pytest.fixture
+def web() -> Iterator[WebReport]:
+    """What a web process counts."""
+    report = WebReport()
+    signals.lookup_answered.connect(report.lookup_answered)
+    signals.cache_filled.connect(report.cache_filled)
+    yield report
+    signals.lookup_answered.disconnect(report.lookup_answered)
+    signals.cache_filled.disconnect(report.cache_filled)
+
+
+def test_lookups_and_fills_are_counted_as_they_were(
+    web: WebReport, organization_service: OrganizationService, operator: Client
+) -> None:
+    sources = [find(NASA) for _ in range(3)] + [find(str(uuid.uuid4()))]
+    assert sources == [CacheStatus.MISS, CacheStatus.HIT, CacheStatus.HIT, CacheStatus.MISS]
+    organization_service.behaviour = evicting(organization_service)
+    overtaken = lookup.current().find(NASA, FreshnessRequirement(no_cache=True))
+    organization_service.behaviour = answering(500)
+    with pytest.raises(FetchFailed):
+        find(str(uuid.uuid4()))
+    assert overtaken.source is CacheStatus.MISS
+    counted = {"hit": 2, "miss": 3, "failed": 1}
+    assert {name: count for name, count in web.state().items() if "lookups" in name} == {
+        f"cache.lookups.{status}": count for status, count in counted.items()
+    }
+    series.record(uuid.uuid4(), timezone.now(), web.samples())
+    assert web.samples() == dict.fromkeys(web.state(), 0.0), "each is counted once"
+    figures = totals()
+    assert figures.lookups == {"hit": 2, "miss": 3, "stale": 0, "bypass": 0, "failed": 1}
+    assert figures.fills == {"filled": 2, "lease_lost": 1, "older": 0}
+    assert figures.hit_percent == pytest.approx(100 / 3)
+    assert figures.refused_fills == 1
+    page = operator.get(CACHE).content.decode()
+    assert "33.3 %" in page
+
+
+def test_the_page_of_the_cache_shows_watermarks_as_redis_has_them(binder: MemoryBinder, operator: Client) -> None:
+    cache = lookup.current().cache
+    now_ms = time.time_ns() // 1_000_000
+    for partition, age_s in enumerate((1, 2, 3, 4, 60)):
+        cache.begin_epoch(partition, 40 + partition, instead_of=None)
+        mark = cache.watermark(partition)
+        assert mark is not None
+        cache.apply(partition, mark.offset, mark.offset + 1, [], now_ms - age_s * 1000)
+    pause(BINDING, 3)
+    observed = observed_cache()
+    assert observed is not None
+    rows = watermarks(observed)
+    assert [row.offset for row in rows] == [41, 42, 43, 44, 45, None]
+    assert [round(row.age_s) if row.age_s is not None else None for row in rows] == [1, 2, 3, 4, 60, None]
+    assert [row.is_fresh for row in rows] == [True, True, True, True, False, False]
+    assert [row.is_paused for row in rows] == [False, False, False, True, False, False]
+    page = operator.get(CACHE).content.decode()
+    assert "the worker has not read this partition" in page
+    assert "lookups ask the origin each time" in page
+
+
+@pytest.mark.usefixtures("organization_service")
+def test_an_organization_is_explained_looked_up_and_evicted(operator: Client) -> None:
+    asked = f"{CACHE}?id={NASA.upper()}"
+    assert "no entry: never looked up" in operator.get(asked).content.decode()
+    answer = operator.post(asked, {"action": "lookup", "id": NASA}, follow=True).content.decode()
+    assert f"{NASA}: miss, version" in answer
+    assert "a value of" in answer
+    assert find() is CacheStatus.HIT
+    answer = operator.post(asked, {"action": "evict", "id": NASA}, follow=True).content.decode()
+    assert f"The organization {NASA} is evicted" in answer
+    assert find() is CacheStatus.MISS
+    assert [(entry.object_repr, entry.change_message) for entry in LogEntry.objects.all()] == [
+        (f"organization {NASA}", "Evicted from the cache.")
+    ]
+    assert "is no id of an organization" in operator.get(f"{CACHE}?id=nasa").content.decode()
+    for form in ({"action": "evict", "id": "nasa"}, {"action": "evict"}):
+        assert "is no id of an organization" in operator.post(CACHE, form, follow=True).content.decode()
+    assert person("view_operations").post(CACHE, {"action": "evict", "id": NASA}).status_code == 403
+
+
+def test_an_owner_that_is_away_fails_the_lookup_and_not_the_page(
+    organization_service: OrganizationService, operator: Client
+) -> None:
+    organization_service.behaviour = answering(500)
+    answer = operator.post(f"{CACHE}?id={NASA}", {"action": "lookup", "id": NASA}, follow=True)
+    assert f"The lookup of {NASA} failed" in answer.content.decode()
+
+
+def test_a_redis_that_is_away_is_said_on_the_page(operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_args: object) -> None:
+        raise UnavailableError("Redis: refused")
+
+    monkeypatch.setattr(lookup.current().cache, "watermark", refuse)
+    page = operator.get(CACHE)
+    assert page.status_code == 200
+    assert "Redis can't be asked: Redis: refused" in page.content.decode()
+
+
+@pytest.mark.usefixtures("organization_service")
+def test_a_worker_samples_how_stale_the_cache_can_be(binder: MemoryBinder) -> None:
+    cache = lookup.current().cache
+    with working(Recorder()):
+        for partition in range(cache.keys.partitions):
+            cache.begin_epoch(partition, 0, instead_of=None)
+            cache.apply(partition, 0, 1, [], time.time_ns() // 1_000_000 - 5_000)
+        eventually(Sample.objects.filter(series="cache.staleness", value__gt=4.9, value__lt=60).exists)
+
+
+@pytest.mark.usefixtures("organization_service")
+def test_the_doctors_findings_are_those_of_the_command(binder: MemoryBinder, operator: Client, settings: Any) -> None:
+    settings.ORG_CHANGE_PARTITIONS = 5
+    page = operator.get(f"{URL}doctor/").content.decode()
+    assert "5, but orgChangeTopic has 3" in page
+    assert ">failed<" in page
+    out = io.StringIO()
+    with pytest.raises(CommandError):
+        call_command("doctor", "--json", stdout=out)
+    for finding in json.loads(out.getvalue())["findings"]:
+        assert f">{finding['subject']}<" in page
+
+
+def evicting(service: OrganizationService) -> Answer:
+    """An answer that an eviction overtakes; the later ones are as usual."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        lookup.current().cache.evict([Eviction(NASA)])
+        service.behaviour = None
+        service.answer(handler)
+
+    return answer

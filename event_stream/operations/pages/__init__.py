@@ -33,16 +33,20 @@ class Page(Protocol):
         """Do what the form asks for; return what was done, in a sentence. Raises ActionError."""
 
 
+_ORDER = ("overview", "workers", "outbox", "dead-letters", "cache", "consistency", "doctor")
 _pages: dict[str, Page] = {}
 
 
 def register(page: Page) -> None:
-    """Add a page behind the others; one of the same slug is replaced."""
+    """Add a page; one of the same slug is replaced. Those that are not of this package come last."""
     _pages[page.slug] = page
 
 
 def available_pages() -> list[Page]:
-    return [page for page in _pages.values() if page.is_available()]
+    def place(page: Page) -> int:
+        return _ORDER.index(page.slug) if page.slug in _ORDER else len(_ORDER)
+
+    return sorted((page for page in _pages.values() if page.is_available()), key=place)
 
 
 def may(user: AbstractBaseUser | AnonymousUser, permission: str) -> bool:

@@ -31,14 +31,18 @@ def sparkline(chart: Chart) -> dict[str, Any]:
 @register.filter
 def ago(moment: datetime | None) -> SafeString | str:
     """How long ago that was; the exact time is in the title."""
-    if moment is None:
-        return "-"
-    return format_html(
-        '<time datetime="{}" title="{}">{} ago</time>',
-        moment.isoformat(timespec="seconds"),
-        f"{timezone.localtime(moment):%Y-%m-%d %H:%M:%S %Z}",
-        duration(timezone.now() - moment),
-    )
+    return "-" if moment is None else _time(moment, f"{duration(timezone.now() - moment)} ago")
+
+
+@register.filter
+def lasting(since: datetime | None) -> SafeString | str:
+    """How long that has lasted; when it began is in the title."""
+    return "-" if since is None else _time(since, duration(timezone.now() - since))
+
+
+def _time(moment: datetime, text: str) -> SafeString:
+    exact = f"{timezone.localtime(moment):%Y-%m-%d %H:%M:%S %Z}"
+    return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(timespec="seconds"), exact, text)
 
 
 @register.filter
