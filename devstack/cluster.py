@@ -1,6 +1,7 @@
 """Both services and their workers as processes on given servers, for `./manage_scripts/run` and the tests alike."""
 
 import dataclasses
+import runpy
 import secrets
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ import httpx
 from devstack import json_log
 from devstack.django_commands import LICENSING, ORGANIZATION, Project, manage
 from devstack.environment import ROOT, service_environment
+from devstack.errors import StackError
 from devstack.issuer import LIFETIME_S, Issuer, TokenFile
 from devstack.ports import free_port
 from devstack.process import SupervisedProcess, start_in_parallel, stop_in_parallel
@@ -21,6 +23,7 @@ from devstack.servers import Servers
 from devstack.topics import read_topics
 
 DEFAULT_TOPIC = "orgChangeTopic"
+_GUNICORN = ROOT / "deploy" / "gunicorn" / "gunicorn.conf.py"
 
 
 class ServiceCluster:
@@ -192,9 +195,20 @@ def is_ready(url: str) -> bool:
         return False
 
 
+def check_web_settings() -> None:
+    """Read what the environment says of the web processes. Raises StackError.
+
+    gunicorn reads some of it before its configuration file, and says of a wrong number only that it is none.
+    """
+    try:
+        runpy.run_path(str(_GUNICORN))
+    except SystemExit as ending:
+        raise StackError(str(ending)) from ending
+
+
 def web(project: Project, name: str, settings: Mapping[str, str], *, port: int, folder: Path) -> SupervisedProcess:
     """A gunicorn on 127.0.0.1:`port`, ready when its health page says so."""
-    argv = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "deploy" / "gunicorn" / "gunicorn.conf.py")]
+    argv = [sys.executable, "-m", "gunicorn", "-c", str(_GUNICORN)]
     argv += ["--chdir", str(ROOT / project.name), f"{project.name}.wsgi:application"]
     return SupervisedProcess(
         name,

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 
 from devstack import jars, servers
-from devstack.cluster import ServiceCluster
+from devstack.cluster import ServiceCluster, check_web_settings
 from devstack.console import Console
 from devstack.errors import StackError
 from devstack.issuer import make_issuer
@@ -107,6 +107,7 @@ def _run(options: argparse.Namespace, console: Console, cleanup: ExitStack) -> i
     binder = options.binder or _default_binder(console)
     servers.fetch(binder)
     servers.check_own([binder])
+    check_web_settings()
     # Not before everything has been looked at that can be.
     if options.fresh:
         forget(data)

@@ -91,6 +91,8 @@ def test_fresh_deletes_nothing_before_all_is_known_to_be_right(data: Path) -> No
     assert "REDIS_URL is set, but" in fresh(data, ports, REDIS_URL="redis://h:abc/0").stderr
     kafka = fresh(data, ports, "--binder", "kafka", KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:99999999")
     assert "KAFKA_BOOTSTRAP_SERVERS must be host:port" in kafka.stderr
+    assert "WEB_CONCURRENCY" in fresh(data, ports, WEB_CONCURRENCY="abc").stderr
+    assert "WEB_THREADS" in fresh(data, ports, WEB_THREADS="0").stderr
     assert "there is no folder" in fresh(data, ports, "--picture", "no/such/run.svg").stderr
     assert (data / "kept" / "table").read_text() == "rows"
     # Nor is anything left beside the data.

@@ -168,8 +168,20 @@ def test_purges_what_is_old_in_batches() -> None:
     out = io.StringIO()
     call_command("purge_inbox", "--days", "1", stdout=out)
     assert out.getvalue() == "9 entries older than 1 days deleted\n"
-    with pytest.raises(CommandError, match="--days should be 0 or more"):
-        call_command("purge_inbox", "--days=-1")
+
+
+@pytest.mark.parametrize("days", ["-1", "36501", "999999999", "9" * 30])
+def test_days_that_no_calendar_has_are_refused(days: str) -> None:
+    with pytest.raises(CommandError, match="--days should be 0 to 36500"):
+        call_command("purge_inbox", f"--days={days}")
+
+
+def test_a_batch_and_a_database_that_are_none_are_refused() -> None:
+    for size in ("0", "9" * 30):
+        with pytest.raises(CommandError, match="--batch-size 1 to 100000"):
+            call_command("purge_inbox", f"--batch-size={size}")
+    with pytest.raises(CommandError, match="argument --database"):
+        call_command("purge_inbox", "--database=none")
 
 
 def test_a_purge_waits_for_nobody() -> None:

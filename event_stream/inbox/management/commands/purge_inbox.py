@@ -4,11 +4,14 @@ from datetime import timedelta
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
+from django.db import connections
 
 from event_stream.inbox.idempotent import purge
 from event_stream.terminal import TerminalCommand
 
 DAYS = 45
+# What is beyond is mistyped, and would be beyond the dates or numbers of a database sooner or later.
+MAX_DAYS, MAX_BATCH = 36_500, 100_000
 
 
 class Command(TerminalCommand):
@@ -20,10 +23,12 @@ class Command(TerminalCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--days", type=int, default=DAYS, help=f"delete entries older than this (default: {DAYS})")
         parser.add_argument("--batch-size", type=int, default=1_000, help="rows in one transaction (default: 1000)")
-        parser.add_argument("--database", default="default", help="alias in DATABASES (default: default)")
+        parser.add_argument(
+            "--database", default="default", choices=tuple(connections), help="alias in DATABASES (default: default)"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if options["days"] < 0 or options["batch_size"] < 1:
-            raise CommandError("--days should be 0 or more, --batch-size 1 or more.")
+        if not 0 <= options["days"] <= MAX_DAYS or not 1 <= options["batch_size"] <= MAX_BATCH:
+            raise CommandError(f"--days should be 0 to {MAX_DAYS}, --batch-size 1 to {MAX_BATCH}.")
         count = purge(timedelta(days=options["days"]), batch_size=options["batch_size"], using=options["database"])
         self.stdout.write(f"{count} entries older than {options['days']} days deleted")

@@ -27,6 +27,7 @@ from organization_lookup.handlers import OrganizationChangeDecoder
 
 BINDING = "auditOrgChanges"
 INCONSISTENT = 3
+_DAY_S = 86_400
 UNCHECKED = 5
 
 
@@ -35,8 +36,8 @@ def _seconds(text: str) -> tuple[float, ...]:
         values = tuple(sorted(float(part) for part in text.split(",")))
     except ValueError:
         values = (math.nan,)
-    if not all(0 <= value < math.inf for value in values):
-        raise ArgumentTypeError(f"should be numbers of seconds between commas, each 0 or more, not {text}")
+    if not all(0 <= value <= _DAY_S for value in values):
+        raise ArgumentTypeError(f"should be numbers of seconds between commas, each 0 to {_DAY_S}, not {text!r:.80}")
     return values
 
 
@@ -46,7 +47,7 @@ def _duration(text: str) -> float:
     except ValueError:
         seconds = math.nan
     if not 0 < seconds < math.inf:
-        raise ArgumentTypeError(f"should be a number of seconds above 0, not {text}")
+        raise ArgumentTypeError(f"should be a number of seconds above 0, not {text!r:.80}")
     return seconds
 
 
