@@ -16,6 +16,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
+from event_stream.admin_links import trace_link
 from event_stream.admin_selection import AdminSelection
 from event_stream.conf import Binding
 from event_stream.dead_letters import dead_letter_channel
@@ -24,6 +25,8 @@ from event_stream.dead_letters.models import DeadLetter, State, letters_in, park
 from event_stream.dead_letters.replay import ReplayService
 from event_stream.errors import UnavailableError
 from event_stream.messaging.channel import Channel, registry
+from event_stream.messaging.headers import decode
+from event_stream.user_context import CORRELATION_ID
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[DeadLetter]
@@ -111,6 +114,7 @@ class DeadLetterAdmin(ModelAdmin):
         "attempts",
         "error",
         "reason",
+        "trace",
         "headers",
         "body",
         "traceback",
@@ -309,6 +313,10 @@ class DeadLetterAdmin(ModelAdmin):
     @admin.display(description="group")
     def group(self, letter: DeadLetter) -> SafeString:
         return _block(letter.open_letter.letter.group)
+
+    @admin.display(description="trace")
+    def trace(self, letter: DeadLetter) -> str:
+        return trace_link(decode(letter.whole.headers).get(CORRELATION_ID, "")) if letter.whole else "-"
 
     @admin.display(description="headers")
     def headers(self, letter: DeadLetter) -> SafeString:

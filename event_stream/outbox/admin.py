@@ -7,6 +7,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.timezone import localtime
 
+from event_stream.admin_links import trace_link
 from event_stream.outbox.models import PARKED, UNSENT, OutboxEntry
 from event_stream.outbox.parked import send_again
 
@@ -53,7 +54,7 @@ class OutboxEntryAdmin(ModelAdmin):
     list_display = ["id", "key", "version", "written", "state", "partition", "offset"]
     list_filter = [StateFilter, ("by_trigger", TriggerFilter)]
     # The form shows non-editable fields only if they are listed here.
-    readonly_fields = ["written_at"]
+    readonly_fields = ["written_at", "trace"]
     # Exact lookups use an index: the table may be large.
     search_fields = ["correlation_id__exact", "key__exact"]
     search_help_text = "A whole correlation id or key"
@@ -70,6 +71,10 @@ class OutboxEntryAdmin(ModelAdmin):
 
     def has_send_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("event_stream_outbox.change_outboxentry")
+
+    @admin.display(description="trace")
+    def trace(self, entry: OutboxEntry) -> str:
+        return trace_link(entry.correlation_id)
 
     @admin.display(description="written at", ordering="written_at")
     def written(self, entry: OutboxEntry) -> str:

@@ -20,7 +20,7 @@ from event_stream.fenced_cache.cache import FillOutcome
 from event_stream.messaging.message import ConsumerRecord
 from event_stream.trace.models import CacheFill, HandledBatch, ParkedRecord, PartitionState
 from event_stream.trace.settings import trace_settings
-from event_stream.trace.writer import writer
+from event_stream.trace.writer import process_writer
 
 STATED_EVERY_S = 5.0
 _REMEMBERED = 10_000
@@ -77,7 +77,7 @@ class WorkerRecorder:
         if outcome.quiet or worker.binding.name not in self._consumes:
             return
         received_at = datetime.fromtimestamp(received_at_ms / 1000, UTC)
-        writer().add(
+        process_writer().add(
             HandledBatch(
                 destination=worker.binding.destination,
                 group=worker.binding.group or "",
@@ -121,7 +121,7 @@ class WorkerRecorder:
         group = self._of_destination.get(record.destination)
         if group is None:
             return
-        writer().add(
+        process_writer().add(
             ParkedRecord(
                 destination=record.destination,
                 group=group,
@@ -147,7 +147,7 @@ class WorkerRecorder:
             partition, pause = worker.partitions.get(number), group.pauses.get(number)
             if partition is not None and partition.started:
                 group.positions[number] = partition.position
-            writer().add(
+            process_writer().add(
                 PartitionState(
                     destination=worker.binding.destination,
                     group=worker.binding.group or "",
@@ -185,7 +185,7 @@ class LookupRecorder:
         if filled_id != id or not found.version or not self._is_new(id, found.version):
             return
         context = user_context.current()
-        writer().add(
+        process_writer().add(
             CacheFill(
                 key=id,
                 version=found.version,

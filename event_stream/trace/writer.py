@@ -175,7 +175,7 @@ _making = threading.Lock()
 _writer: Writer | None = None
 
 
-def writer() -> Writer:
+def process_writer() -> Writer:
     """Return this process's writer, made when it is first needed: no thread outlives a fork."""
     global _writer  # noqa: PLW0603 - one for each process
     if _writer is None:

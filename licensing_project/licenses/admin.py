@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from event_stream.admin_links import changes_link
 from event_stream.fenced_cache import FetchFailed
 from licenses.api.views import absent
 from licenses.models import License
@@ -52,7 +53,7 @@ class LicenseAdmin(NormalizedSearch, admin.ModelAdmin):  # type: ignore[type-arg
     list_display = ("product_name", "license_type", "organization_id", "license_id")
     list_filter = ("license_type", "product_name")
     search_fields = ("product_name", "license_type", "description", "=license_id", "=organization_id")
-    readonly_fields = ("license_id", "version")
+    readonly_fields = ("license_id", "version", "changes")
     fields = (
         "license_id",
         "organization_id",
@@ -61,10 +62,15 @@ class LicenseAdmin(NormalizedSearch, admin.ModelAdmin):  # type: ignore[type-arg
         "description",
         "comment",
         "version",
+        "changes",
         "seen_version",
     )
     list_per_page = 50
     show_full_result_count = False
+
+    @admin.display(description=_("changes of the organization"))
+    def changes(self, license: License) -> str:
+        return changes_link(str(license.organization_id), gettext("traces")) if license.organization_id else "-"
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """A license doesn't change hands: its organization is part of its address."""

@@ -9,14 +9,13 @@ from django.core.exceptions import ValidationError
 from django.db.models import F, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import reverse
 from django.utils.html import format_html, format_html_join
-from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
+from event_stream.admin_links import trace_link
 from event_stream.admin_selection import AdminSelection
 from event_stream.outbox.models import OutboxEntry
 from organizations import events
@@ -131,7 +130,7 @@ def _report(model_admin: "ModelAdmin", request: HttpRequest, count: int) -> None
 
 
 def event_table(organization_id: uuid.UUID) -> SafeString:
-    """Render the latest events and their positions; each correlation id links to the entries of its transaction."""
+    """Render the latest events and their positions; each correlation id links to its trace."""
     entries = OutboxEntry.objects.filter(binding=events.BINDING, key=str(organization_id)).order_by("-id")[:LATEST]
     rows = format_html_join(
         "",
@@ -142,7 +141,7 @@ def event_table(organization_id: uuid.UUID) -> SafeString:
                 entry.payload.get("action", ""),
                 entry.version or "",
                 _state(entry),
-                _transaction(entry.correlation_id),
+                trace_link(entry.correlation_id),
             )
             for entry in entries
         ),
@@ -160,11 +159,6 @@ def _state(entry: OutboxEntry) -> str:
             "offset": entry.offset,
         }
     return gettext("parked: %(error)s") % {"error": entry.error} if entry.parked_at else gettext("waiting")
-
-
-def _transaction(correlation_id: str) -> str:
-    changelist = reverse("admin:event_stream_outbox_outboxentry_changelist")
-    return format_html('<a href="{}?{}">{}</a>', changelist, urlencode({"q": correlation_id}), correlation_id)
 
 
 admin.site.site_header = admin.site.site_title = _("Organization service")

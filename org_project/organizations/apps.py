@@ -14,5 +14,6 @@ class OrganizationsConfig(AppConfig):
         from service_kit.auth.roles import make_groups, make_groups_of_readers  # noqa: PLC0415
 
         post_migrate.connect(make_groups, sender=self)
-        # An organization's form links to its events.
-        post_migrate.connect(make_groups_of_readers, sender=apps.get_app_config("event_stream_outbox"))
+        # An organization's form links to its events and their traces.
+        for label in ("event_stream_outbox", "event_stream_trace"):
+            post_migrate.connect(make_groups_of_readers, sender=apps.get_app_config(label))

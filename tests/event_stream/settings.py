@@ -57,7 +57,7 @@ EVENT_STREAM = {
 }
 
 # A test that is about recording connects its own receivers.
-EVENT_STREAM_TRACE = {"record": False, "service": "tests", "consumes": ["inbound"]}
+EVENT_STREAM_TRACE = {"record": False}
 # Most tests have no database, or one that a transaction hides.
 EVENT_STREAM_OPERATIONS = {"reports": False}
 

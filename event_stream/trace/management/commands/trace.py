@@ -1,22 +1,24 @@
-"""`manage.py trace ID [--follow] [--json]`, `manage.py trace --key KEY [--version N] [--why]`"""
+"""`manage.py trace ID [--follow] [--json]`, `manage.py trace --key KEY --version N [--why]`"""
 
 import json
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from event_stream.consumer.shutdown import stop_on_signals
 from event_stream.terminal import TerminalCommand
 from event_stream.trace import report
 from event_stream.trace.inquiry import find_changes, find_trace
 from event_stream.trace.settings import trace_settings
 from event_stream.trace.timeline import Trace
+from event_stream.trace.why import find_reasons
 from event_stream.user_context import is_acceptable
 
 WAITING, PARKED = 3, 4
 _LOOK_EVERY_S = 0.5
+_NO_KEY = "A key has 1 to 128 letters, digits and . _ : @ / + = -"
 _UNTIL: dict[str, Callable[[Trace], bool]] = {
     "answered": lambda trace: trace.is_complete,
     "applied": lambda trace: trace.is_applied,
@@ -42,6 +44,11 @@ class Command(TerminalCommand):
         options = dict.fromkeys(["--key", f"--{name}"])
         parser.add_argument(*options, dest="key", help=f"instead of ID: the {name} that was changed")
         parser.add_argument("--version", type=int, help="the version that the change made (default: the latest)")
+        parser.add_argument(
+            "--why",
+            action="store_true",
+            help="say what proves that an answer with this --key and --version was current",
+        )
         parser.add_argument("--json", action="store_true", help="print one JSON document")
         parser.add_argument("--follow", action="store_true", help="print steps as they happen, until it is complete")
         parser.add_argument(
@@ -58,6 +65,9 @@ class Command(TerminalCommand):
             raise CommandError("Give a correlation id, or --key.")
         if options["version"] is not None and options["key"] is None:
             raise CommandError("--version is about a --key.")
+        if options["why"]:
+            self._explain(options["key"], options["version"])
+            return
         correlation_id = options["id"] or self._correlation_id_of(options["key"], options["version"])
         if not is_acceptable(correlation_id):
             raise CommandError("A correlation id has 1 to 128 letters, digits and . _ : @ / + = -")
@@ -77,9 +87,17 @@ class Command(TerminalCommand):
         if code := _exit_code(trace, is_reached):
             sys.exit(code)
 
+    def _explain(self, key: str | None, version: int | None) -> None:
+        if key is None or version is None:
+            raise CommandError("--why needs --key and --version.")
+        if not is_acceptable(key):
+            raise CommandError(_NO_KEY)
+        for line in find_reasons(key, version).lines():
+            self.stdout.write(line)
+
     def _correlation_id_of(self, key: str, version: int | None) -> str:
         if not is_acceptable(key):
-            raise CommandError("A key has 1 to 128 letters, digits and . _ : @ / + = -")
+            raise CommandError(_NO_KEY)
         history = find_changes(key, version)
         if not history.changes:
             missing = "".join(f" {it.service} can't be asked: {it.problem}." for it in history.missing)
@@ -92,17 +110,17 @@ class Command(TerminalCommand):
     def _follow(
         self, correlation_id: str, is_reached: Callable[[Trace], bool], timeout_s: float | None, *, quiet: bool
     ) -> Trace:
-        stop, before, waited_s = stop_on_signals(), None, 0.0
+        before, waited_s = None, 0.0
         while True:
             trace = find_trace(correlation_id)
             if not quiet:
                 for line in report.news(before, trace):
                     self.stdout.write(line)
                     self.stdout.flush()
-            if is_reached(trace) or (timeout_s is not None and waited_s >= timeout_s) or stop.is_set():
+            if is_reached(trace) or (timeout_s is not None and waited_s >= timeout_s):
                 return trace
             before = trace
-            stop.wait(_LOOK_EVERY_S)
+            time.sleep(_LOOK_EVERY_S)
             waited_s += _LOOK_EVERY_S
 
 

@@ -1,0 +1,100 @@
+"""The trace of a change in the admin, in a real browser."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from devstack.process import stop_in_parallel
+from devstack.waiting import wait_until
+from tests.e2e.screen import Console
+from tests.e2e.world import DEADLINE_S, Customer, World, fresh
+
+STEPS = ["requested", "written", "sent", "received", "applied", "evicted", "filled", "answered"]
+
+
+@pytest.fixture
+def customer(world: World) -> Customer:
+    customer = world.customer()
+    world.cached(customer)
+    return customer
+
+
+def states(page: Page) -> list[str]:
+    return [text.strip() for text in page.locator(".trace-steps tbody th").all_inner_texts()]
+
+
+def edit(world: World, screen: Console, customer: Customer) -> str:
+    """In the admin, as a person does; returns the correlation id of the change."""
+    before = {event.correlation_id for event in world.events(customer.id)}
+    page = screen.open(f"{world.platform.organization_url}/admin/organizations/organization/{customer.id}/change/")
+    page.get_by_label("Contact name").fill(fresh("contact"))
+    page.get_by_role("button", name="Save and continue editing").click()
+    expect(page.get_by_text("was changed successfully")).to_be_visible()
+    [correlation_id] = {event.correlation_id for event in world.events(customer.id)} - before
+    return correlation_id
+
+
+def test_an_edit_is_followed_from_its_form_to_the_first_answer(
+    world: World, screen: Console, customer: Customer
+) -> None:
+    screen.log_in(f"{world.platform.organization_url}/admin/")
+    correlation_id = edit(world, screen, customer)
+    page = screen.page
+    page.get_by_role("link", name=correlation_id).click()
+    expect(page).to_have_title(re.compile(f"Trace {correlation_id}"))
+    expect(page.locator(".trace-steps tbody tr").first).to_contain_text("by admin, in the admin")
+
+    def is_applied() -> bool:
+        page.reload()
+        return "evicted done" in states(page)
+
+    assert wait_until(is_applied, within_s=DEADLINE_S), states(page)
+    expect(page.locator(".trace-verdict")).to_have_text("applied, not looked up since")
+    looked_up = world.lookup(customer, 0)
+
+    def is_complete() -> bool:
+        page.reload()
+        return page.locator(".trace-verdict").inner_text() == "complete"
+
+    assert wait_until(is_complete, within_s=DEADLINE_S), states(page)
+    assert states(page) == [f"{step} done" for step in STEPS]
+    assert page.locator(".trace-bar rect").count() == len(STEPS) - 1
+    screen.keep("trace")
+    # From the licensing service's side: from the headers of the answer to the proof.
+    licensing = world.platform.licensing_urls[0]
+    screen.log_in(f"{licensing}/admin/")
+    page = screen.open(f"{licensing}/admin/event_stream_trace/trace/why/")
+    page.get_by_label("Organization").fill(customer.id)
+    page.get_by_label("Version").fill(str(looked_up.version))
+    page.get_by_label("Fresh at").fill(looked_up.headers["Organization-Fresh-At"])
+    page.get_by_role("button", name="Explain").click()
+    reasons = page.locator(".trace-reasons")
+    expect(reasons).to_contain_text(f"version {looked_up.version} was written at")
+    expect(reasons).to_contain_text(correlation_id)
+    expect(reasons).to_contain_text("no later version is known")
+    expect(reasons).to_contain_text("watermark")
+    screen.keep("trace_why")
+    page.get_by_role("link", name="The trace of this change").click()
+    expect(page.locator(".trace-verdict")).to_have_text("complete")
+
+
+def test_without_a_worker_the_page_shows_what_waits_and_why(world: World, screen: Console, customer: Customer) -> None:
+    workers = world.platform.workers
+    screen.log_in(f"{world.platform.organization_url}/admin/")
+    stop_in_parallel(workers)
+    try:
+        correlation_id = edit(world, screen, customer)
+        assert wait_until(lambda: world.event_of(correlation_id).published, within_s=DEADLINE_S)
+        page = screen.open(f"{world.platform.organization_url}/admin/event_stream_trace/trace/?id={correlation_id}")
+        expect(page.locator(".trace-verdict")).to_have_text("waiting")
+        assert states(page)[2:6] == ["sent done", "received waiting", "applied waiting", "evicted waiting"]
+        expect(page.locator(".trace-waiting").first).to_contain_text("the worker was stopped")
+        screen.keep("trace_waiting")
+        page.set_viewport_size({"width": 360, "height": 740})
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    finally:
+        for worker in workers:
+            worker.start()
+    # The page refreshes itself.
+    expect(page.locator(".trace-verdict")).to_have_text("applied, not looked up since", timeout=DEADLINE_S * 1000)
