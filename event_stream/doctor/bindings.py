@@ -79,7 +79,8 @@ def _destination(subject: str, description: Description) -> Iterator[Finding]:
         yield failed(subject, "is not there", _USE if description.made_by_use else _CREATE)
         return
     # Of a single server that has been said already.
-    unsafe = [] if description.servers == 1 else list(_safety(subject, there))
+    unsafe = list(_compaction(subject, there))
+    unsafe += [] if description.servers == 1 else _safety(subject, there)
     yield from unsafe or [ok(subject, _words(there))]
 
 
@@ -98,6 +99,14 @@ def _dead_letters(subject: str, description: Description, source: TopicDescripti
             "largest would be parked without their bodies",
             "let it take larger messages than its source: a letter has headers of its own",
         )
+
+
+def _compaction(subject: str, there: TopicDescription) -> Iterator[Finding]:
+    if there.compacted:
+        text = (
+            "is compacted: only the last message of each key is kept, and a reader that comes later misses the others"
+        )
+        yield warning(subject, text, "set the topic's cleanup.policy to delete")
 
 
 def _safety(subject: str, there: TopicDescription) -> Iterator[Finding]:

@@ -43,6 +43,9 @@ def check(
         yield from _persistence(information)
         yield clock(subjects[0], lambda: _now_s(redis.time()), cache.settings.max_staleness_s)
         yield _shared_settings(cache, worker, remedy)
+        if (reason := cache.contention()) is not None:
+            text, _, advice = reason.partition(". ")
+            yield failed("workers", text, advice or "give each installation a Redis database of its own")
         if has_log:
             yield from _watermarks(cache, worker, paused)
         else:

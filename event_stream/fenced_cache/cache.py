@@ -40,6 +40,8 @@ logger = logging.getLogger("event_stream.fenced_cache")
 _QUIET_S = 5.0
 """While a worker takes over, partitions with its epoch and with an older one are read by turns."""
 
+_CONTENDED_S = 60
+
 T = TypeVar("T")
 
 # What goes into the cache's operations and what comes out of them.
@@ -287,6 +289,18 @@ class FencedCache:
             return parse_record(cast("bytes | None", self.scripts.redis.get(self.keys.shared_settings)))
         except RedisError as error:
             raise unavailable(error) from error
+
+    def record_contention(self, reason: str) -> None:
+        """Have `contention` answer this for a minute."""
+        self.scripts.write(lambda: self.scripts.redis.set(self.keys.contended, reason, ex=_CONTENDED_S))
+
+    def contention(self) -> str | None:
+        """Return what a worker has lately found of other workers that undo its work; None for nothing."""
+        try:
+            reason = cast("bytes | None", self.scripts.redis.get(self.keys.contended))
+        except RedisError as error:
+            raise unavailable(error) from error
+        return None if reason is None else reason.decode(errors="replace")
 
     def disagreement(self) -> str | None:
         """How these settings differ from those of the workers, in words; None where they do not."""

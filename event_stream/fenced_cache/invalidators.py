@@ -11,6 +11,7 @@ from event_stream.consumer.error_handler import LoggingErrorHandler, RecordError
 from event_stream.consumer.handler import Batch, Handled, SeekTo
 from event_stream.errors import ConfigurationError, ConversionError, TooManyDeadLettersError
 from event_stream.fenced_cache.cache import Eviction, FencedCache, OtherSettings, OutOfStep
+from event_stream.fenced_cache.contention import ContentionMonitor
 from event_stream.fenced_cache.entry import Change, Heartbeat
 from event_stream.fenced_cache.freshness import ClockSkewGuard
 from event_stream.fenced_cache.keys import id_in
@@ -130,6 +131,7 @@ class LogInvalidator:
         self._error_handler = error_handler or LoggingErrorHandler()
         self._clock_skew_guard = ClockSkewGuard(cache.clock, cache.settings)
         self._claim = SettingsClaim(cache)
+        self._contention = ContentionMonitor(cache)
 
     def start(self, partition: int, log: OffsetRange, committed: int | None) -> int:
         """Start after the watermark; if the log lacks that offset, begin an epoch at the commit or at the start."""
@@ -157,17 +159,26 @@ class LogInvalidator:
     def idle(self, partition: int, position: int, log: OffsetRange) -> int | None:
         """Check the watermark: Redis may have been flushed, or have failed over to an older state."""
         self._claim.renew()
-        expected = self._in_step(partition, log, position)
+        expected = self._in_step(partition, log, position, is_ours=True)
         return None if expected == position else expected
 
     def stop(self, partition: int) -> None:
-        """Forget the partition's clock skew, the only state that is kept."""
+        """Forget what is kept of the partition: its clock skew, and who has moved its watermark."""
         self._clock_skew_guard.forget(partition)
+        self._contention.forget(partition)
 
-    def _in_step(self, partition: int, log: OffsetRange, otherwise: int | None) -> int:
-        """Return the offset to read from, with the watermark just before it."""
+    def _in_step(self, partition: int, log: OffsetRange, otherwise: int | None, *, is_ours: bool = False) -> int:
+        """Return the offset to read from, with the watermark just before it.
+
+        `is_ours`: this worker has left the watermark just before `otherwise`.
+        """
         while True:
             watermark = self._cache.watermark(partition)
+            if is_ours and watermark is not None and self._cache.is_own(watermark):
+                if watermark.offset + 1 == otherwise:
+                    self._contention.in_step()
+                else:
+                    self._contention.moved(partition)
             if watermark is None:
                 reason = "no watermark"
             elif not self._cache.is_own(watermark):
@@ -201,6 +212,7 @@ class LogInvalidator:
         if isinstance(outcome, OtherSettings):
             return self._take_over(partition, previous_offset)
         if isinstance(outcome, OutOfStep):
+            self._contention.moved(partition)
             return SeekTo(outcome.offset + 1)
         if outcome.new_epoch:
             _log_new_epoch(partition, previous_offset + 1, "no watermark")

@@ -4,6 +4,7 @@
 {oP}:l:<id>   its lease                   o: the namespace
 {oP}:wm       the partition's watermark   braces: what Redis Cluster hashes
 {o}:settings  the settings of the workers
+{o}:contended what is wrong while workers of two logs keep the watermarks
 """
 
 import re
@@ -43,6 +44,7 @@ class KeySpace:
         self._leases = [f"{slot}:l:" for slot in slots]
         self._watermarks = [f"{slot}:wm" for slot in slots]
         self.shared_settings = f"{{{namespace}}}:settings"
+        self.contended = f"{{{namespace}}}:contended"
 
     def partition_of(self, id: str) -> int:
         """The partition whose events are about this id."""

@@ -135,6 +135,8 @@ class TopicDescription:
     """With fewer, the platform takes no message; with exactly as many, one more loss loses none that it has taken."""
     largest_message: int | None = None
     """In bytes; None where only senders have a limit."""
+    compacted: bool | None = None
+    """Whether it keeps only the last message of each key."""
 
 
 @dataclass(frozen=True, slots=True)

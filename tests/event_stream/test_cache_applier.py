@@ -9,6 +9,7 @@ import pytest
 from devstack.ports import free_port
 from event_stream.consumer.error_handler import LoggingErrorHandler
 from event_stream.consumer.handler import Batch, Handled, SeekTo
+from event_stream.doctor import redis
 from event_stream.errors import ConfigurationError, UnavailableError
 from event_stream.fenced_cache import Change, FencedCache, FillOutcome, LogInvalidator, State
 from event_stream.fenced_cache.cache import MISS
@@ -123,6 +124,51 @@ def test_a_large_batch_is_not_routine_if_any_of_it_is_not(
     for _ in range(MAX_RECORDS):
         log.add(b"nothing")
     assert worker.applier.handle(log.batch(0, len(log.records))) == Handled(quiet=False)
+
+
+def test_two_logs_that_keep_one_cache_are_said_once(
+    cache: FencedCache, clock: FakeClock, caplog: pytest.LogCaptureFixture, log: Log, worker: Reader
+) -> None:
+    """Two installations with the same settings and one Redis database, each on a broker of its own."""
+    longer = Log(2)
+    for _ in range(1000):
+        longer.add(b"nothing")
+    other = Reader(LogInvalidator(cache, decode), longer)
+    other.begin()
+    for _ in range(20):
+        for reader, records in ((worker, log), (other, longer)):
+            records.add(b"nothing")
+            reader.drain()
+            reader.idle()
+            clock.advance(0.5)
+    lines = [record for record in caplog.records if record.message == "watermark.contended"]
+    # Once for each of the two workers.
+    assert len(lines) == 2
+    assert "Give each installation a Redis database of its own" in vars(lines[0])["error"]
+    assert "another installation" in (cache.contention() or "")
+    findings = list(redis.check(cache, worker="the worker", remedy=""))
+    [finding] = [finding for finding in findings if finding.subject == "workers"]
+    assert (finding.level, finding.remedy) == ("failed", "Give each installation a Redis database of its own")
+
+
+def test_a_redis_that_goes_back_is_no_other_log(
+    cache: FencedCache, clock: FakeClock, caplog: pytest.LogCaptureFixture, log: Log, worker: Reader
+) -> None:
+    """A failover to a replica that knew less moves the watermark once each time."""
+    for _ in range(3):
+        for _ in range(3):
+            log.add(b"nothing")
+            worker.drain()
+        before = cache.scripts.redis.get(cache.keys.watermark(2))
+        log.add(b"nothing")
+        worker.drain()
+        assert before is not None
+        cache.scripts.redis.set(cache.keys.watermark(2), before)
+        worker.idle()
+        worker.drain()
+        clock.advance(5)
+    assert "watermark.contended" not in caplog.messages
+    assert cache.contention() is None
 
 
 def test_a_worker_takes_up_where_redis_stands_and_not_where_the_group_does(

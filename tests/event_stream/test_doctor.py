@@ -5,7 +5,7 @@ import json
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from kafka.admin import KafkaAdminClient
 from pytest_django import Settings
 from redis import Redis
 
-from devstack.kafka import kafka_cluster
+from devstack.kafka import Kafka, kafka_cluster
 from devstack.ports import free_port
 from devstack.process import start_in_parallel, stop_in_parallel
 from devstack.valkey import Valkey
@@ -28,6 +28,7 @@ from event_stream.consumer.pauses import NO_PAUSES, Pauses
 from event_stream.consumer.worker import StopCondition, Worker
 from event_stream.dead_letters import error_handler_for
 from event_stream.doctor import Finding, Level, bindings, database, examine, redis
+from event_stream.errors import PublishError, UnavailableError
 from event_stream.messaging.binder import Group
 from event_stream.messaging.channel import registry
 from event_stream.outbox import emit
@@ -474,3 +475,50 @@ def test_a_check_that_hangs_or_breaks_hides_no_other(caplog: pytest.LogCaptureFi
     ]
     assert "ZeroDivisionError: oops" in found[1].text
     assert "oops" in caplog.text
+
+
+def test_a_topic_that_forgets_all_but_the_last_message_of_a_key(
+    settings: Settings, kafka: dict[str, Any], kafka_bootstrap_servers: str
+) -> None:
+    topic = new_topic(kafka_bootstrap_servers, 4, configs={"cleanup.policy": "compact,delete"})
+    use(settings, binder=kafka, here=topic)
+    [(level, text)] = report().of(f"topic {topic}")
+    assert (level, text.startswith("is compacted: ")) == (Level.WARNING, True)
+
+
+@lets_sockets_leak
+def test_a_broker_that_advertises_an_address_where_nobody_is(
+    settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The doctor, a relay and a worker name it and the cause; the log does so once for each of their connections."""
+    nowhere = f"127.0.0.1:{free_port()}"
+    advertised = {"advertised.listeners": f"PLAINTEXT://{nowhere}"}
+    told = (
+        f"advertises a broker at {nowhere}, which can't be reached from here: correct the broker's advertised.listeners"
+    )
+    with Kafka(tmp_path / "kafka", settings=advertised) as broker:
+        binder = {"type": "kafka", "bootstrap_servers": [broker.bootstrap_servers]}
+        use(settings, binder=binder, here="topic")
+        [(level, text)] = report().of("broker main")
+        assert (level, told in text) == (Level.FAILED, True), text
+        channel = registry().channel("here")
+        binder_of = registry().binder("main")
+        producer = binder_of.producer(channel.binding)
+        with pytest.raises(PublishError, match=told):
+            producer.send(ProducerRecord("topic", b"key", b"value", ())).result(30)
+        caplog.clear()
+        consumer = binder_of.consumer(channel.binding, Silent())
+        with pytest.raises(UnavailableError, match=told):
+            for _ in range(60):
+                consumer.poll(0.5, 1)
+        lines = [record for record in caplog.records if record.message == "kafka.advertised_unreachable"]
+        assert [vars(record)["address"] for record in lines] == [nowhere]
+        consumer.close()
+        producer.close(0)
+    registry().close()
+
+
+class Silent:
+    def assigned(self, partitions: Collection[int]) -> None: ...
+    def revoked(self, partitions: Collection[int]) -> None: ...
+    def lost(self, partitions: Collection[int]) -> None: ...

@@ -75,11 +75,12 @@ def test_a_missing_broker_is_waited_for(network: Any) -> None:
 @lets_sockets_leak
 def test_a_connection_is_watched_once(network: Any) -> None:
     watched: list[Any] = []
-    patches.watch_connections(network, watched.append)
+    patches.watch_connections(network, lambda *connection: watched.append(connection))
     [broker] = network.cluster.brokers() or network.cluster.bootstrap_brokers()
     connection = network._manager.get_connection(broker.node_id)
     assert network._manager.get_connection(broker.node_id) is connection
-    assert watched == [connection]
+    address = None if network.cluster.is_bootstrap(broker.node_id) else f"{broker.host}:{broker.port}"
+    assert watched == [(connection, address)]
 
 
 class Reader:

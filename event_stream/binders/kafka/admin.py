@@ -36,7 +36,7 @@ def describe(properties: Mapping[str, Any], binding: Binding, client_id: str) ->
     try:
         return _patiently(connection.get(_CONNECT_S), binding, client_id)
     except KafkaError as error:
-        raise UnavailableError(f"Kafka does not answer: {denied(error)}") from error
+        raise UnavailableError(f"Kafka does not answer: {denied(error)}{connection.hint}") from error
     finally:
         connection.forget()
 
@@ -64,8 +64,9 @@ def _description(client: Any, binding: Binding, client_id: str) -> Description:
         partitions=len(partitions),
         copies=min(len(each["replica_nodes"]) for each in partitions),
         copies_in_sync=min(len(each["isr_nodes"]) for each in partitions),
-        in_sync_needed=settings.get("min.insync.replicas"),
-        largest_message=settings.get("max.message.bytes"),
+        in_sync_needed=_number(settings.get("min.insync.replicas")),
+        largest_message=_number(settings.get("max.message.bytes")),
+        compacted="compact" in policy if (policy := settings.get("cleanup.policy")) else None,
     )
     numbers = [each["partition_index"] for each in partitions]
     if binding.group is None:
@@ -75,15 +76,19 @@ def _description(client: Any, binding: Binding, client_id: str) -> Description:
     return Description(servers, destination, Group(members, waiting, deleted, others))
 
 
-def _settings(client: Any, topic: str) -> dict[str, int]:
-    """Of the topic, those that are numbers; none where we may not know them."""
+def _settings(client: Any, topic: str) -> dict[str, str]:
+    """Of the topic; none where we may not know them."""
     resource = ConfigResource(ConfigResourceType.TOPIC, topic)
     try:
         found = client.describe_configs([resource], config_filter="all")
     except (TopicAuthorizationFailedError, ClusterAuthorizationFailedError):
         return {}
     [by_name] = [settings for by_topic in found.values() for settings in by_topic.values()]
-    return {name: int(each["value"]) for name, each in by_name.items() if str(each["value"]).isdigit()}
+    return {name: str(each["value"]) for name, each in by_name.items()}
+
+
+def _number(value: str | None) -> int | None:
+    return int(value) if value is not None and value.isdecimal() else None
 
 
 def _progress(client: Any, topic: str, group: str, partitions: list[int]) -> tuple[int, int]:

@@ -23,6 +23,7 @@ from kafka.errors import (
 
 from event_stream.binders.kafka import patches
 from event_stream.errors import ConfigurationError, UnavailableError
+from event_stream.outage_log import OutageLog
 
 C = TypeVar("C")
 logger = logging.getLogger("event_stream.binders.kafka")
@@ -57,6 +58,11 @@ class Connection(Generic[C]):
             self._forget(attempt)
             text = f"no Kafka broker of {self._servers} answers: {error}{self._refusals.hint}"
             raise UnavailableError(text) from error
+
+    @property
+    def hint(self) -> str:
+        """Why a broker can't be reached, to be put behind a sentence; nothing where none is known."""
+        return self._refusals.hint
 
     def connected(self) -> C | None:
         """The client if there is one by now."""
@@ -120,35 +126,60 @@ class ConnectionErrorMonitor:
     """Why brokers don't let us in: watches the connections of one producer or consumer.
 
     kafka-python tries again and again, and raises no more than that time is up. A refusal is logged once, as
-    `kafka.refused`, and as `kafka.accepted` when it is over: retrying does not fix a password. What may pass by
-    itself, such as a broker that is away, is only kept for the text of the error.
+    `kafka.refused`, and as `kafka.accepted` when it is over: retrying does not fix a password. So is an address that
+    the cluster advertises and that was never reached, as `kafka.advertised_unreachable`, with an end in
+    `kafka.advertised_reachable`. What may pass by itself, such as a broker that is away, is only kept for the text of
+    the error.
     """
 
     def __init__(self, properties: Mapping[str, Any]) -> None:
         self._properties = properties
         self._latest: str | None = None
         self._refused: str | None = None
+        self._reached: set[str] = set()
+        self._unreachable: dict[str, str] = {}
+        self._advertised = OutageLog(
+            logger,
+            began="kafka.advertised_unreachable",
+            ended="kafka.advertised_reachable",
+            level=logging.ERROR,
+            cause_field="address",
+            fields={"servers": properties["bootstrap_servers"]},
+        )
 
     @property
     def hint(self) -> str:
         """Why there is no connection, to be put behind a sentence; nothing where there is one."""
-        why = self._refused or self._latest
+        why = self._refused or "; ".join(self._unreachable.values()) or self._latest
         return "" if why is None else f" ({why})"
 
-    def watch(self, connection: Any) -> None:
-        """`connection` is a new one of the client."""
+    def watch(self, connection: Any, advertised: str | None) -> None:
+        """`connection` is a new one of the client, to the address that the cluster advertises or to one of ours."""
         patches.keep_last_words(connection)
-        connection.init_future.add_callback(lambda _: self._let_in())
-        connection.init_future.add_errback(self._turned_away)
+        connection.init_future.add_callback(lambda _: self._let_in(advertised))
+        connection.init_future.add_errback(lambda error: self._turned_away(error, advertised))
 
-    def _let_in(self) -> None:
+    def _let_in(self, advertised: str | None) -> None:
         self._latest = None
+        if advertised is not None:
+            self._reached.add(advertised)
+            self._unreachable.pop(advertised, None)
+            self._advertised.succeeded(advertised)
         if self._refused is not None:
             self._refused = None
             logger.info("kafka.accepted", extra={"servers": self._properties["bootstrap_servers"]})
 
-    def _turned_away(self, error: Exception) -> None:
+    def _turned_away(self, error: Exception, advertised: str | None) -> None:
         refusal = self._explained(error)
+        if refusal is None and advertised is not None and advertised not in self._reached:
+            # One that was reached is only away.
+            reason = (
+                f"the cluster answers, and advertises a broker at {advertised}, which can't be reached from here: "
+                f"correct the broker's advertised.listeners, or the way to there ({error})"
+            )
+            self._unreachable[advertised] = reason
+            self._advertised.failed(reason, advertised)
+            return
         self._latest = refusal or str(error)
         if refusal is not None and refusal != self._refused:
             self._refused = refusal

@@ -65,8 +65,11 @@ def wait_for_missing_brokers(network: Any) -> None:
     manager.get_connection = get_known
 
 
-def watch_connections(network: Any, watch: Callable[[Any], None]) -> None:
-    """A client that is not let in tells no more than that its time is up. `watch` is given each of its connections."""
+def watch_connections(network: Any, watch: Callable[[Any, str | None], None]) -> None:
+    """A client that is not let in tells no more than that its time is up. `watch` is given each of its connections.
+
+    With it comes the address (host:port) that the cluster advertises for the broker; None for one of the settings.
+    """
     manager = network._manager
     get_connection = manager.get_connection
     watched: WeakSet[Any] = WeakSet()
@@ -75,7 +78,9 @@ def watch_connections(network: Any, watch: Callable[[Any], None]) -> None:
         connection = get_connection(*args, **options)
         if connection not in watched:
             watched.add(connection)
-            watch(connection)
+            node = manager.cluster.broker_metadata(connection.node_id)
+            is_ours = node is None or manager.cluster.is_bootstrap(connection.node_id)
+            watch(connection, None if is_ours else f"{node.host}:{node.port}")
         return connection
 
     manager.get_connection = get_watched

@@ -49,14 +49,14 @@ class KafkaProducer:
                 partition=record.partition,
             )
         except (KafkaError, UnavailableError, ValueError) as error:
-            result.set_exception(_publish_error(record, error, for_good=isinstance(error, (*_NEVER, ValueError))))
+            result.set_exception(self._publish_error(record, error, for_good=isinstance(error, (*_NEVER, ValueError))))
             return result
 
         def failed(error: Exception) -> None:
             # A message that the broker refuses is the first to fail; kafka-python then fails every other one under way
             # with the same error, and those have done nothing wrong.
             is_first = self._connection.forget(client)
-            result.set_exception(_publish_error(record, error, for_good=is_first and isinstance(error, _NEVER)))
+            result.set_exception(self._publish_error(record, error, for_good=is_first and isinstance(error, _NEVER)))
 
         sent.add_callback(lambda at: result.set_result(RecordMetadata(at.topic, at.partition, at.offset)))
         sent.add_errback(failed)
@@ -66,7 +66,8 @@ class KafkaProducer:
         try:
             return len(self._connection.get(self._max_block_s).partitions_for(destination))
         except KafkaError as error:
-            raise UnavailableError(f"the partitions of {destination!r} are not known: {denied(error)}") from error
+            text = f"the partitions of {destination!r} are not known: {denied(error)}{self._connection.hint}"
+            raise UnavailableError(text) from error
 
     def close(self, timeout_s: float) -> None:
         client = self._connection.connected()
@@ -78,10 +79,11 @@ class KafkaProducer:
         except KafkaTimeoutError:
             self._connection.forget()
 
-
-def _publish_error(record: ProducerRecord, error: Exception, *, for_good: bool) -> PublishError:
-    where = record.destination if record.partition is None else f"{record.destination}[{record.partition}]"
-    kind = UnsendableError if for_good else PublishError
-    result = kind(f"{where} did not take a message of {len(record.value or b'')} bytes: {denied(error)}")
-    result.__cause__ = error
-    return result
+    def _publish_error(self, record: ProducerRecord, error: Exception, *, for_good: bool) -> PublishError:
+        where = record.destination if record.partition is None else f"{record.destination}[{record.partition}]"
+        kind = UnsendableError if for_good else PublishError
+        # An error of the connection has its hint.
+        hint = "" if for_good or isinstance(error, UnavailableError) else self._connection.hint
+        result = kind(f"{where} did not take a message of {len(record.value or b'')} bytes: {denied(error)}{hint}")
+        result.__cause__ = error
+        return result
