@@ -208,7 +208,7 @@ def check_web_settings() -> None:
 
 def web(project: Project, name: str, settings: Mapping[str, str], *, port: int, folder: Path) -> SupervisedProcess:
     """A gunicorn on 127.0.0.1:`port`, ready when its health page says so."""
-    argv = [sys.executable, "-m", "gunicorn", "-c", str(_GUNICORN)]
+    argv = [sys.executable, str(_GUNICORN.with_name("serve.py"))]
     argv += ["--chdir", str(ROOT / project.name), f"{project.name}.wsgi:application"]
     return SupervisedProcess(
         name,

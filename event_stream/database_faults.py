@@ -60,10 +60,23 @@ def database_fault(error: BaseException | None) -> DatabaseFault | None:
     """Return the fault that an error of Django's or of psycopg's tells of; None for any other error."""
     if error is None:
         return None
-    # Django's errors are caused by the driver's.
-    sqlstate = getattr(error, "sqlstate", None) or getattr(error.__cause__, "sqlstate", None)
-    if isinstance(sqlstate, str):
+    if sqlstate := _sqlstate(error):
         prefixes = (sqlstate[:length] for length in (5, 3, 2))
         return next((SQLSTATES[prefix] for prefix in prefixes if prefix in SQLSTATES), None)
     # libpq has no SQLSTATE for a server that it does not reach, nor for a connection that has broken.
     return DatabaseFault.AWAY if isinstance(error, OperationalError | InterfaceError) else None
+
+
+# undefined_table, undefined_column, invalid_schema_name.
+_UNMIGRATED = frozenset({"42P01", "42703", "3F000"})
+
+
+def is_unmigrated(error: BaseException) -> bool:
+    """Return whether an error says that the database has no such table or column, for want of `manage.py migrate`."""
+    return _sqlstate(error) in _UNMIGRATED
+
+
+def _sqlstate(error: BaseException) -> str | None:
+    # Django's errors are caused by the driver's.
+    sqlstate = getattr(error, "sqlstate", None) or getattr(error.__cause__, "sqlstate", None)
+    return sqlstate if isinstance(sqlstate, str) else None

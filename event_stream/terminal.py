@@ -7,15 +7,18 @@ import select
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, TextIO
 
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import ManagementUtility
 from django.core.management.base import BaseCommand, CommandError, OutputWrapper
 from django.db import Error
 
-from event_stream.database_faults import database_fault
+from event_stream.database_faults import database_fault, is_unmigrated
 
 CONTROL_CODES = (
     *range(0x20),
@@ -167,9 +170,9 @@ def stops_deferred() -> Iterator[None]:
 class TerminalCommand(BaseCommand):
     """The base of every command: nothing foreign reaches the terminal unescaped, nor with an error's text.
 
-    From the command line, it ends with a sentence on stderr and an exit code after a fault of the database, after
-    SIGINT (130) and SIGTERM (143), and where its output can't be written (1); without a word where nobody reads that
-    (141). Other errors keep a traceback.
+    From the command line, it ends with a sentence on stderr and an exit code after a fault of the database, or for one
+    that is not migrated, after SIGINT (130) and SIGTERM (143), and where its output can't be written (1); without a
+    word where nobody reads that (141). Other errors keep a traceback. `run` does the same for wrong settings.
     """
 
     database_exit_code = 1
@@ -198,17 +201,64 @@ class TerminalCommand(BaseCommand):
             sentence = f"Stopped by {signal.Signals(stopped.number).name}. {self.stop_advice(options)}".strip()
             raise CommandError(sentence, returncode=128 + stopped.number) from stopped
         except Error as error:
-            if database_fault(error) is None:
+            reason = _sentence(error, self.database_advice(options))
+            if reason is None:
                 raise
-            # The lines after the first say what may be the cause.
-            reason = str(error).strip().partition("\n")[0].rstrip(".")
-            raise CommandError(
-                f"The database has failed: {reason}. {self.database_advice(options)}",
-                returncode=self.database_exit_code,
-            ) from error
+            raise CommandError(reason, returncode=self.database_exit_code) from error
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Django replaces both, in __init__ and for call_command(stdout=…).
         if name in {"stdout", "stderr"} and not isinstance(value, EscapingOutput):
             value = EscapingOutput(getattr(value, "_out", value))
         super().__setattr__(name, value)
+
+
+SETTING_EXIT_CODE = 1
+"""The exit code of every command where a setting is wrong."""
+
+
+def run(argv: Sequence[str]) -> None:
+    """Run a management command, as `manage.py` does. Exits with a sentence on stderr where a setting is wrong.
+
+    So do Django's own commands where the database is away or is not migrated. `--traceback` shows the whole error.
+    """
+    with checked_output():
+        try:
+            _Utility(list(argv)).execute()
+        except (ImproperlyConfigured, ModuleNotFoundError, Error) as error:
+            sentence = _sentence_of_settings(error)
+            if sentence is None or "--traceback" in argv:
+                raise
+            sys.stderr.write(escaped(f"{type(error).__name__}: {sentence}").replace("\n", " ") + "\n")
+            sys.exit(SETTING_EXIT_CODE)
+
+
+class _Utility(ManagementUtility):
+    """Django's own, which runs `shell` and some others without the settings where these are wrong."""
+
+    def fetch_command(self, subcommand: str) -> BaseCommand:
+        # The first access reads the settings, and raises what is wrong with them.
+        _ = settings.INSTALLED_APPS
+        return super().fetch_command(subcommand)
+
+
+def _sentence_of_settings(error: Exception) -> str | None:
+    if isinstance(error, Error):
+        return _sentence(error, "Run the command again once the database answers.")
+    if isinstance(error, ModuleNotFoundError):
+        module = os.environ.get("DJANGO_SETTINGS_MODULE", "")
+        if not f"{module}.".startswith(f"{error.name}."):
+            return None
+        return f"DJANGO_SETTINGS_MODULE should be the name of a module with the settings, not {module!r}."
+    return str(error)
+
+
+def _sentence(error: Error, advice: str) -> str | None:
+    """Say what has happened to the database, and what to do; None for an error that is neither its nor a person's."""
+    # The lines after the first say what may be the cause.
+    reason = str(error).strip().partition("\n")[0].rstrip(".")
+    if is_unmigrated(error):
+        return f"The database lacks what this version needs: {reason}. Run manage.py migrate."
+    if database_fault(error) is not None:
+        return f"The database has failed: {reason}. {advice}"
+    return None

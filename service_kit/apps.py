@@ -1,23 +1,44 @@
-from django.apps import AppConfig
+"""The Django application of what both services share."""
+
+from django.apps import AppConfig, apps
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from event_stream.otel import traces_are_wanted
+from service_kit import health
+from service_kit.auth.tokens import JWKSUnavailableError, verifier
+from service_kit.searches import bound_changelists
 
 
 class ServiceKitConfig(AppConfig):
     name = "service_kit"
 
     def ready(self) -> None:
-        """Start tracing where the environment asks for it. gunicorn loads the application after the fork, so each
-        process has a provider of its own.
-        """
-        if not traces_are_wanted():
-            return
-        try:
-            from service_kit import tracing  # noqa: PLC0415 - what nobody asked for is not even imported
-        except ImportError as error:
-            raise ImproperlyConfigured(
-                "OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_TRACES_EXPORTER asks for traces, and a package is missing: "
-                f"install what deploy/requirements.txt lists, or leave them unset. {error}."
-            ) from error
-        tracing.start()
+        if apps.is_installed("django.contrib.admin"):
+            bound_changelists()
+        if getattr(settings, "AUTH", None) is not None:
+            health.register("issuer's keys", _check_issuers_keys)
+        if traces_are_wanted():
+            _start_tracing()
+
+
+def _check_issuers_keys() -> None:
+    """Raises Degraded while no token can be verified. Sessions of browsers are served all the same."""
+    try:
+        verifier(settings.AUTH).keys.require()
+    except JWKSUnavailableError as error:
+        raise health.Degraded(
+            "No bearer token can be verified: the issuer's key set can't be read. AUTH_JWKS_URL should lead to it."
+        ) from error
+
+
+def _start_tracing() -> None:
+    """gunicorn loads the application after the fork, so each process has a provider of its own."""
+    try:
+        from service_kit import tracing  # noqa: PLC0415 - what nobody asked for is not even imported
+    except ImportError as error:
+        raise ImproperlyConfigured(
+            "OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_TRACES_EXPORTER asks for traces, and a package is missing: "
+            f"install what deploy/requirements.txt lists, or leave them unset. {error}."
+        ) from error
+    tracing.start()

@@ -1,19 +1,26 @@
 """A worker class for gunicorn (`worker_class`) that no slow client holds up, and that always answers probes."""
 
+import logging
+import multiprocessing
 import re
 import selectors
 import socket
+import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from gunicorn import http  # type: ignore[import-untyped]
+from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 from gunicorn.http.unreader import SocketUnreader  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
 from service_kit.unreadable_requests import HEAD_TOO_LARGE, TIMEOUT, ProblemAnswers, Refusal
+
+logger = logging.getLogger("service_kit")
 
 _LIVE, _HEALTH, _METRICS = b"/health/live", b"/health/", b"/metrics"
 _PART = 65_536
@@ -67,6 +74,10 @@ class _Lingering:
     drained: int = 0
 
 
+# Made before the workers are forked, so that all of them share it. The first to find a wrong setting says it.
+_FIRST_TO_SAY = multiprocessing.get_context("fork").Lock()
+
+
 class HealthThreadWorker(ProblemAnswers, ThreadWorker):  # type: ignore[misc]
     """gunicorn's threads, and some that serve `/health/` and `/metrics` alone.
 
@@ -88,6 +99,15 @@ class HealthThreadWorker(ProblemAnswers, ThreadWorker):  # type: ignore[misc]
         self._heads: dict[Any, _Head] = {}
         self._lingering: dict[Any, _Lingering] = {}
         super().init_process()
+
+    def load_wsgi(self) -> None:
+        """End gunicorn, with its code for an application that can't be loaded, where a setting is wrong."""
+        try:
+            super().load_wsgi()
+        except ImproperlyConfigured as error:
+            if _FIRST_TO_SAY.acquire(block=False):
+                logger.critical("settings.wrong", extra={"error": str(error)})
+            sys.exit(Arbiter.APP_LOAD_ERROR)
 
     def enqueue_req(self, conn: Any) -> None:
         if self.cfg.is_ssl:

@@ -1,4 +1,4 @@
-"""How gunicorn serves either service: `gunicorn --config deploy/gunicorn/gunicorn.conf.py org_project.wsgi`.
+"""How gunicorn serves either service: `python deploy/gunicorn/serve.py org_project.wsgi`.
 
 Read from the environment: BIND, WEB_CONCURRENCY (processes), WEB_THREADS (threads a process), WEB_TIMEOUT_S,
 WEB_GRACEFUL_TIMEOUT_S, WEB_READ_TIMEOUT_S (for the head of a request, and again for its body), ACCESS_LOG, METRICS,
@@ -10,14 +10,11 @@ import gc
 import os
 from pathlib import Path
 
-from environs import Env, EnvError, validate
+from django.core.exceptions import ImproperlyConfigured
 
-from event_stream.errors import ConfigurationError
-from service_kit import gunicorn_metrics
-from service_kit.gunicorn_worker import HealthThreadWorker
-from service_kit.logging import logging_config
-
-env = Env()
+from service_kit.logging import FORMATS, LEVELS, logging_config
+from service_kit.settings.environment import bind_address, choice, count, flag, text
+from service_kit.settings.security import gateways
 
 
 def _cores() -> int:
@@ -25,30 +22,31 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _address(text: str) -> str:
-    host, _, port = text.rpartition(":")
-    if not text.startswith("unix:") and not (host and port.isdigit() and 0 < int(port) < 65536):
-        raise validate.ValidationError("should be host:port, or unix:path")
-    return text
-
-
 try:
-    bind = env.str("BIND", "127.0.0.1:8000", validate=_address)
-    workers = env.int("WEB_CONCURRENCY", _cores(), validate=validate.Range(min=1, max=256))
-    threads = env.int("WEB_THREADS", 4, validate=validate.Range(min=1, max=256))
-    timeout = env.int("WEB_TIMEOUT_S", 30, validate=validate.Range(min=1))
+    bind = bind_address("BIND", "127.0.0.1:8000")
+    workers = count("WEB_CONCURRENCY", _cores(), "processes", maximum=256)
+    threads = count("WEB_THREADS", 4, "threads a process", maximum=256)
+    timeout = count("WEB_TIMEOUT_S", 30, "seconds", maximum=3600)
     # Below the 30 s after which an orchestrator kills.
-    graceful_timeout = env.int("WEB_GRACEFUL_TIMEOUT_S", 25, validate=validate.Range(min=0))
-    HealthThreadWorker.read_timeout_s = env.int("WEB_READ_TIMEOUT_S", 20, validate=validate.Range(min=1, max=3600))
+    graceful_timeout = count("WEB_GRACEFUL_TIMEOUT_S", 25, "seconds", minimum=0, maximum=3600)
+    _read_timeout_s = count("WEB_READ_TIMEOUT_S", 20, "seconds", maximum=3600)
     # Off: the gateway writes a line for every request, with the same correlation id, and at no cost to the lookup.
-    accesslog = "-" if env.bool("ACCESS_LOG", False) else None
-    _metrics = env.bool("METRICS", True)
-    _level = env.str("LOG_LEVEL", "INFO")
-    logconfig_dict = logging_config(_level, env.str("LOG_FORMAT", "json"), env.str("SERVICE_NAME", "gunicorn"))
-except (EnvError, ConfigurationError) as error:
+    accesslog = "-" if flag("ACCESS_LOG", default=False) else None
+    _metrics = flag("METRICS", default=True)
+    _level = choice("LOG_LEVEL", "INFO", LEVELS)
+    _service = text("SERVICE_NAME", "the name of the service in its log", default="gunicorn")
+    logconfig_dict = logging_config(_level, choice("LOG_FORMAT", "json", FORMATS), _service)
+    # gunicorn reads it by itself, and less strictly.
+    gateways()
+except ImproperlyConfigured as error:
     # An exception would be shown as a traceback through gunicorn's own code.
     raise SystemExit(f"gunicorn can't start: {error}") from None
 
+# With it comes gunicorn, which reads WEB_CONCURRENCY as it is imported.
+from service_kit import gunicorn_metrics  # noqa: E402
+from service_kit.gunicorn_worker import HealthThreadWorker  # noqa: E402
+
+HealthThreadWorker.read_timeout_s = _read_timeout_s
 worker_class = "service_kit.gunicorn_worker.HealthThreadWorker"
 # Longer than the gateway keeps its idle connections: the side that reuses them must be the one that closes them.
 keepalive = 75

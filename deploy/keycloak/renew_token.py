@@ -9,6 +9,7 @@ import logging
 import logging.config
 import os
 import signal
+import ssl
 import sys
 import threading
 from pathlib import Path
@@ -25,7 +26,10 @@ logger = logging.getLogger("licensing.token")
 
 def renew(url: str, client: str, secret: str, file: Path) -> float:
     """Returns how long the token is good for, in seconds. Raises httpx.HTTPError, ValueError or OSError."""
-    answer = httpx.post(url, data={"grant_type": "client_credentials"}, auth=(client, secret), timeout=10)
+    data = {"grant_type": "client_credentials"}
+    # The authorities of this machine, or those that SSL_CERT_FILE and SSL_CERT_DIR name.
+    authorities = ssl.create_default_context()
+    answer = httpx.post(url, data=data, auth=(client, secret), timeout=10, verify=authorities)
     answer.raise_for_status()
     content = answer.json()
     if not isinstance(content, dict) or not isinstance(content.get("access_token"), str):

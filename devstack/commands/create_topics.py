@@ -11,7 +11,7 @@ from pathlib import Path
 
 from devstack.brokers import Broker, KafkaBroker, RabbitBroker, RedisBroker
 from devstack.topics import DEFINITIONS, read_topics
-from service_kit.settings.event_binders import kafka_security
+from service_kit.settings.event_binders import chosen, kafka_security
 
 
 def main() -> int:
@@ -23,7 +23,7 @@ def main() -> int:
     )
     parser.add_argument("--file", type=Path, default=DEFINITIONS, help="the topics (default: deploy/kafka/topics.yaml)")
     options = parser.parse_args()
-    broker = _broker(os.environ.get("EVENT_BINDER", "kafka"), options.bootstrap_servers)
+    broker = _broker(chosen(), options.bootstrap_servers)
     if not broker.address:
         parser.error(
             "give the address of the platform that EVENT_BINDER names: with EVENT_REDIS_URL or RABBITMQ_URL, or "

@@ -1,6 +1,7 @@
 """Asks the other services for their part of a trace. One that does not answer is said to be missing, never an error."""
 
 import json
+import ssl
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,9 @@ class PeerClient:
     """For one trace, on one connection a peer. Use as a context manager."""
 
     def __init__(self, timeout_s: float) -> None:
-        self._http = httpx.Client(timeout=timeout_s, trust_env=False, follow_redirects=False)
+        # This machine's authorities, or those that SSL_CERT_FILE and SSL_CERT_DIR name.
+        authorities = ssl.create_default_context()
+        self._http = httpx.Client(verify=authorities, timeout=timeout_s, trust_env=False, follow_redirects=False)
 
     def __enter__(self) -> "PeerClient":
         return self

@@ -11,7 +11,7 @@ from organization_lookup.settings import lookup_settings
 from service_kit.logging import FORMATS, LEVELS, logging_config
 from service_kit.settings import base, event_binders, trace
 from service_kit.settings.base import *  # noqa: F403 - Django's settings are a module's names
-from service_kit.settings.environment import choice, count, flag, number, postgresql, redis_url, text
+from service_kit.settings.environment import choice, count, flag, postgresql, redis_url, seconds, topic
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -81,16 +81,17 @@ DATABASES["default"]["OPTIONS"] = {"connect_timeout": 5, **DATABASES["default"].
 # A cursor on the server outlives its transaction, and a pooler in transaction mode has another session by then.
 DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = True
 
-REDIS_TIMEOUT_S = number("REDIS_TIMEOUT_S", 0.5, "seconds")
+REDIS_TIMEOUT_S = seconds("REDIS_TIMEOUT_S", 0.5)
 CACHES = {
     "default": {
         "BACKEND": "django_redis.cache.RedisCache",
-        "LOCATION": redis_url("REDIS_URL", "a Redis URL such as redis://host:6379/0"),
+        # A list of one: django-redis splits a text at each comma, and a password may have one.
+        "LOCATION": [redis_url("REDIS_URL", "a Redis URL such as redis://host:6379/0")],
         "OPTIONS": {
             "SOCKET_CONNECT_TIMEOUT": REDIS_TIMEOUT_S,
             "SOCKET_TIMEOUT": REDIS_TIMEOUT_S,
             "CONNECTION_POOL_KWARGS": {
-                "max_connections": count("REDIS_MAX_CONNECTIONS", 100, "connections"),
+                "max_connections": count("REDIS_MAX_CONNECTIONS", 100, "connections", maximum=100_000),
                 # One more try at once, for a pooled connection that the server has closed meanwhile. Not for a server
                 # that hangs: it would cost its timeout twice.
                 "retry": Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
@@ -99,10 +100,12 @@ CACHES = {
     }
 }
 
-ORG_CHANGE_PARTITIONS = count("ORG_CHANGE_PARTITIONS", 6, "partitions of the topic")
-ORG_CHANGE_TOPIC = text("ORG_CHANGE_TOPIC", "the name of the topic", default="orgChangeTopic")
-LICENSING_GROUP = text("LICENSING_GROUP", "the name of the consumer group", default="licensingGroup")
-DEAD_LETTER_LIMIT = count("DEAD_LETTER_LIMIT", 100, "messages in a row that may be parked before the worker stops")
+ORG_CHANGE_PARTITIONS = count("ORG_CHANGE_PARTITIONS", 6, "partitions of the topic", maximum=10_000)
+ORG_CHANGE_TOPIC = topic("ORG_CHANGE_TOPIC", "the name of the topic", "orgChangeTopic")
+LICENSING_GROUP = topic("LICENSING_GROUP", "the name of the consumer group", "licensingGroup")
+DEAD_LETTER_LIMIT = count(
+    "DEAD_LETTER_LIMIT", 100, "messages in a row that may be parked before the worker stops", maximum=1_000_000
+)
 EVENT_STREAM = {
     # The only server of a developer's machine is nothing to be warned of.
     "single_server": flag("EVENT_SINGLE_SERVER", default=False),

@@ -2,6 +2,7 @@
 
 import json
 import re
+import ssl
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -112,9 +113,10 @@ class OrganizationClient:
         self._http = httpx.Client(
             # Proxies are for the way out of the house, and the environment may name some.
             trust_env=False,
-            # Reading the world's certificates costs the first lookup 30 ms, for nothing where there is no TLS. No
-            # redirect is followed, so none can lead to where they would be missed.
-            verify=base_url.startswith("https://"),
+            # This machine's authorities, or those that SSL_CERT_FILE and SSL_CERT_DIR name. Reading them costs the
+            # first lookup 30 ms, for nothing where there is no TLS. No redirect is followed, so none can lead to where
+            # they would be missed.
+            verify=ssl.create_default_context() if base_url.startswith("https://") else False,
             follow_redirects=False,
             limits=httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections),
         )

@@ -5,7 +5,10 @@ from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
-from service_kit.settings.environment import base_url, choice, count, number, path
+from service_kit.settings.environment import YEAR_S, base_url, choice, count, path, seconds
+
+# A lookup has a lease on its entry for as long, and a tombstone has to outlive each lease (CacheSettings).
+_LONGEST_LOOKUP_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +58,14 @@ def lookup_settings() -> LookupSettings:
     return LookupSettings(
         base_url=base_url("ORGANIZATION_SERVICE_URL", "a URL such as http://gateway:8072/organization"),
         token_file=path("ORGANIZATION_TOKEN_FILE", "the path of a file with this service's own token"),
-        max_staleness_s=number("ORGANIZATION_MAX_STALENESS_S", 10, "seconds"),
-        hard_ttl_s=number("ORGANIZATION_HARD_TTL_S", 86_400, "seconds"),
-        connect_timeout_s=number("ORGANIZATION_CONNECT_TIMEOUT_S", 0.5, "seconds"),
-        read_timeout_s=number("ORGANIZATION_READ_TIMEOUT_S", 1.5, "seconds"),
-        budget_s=number("ORGANIZATION_LOOKUP_BUDGET_S", 2.5, "seconds"),
-        attempts=count("ORGANIZATION_CALL_ATTEMPTS", 2, "attempts"),
-        max_calls=count("ORGANIZATION_MAX_CALLS", 32, "calls at once"),
-        circuit_failures=count("ORGANIZATION_CIRCUIT_FAILURES", 5, "failures in a row"),
-        circuit_reset_s=number("ORGANIZATION_CIRCUIT_RESET_S", 5, "seconds"),
+        max_staleness_s=seconds("ORGANIZATION_MAX_STALENESS_S", 10),
+        hard_ttl_s=seconds("ORGANIZATION_HARD_TTL_S", 86_400, maximum=YEAR_S),
+        connect_timeout_s=seconds("ORGANIZATION_CONNECT_TIMEOUT_S", 0.5, maximum=_LONGEST_LOOKUP_S),
+        read_timeout_s=seconds("ORGANIZATION_READ_TIMEOUT_S", 1.5, maximum=_LONGEST_LOOKUP_S),
+        budget_s=seconds("ORGANIZATION_LOOKUP_BUDGET_S", 2.5, maximum=_LONGEST_LOOKUP_S),
+        attempts=count("ORGANIZATION_CALL_ATTEMPTS", 2, "attempts", maximum=100),
+        max_calls=count("ORGANIZATION_MAX_CALLS", 32, "calls at once", maximum=10_000),
+        circuit_failures=count("ORGANIZATION_CIRCUIT_FAILURES", 5, "failures in a row", maximum=1_000_000),
+        circuit_reset_s=seconds("ORGANIZATION_CIRCUIT_RESET_S", 5),
         versioned=choice("ORGANIZATION_SERVICE_VERSIONS", "required", ("required", "none")) == "required",
     )

@@ -1,13 +1,12 @@
 """Settings of the organization service. Everything that differs between installations comes from the environment."""
 
-import os
 from pathlib import Path
 
 from organizations import outbound
 from service_kit.logging import FORMATS, LEVELS, logging_config
 from service_kit.settings import base, event_binders, trace
 from service_kit.settings.base import *  # noqa: F403 - Django's settings are a module's names
-from service_kit.settings.environment import choice, count, flag, postgresql, text
+from service_kit.settings.environment import choice, count, flag, is_set, postgresql, topic
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -72,7 +71,7 @@ DATABASES = {
 DATABASES["default"]["OPTIONS"] = {"connect_timeout": 5, **DATABASES["default"].get("OPTIONS", {})}
 # A cursor on the server outlives its transaction, and a pooler in transaction mode has another session by then.
 DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = True
-if "OUTBOX_DATABASE_URL" in os.environ or "OUTBOX_DATABASE_URL_FILE" in os.environ:
+if is_set("OUTBOX_DATABASE_URL"):
     # The relay's way to the same database where DATABASE_URL leads to a pooler: it needs a session of its own.
     DATABASES["outbox"] = postgresql(
         "OUTBOX_DATABASE_URL", "the PostgreSQL URL of DATABASE_URL's database, no pooler's"
@@ -87,11 +86,11 @@ EVENT_STREAM = {
     "single_server": flag("EVENT_SINGLE_SERVER", default=False),
     # Kafka and Redis know the topic's number of partitions; RabbitMQ needs it here and in licensing.
     "binders": event_binders.binders(
-        rabbitmq={"partitions": count("ORG_CHANGE_PARTITIONS", 6, "partitions of the topic")}
+        rabbitmq={"partitions": count("ORG_CHANGE_PARTITIONS", 6, "partitions of the topic", maximum=10_000)}
     ),
     "bindings": {
         "outboundOrgChanges": {
-            "destination": text("ORG_CHANGE_TOPIC", "the name of the topic", default="orgChangeTopic"),
+            "destination": topic("ORG_CHANGE_TOPIC", "the name of the topic", "orgChangeTopic"),
             "content_type": _FORMAT.content_type,
             "header_format": _FORMAT.header_format,
             "producer": {

@@ -4,9 +4,8 @@ import logging
 from dataclasses import dataclass
 
 from django.core.exceptions import ImproperlyConfigured
-from environs import ValidationError
 
-from service_kit.settings.environment import base_url, env, flag, setting, text, texts
+from service_kit.settings.environment import base_url, flag, is_set, key_set_url, text, texts
 
 logger = logging.getLogger("service_kit.auth")
 
@@ -36,7 +35,7 @@ class AuthSettings:
 def from_environment() -> AuthSettings | None:
     """Return None only if AUTH_REQUIRED is false. Raises ImproperlyConfigured for a wrong or missing variable."""
     should_be = "the issuer's URL as its tokens have it, such as https://id.example.org/realms/ours"
-    is_named = env.str("AUTH_ISSUER", default=None) is not None
+    is_named = is_set("AUTH_ISSUER")
     if not flag("AUTH_REQUIRED", default=True):
         if is_named:
             raise ImproperlyConfigured("AUTH_REQUIRED should be true, or not set, where AUTH_ISSUER is set.")
@@ -59,12 +58,10 @@ def from_environment() -> AuthSettings | None:
     return AuthSettings(
         issuer=issuer,
         audience=text("AUTH_AUDIENCE", "what tokens for this service have in their claim aud"),
-        jwks_url=setting(
-            env.str,
+        jwks_url=key_set_url(
             "AUTH_JWKS_URL",
             "the URL (https, http or file) of the issuer's key set",
-            default=issuer.rstrip("/") + _KEYCLOAK_KEYS,
-            validate=_is_key_set_url,
+            issuer.rstrip("/") + _KEYCLOAK_KEYS,
         ),
         algorithms=tuple(algorithms),
         roles_claim=text("AUTH_ROLES_CLAIM", "names between dots, such as realm_access.roles", default=KEYCLOAK_ROLES),
@@ -77,8 +74,3 @@ def log_auth_mode(settings: AuthSettings | None) -> None:
         logger.warning("auth.off", extra={"reason": "AUTH_REQUIRED=false: whoever reaches the API may do everything"})
     else:
         logger.info("auth.on", extra={"issuer": settings.issuer, "audience": settings.audience})
-
-
-def _is_key_set_url(value: str) -> None:
-    if not value.startswith(("https://", "http://", "file:///")):
-        raise ValidationError("It is no URL of one of these.")

@@ -4,7 +4,9 @@ import functools
 import hashlib
 import json
 import logging
+import ssl
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,7 +18,8 @@ from urllib.request import url2pathname
 
 import httpx
 import jwt
-from jwt import PyJWK, PyJWKSet, PyJWTError
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from jwt import PyJWK, PyJWTError
 
 from event_stream.clock import Clock, SystemClock
 from service_kit.auth.settings import AuthSettings
@@ -30,12 +33,32 @@ RECHECK_AFTER_S = 300.0
 
 _MAX_KEY_SET_BYTES = 256 * 1024
 _TIMEOUT_S = 2.0
+_LONGEST_READ_S = 5.0
 _MAX_CACHED_TOKENS = 10_000
 _MAX_TOKEN_LENGTH = 8192
 # RFC 9068 names access tokens at+jwt; Keycloak and others say JWT. A logout token, for example, is neither.
 _TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
 
-Keys = Mapping[str, PyJWK]
+_RSA_ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
+_CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """A public key, and the algorithms that fit it: the one that the key set names, or those of its type.
+
+    HMAC and "none" fit no public key.
+    """
+
+    public: Any
+    algorithms: frozenset[str]
+
+
+Keys = Mapping[str, SigningKey]
+
+
+class KeySetError(ValueError):
+    """A document that is no key set, or has no key to verify signatures with."""
 
 
 class AuthError(Exception):
@@ -114,7 +137,14 @@ class KeySet:
         self._away = False
         self._reading = threading.Lock()
 
-    def key(self, kid: str) -> PyJWK:
+    def require(self) -> None:
+        """Read the keys if they were never read. Raises JWKSUnavailableError if they can't be read now."""
+        if self._read_at_s is None:
+            self._refresh("")
+        if self._read_at_s is None:
+            raise JWKSUnavailableError(self._pause_s)
+
+    def key(self, kid: str) -> SigningKey:
         """Raises InvalidToken if the issuer has no such key, JWKSUnavailableError if none of its keys is known."""
         now_s = self._clock.monotonic_s()
         if self._read_at_s is None or now_s - self._read_at_s >= self._fresh_s or kid not in self._keys:
@@ -135,10 +165,13 @@ class KeySet:
             if self._tried_at_s is not None and now_s - self._tried_at_s < self._pause_s:
                 return
             try:
-                keys = _parse(self._read())
-            except (OSError, httpx.HTTPError, ValueError, RecursionError, PyJWTError) as error:
+                keys = parse_key_set(self._read())
+            except (OSError, httpx.HTTPError, ValueError) as error:
                 if not self._away:
-                    logger.warning("auth.keys_unreadable", extra={"error": str(error), "known": len(self._keys)})
+                    logger.warning(
+                        "auth.keys_unreadable",
+                        extra={"error": str(error) or type(error).__name__, "known": len(self._keys)},
+                    )
                 self._away = True
             else:
                 self._keys, self._read_at_s, self._away = keys, now_s, False
@@ -150,40 +183,75 @@ class KeySet:
 
 
 def reader(url: str) -> Callable[[], bytes]:
-    """Return a function that reads the document at `url`. It raises OSError, httpx.HTTPError or ValueError."""
+    """Return a function that reads the document at `url`. It raises OSError, httpx.HTTPError or KeySetError.
+
+    The authorities of this machine are trusted, or those that SSL_CERT_FILE and SSL_CERT_DIR name.
+    """
     if url.startswith("file:"):
         return Path(url2pathname(urlsplit(url).path)).read_bytes
 
     def read() -> bytes:
         body = bytearray()
-        with httpx.stream("GET", url, timeout=_TIMEOUT_S, headers={"Accept": "application/json"}) as answer:
+        deadline = time.monotonic() + _LONGEST_READ_S
+        headers = {"Accept": "application/json"}
+        authorities = ssl.create_default_context()
+        with httpx.stream("GET", url, timeout=_TIMEOUT_S, headers=headers, verify=authorities) as answer:
             if answer.status_code != httpx.codes.OK:
-                raise ValueError(f"the key set was answered with status {answer.status_code}")
+                raise KeySetError(f"the key set was answered with status {answer.status_code}")
             for part in answer.iter_bytes():
                 body += part
                 if len(body) > _MAX_KEY_SET_BYTES:
-                    raise ValueError(f"a key set of more than {_MAX_KEY_SET_BYTES} bytes")
+                    raise KeySetError(f"a key set of more than {_MAX_KEY_SET_BYTES} bytes")
+                if time.monotonic() > deadline:
+                    raise KeySetError(f"no complete key set within {_LONGEST_READ_S:g} s")
         return bytes(body)
 
     return read
 
 
-def _parse(document: bytes) -> Keys:
+def parse_key_set(document: bytes) -> Keys:
     """Return the public keys for signatures by kid, without secrets (`oct`), with which every reader could sign.
 
-    Raises ValueError, RecursionError or PyJWTError for an invalid key set.
+    Raises KeySetError.
     """
-    content: Any = json.loads(document)
-    if not isinstance(content, dict):
-        raise ValueError("a key set should be a JSON object")  # noqa: TRY004 - wrong as a document
-    keys = {key.key_id: key for key in PyJWKSet.from_dict(content).keys if key.key_id and _is_for_signatures(key)}
+    try:
+        content: Any = json.loads(document)
+    except (ValueError, RecursionError) as error:
+        raise KeySetError(f"a key set should be a JSON object: {error}") from error
+    entries = content.get("keys") if isinstance(content, dict) else None
+    if not isinstance(entries, list):
+        raise KeySetError("a key set should be a JSON object with a list of keys")
+    keys = {entry["kid"]: key for entry in entries if isinstance(entry, dict) and (key := _signing_key(entry))}
     if not keys:
-        raise ValueError("a key set without a key for signatures that has a kid")
+        raise KeySetError("a key set without a key for signatures that has a kid")
     return MappingProxyType(keys)
 
 
-def _is_for_signatures(key: PyJWK) -> bool:
-    return key.public_key_use != "enc" and key.key_type != "oct"
+def _signing_key(entry: dict[str, Any]) -> SigningKey | None:
+    """Return None for a key that is of no use here, as issuers publish others, too."""
+    if not isinstance(entry.get("kid"), str) or not entry["kid"] or entry.get("use", "sig") != "sig":
+        return None
+    named = entry.get("alg")
+    try:
+        # Without a name, PyJWT takes the first algorithm of the type.
+        key = PyJWK({name: value for name, value in entry.items() if name != "alg"}).key
+    except (PyJWTError, TypeError, ValueError, AttributeError):
+        return None
+    algorithms = _algorithms(key)
+    if named is not None:
+        algorithms &= {named} if isinstance(named, str) else frozenset()
+    return SigningKey(key, algorithms) if algorithms else None
+
+
+def _algorithms(key: Any) -> frozenset[str]:
+    if isinstance(key, rsa.RSAPublicKey):
+        return _RSA_ALGORITHMS
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return frozenset({_CURVES[key.curve.name]} if key.curve.name in _CURVES else ())
+    if isinstance(key, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey):
+        return frozenset({"EdDSA"})
+    # A secret, or a private key that should not be published.
+    return frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +270,7 @@ class TokenVerifier:
 
     def __init__(self, settings: AuthSettings, keys: KeySet, clock: Clock) -> None:
         self._settings = settings
-        self._keys = keys
+        self.keys = keys
         self._clock = clock
         self._verified: OrderedDict[bytes, VerifiedToken] = OrderedDict()
         self._lock = threading.Lock()
@@ -226,10 +294,13 @@ class TokenVerifier:
                 raise InvalidToken("It is no access token.")
             if not isinstance(kid := header.get("kid"), str):
                 raise InvalidToken("It does not name its key.")
+            key = self.keys.key(kid)
+            if header["alg"] not in key.algorithms:
+                raise InvalidToken("Its algorithm is not one of its key.")
             claims = jwt.decode(
                 token,
-                self._keys.key(kid),
-                algorithms=self._settings.algorithms,
+                key.public,
+                algorithms=[header["alg"]],
                 audience=self._settings.audience,
                 issuer=self._settings.issuer,
                 leeway=LEEWAY_S,

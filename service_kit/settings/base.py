@@ -9,12 +9,12 @@ from django.core.exceptions import ImproperlyConfigured
 
 from service_kit.auth import from_environment
 from service_kit.settings import security
-from service_kit.settings.environment import address, count, flag, number, texts
+from service_kit.settings.environment import address, count, flag, number, origins, seconds
 
 DEBUG = flag("DEBUG", default=False)
 SECRET_KEY = security.secret_key(debug=DEBUG)
 ALLOWED_HOSTS = security.allowed_hosts(debug=DEBUG)
-CSRF_TRUSTED_ORIGINS = texts("CSRF_TRUSTED_ORIGINS", "origins such as https://example.org between commas", default=[])
+CSRF_TRUSTED_ORIGINS = origins("CSRF_TRUSTED_ORIGINS")
 
 # A redirect to the URL with a slash would lose the body, so the API serves both forms.
 APPEND_SLASH = False
@@ -48,13 +48,15 @@ WHITENOISE_USE_FINDERS = True
 WHITENOISE_MAX_AGE = 600
 
 # For processes that answer requests, on each connection to the database: see service_kit.database.
-DATABASE_LOCK_TIMEOUT_S = number("DATABASE_LOCK_TIMEOUT_S", 3, "seconds")
-DATABASE_STATEMENT_TIMEOUT_S = number("DATABASE_STATEMENT_TIMEOUT_S", 20, "seconds")
+DATABASE_LOCK_TIMEOUT_S = seconds("DATABASE_LOCK_TIMEOUT_S", 3)
+DATABASE_STATEMENT_TIMEOUT_S = seconds("DATABASE_STATEMENT_TIMEOUT_S", 20)
+
+security.check_authorities()
 
 # What the operations pages are drawn from: each process writes a few rows.
 EVENT_STREAM_OPERATIONS = {
-    "sample_interval_s": number("OPERATIONS_SAMPLE_INTERVAL_S", 60, "seconds"),
-    "retention_days": number("OPERATIONS_RETENTION_DAYS", 7, "days"),
+    "sample_interval_s": seconds("OPERATIONS_SAMPLE_INTERVAL_S", 60, maximum=3600),
+    "retention_days": number("OPERATIONS_RETENTION_DAYS", 7, "days", minimum=0.01, maximum=3650),
 }
 
 # Whether the processes count what they do, for Prometheus: `/metrics`.
@@ -95,8 +97,8 @@ SILENCED_SYSTEM_CHECKS = [
 
 SESSION_ENGINE = "service_kit.sessions"
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
-AXES_FAILURE_LIMIT = count("LOGIN_FAILURE_LIMIT", 10, "wrong passwords from one address")
-AXES_COOLOFF_TIME = timedelta(minutes=count("LOGIN_COOLOFF_MIN", 15, "minutes"))
+AXES_FAILURE_LIMIT = count("LOGIN_FAILURE_LIMIT", 10, "wrong passwords from one address", maximum=1_000_000)
+AXES_COOLOFF_TIME = timedelta(minutes=count("LOGIN_COOLOFF_MIN", 15, "minutes", maximum=525_600))
 AXES_LOCKOUT_PARAMETERS = ["ip_address"]
 AXES_CLIENT_IP_CALLABLE = "service_kit.logins.client_address"
 AXES_USERNAME_CALLABLE = "service_kit.logins.tried_name"

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
-from service_kit.settings.environment import addresses, choice, path, redis_url, text
+from service_kit.settings.environment import addresses, amqp_urls, choice, path, redis_url, text
 
 Properties = Mapping[str, Any]
 
@@ -29,7 +29,7 @@ def _redis() -> Properties:
 
 def _rabbitmq() -> Properties:
     # For several nodes: comma-separated URLs.
-    return {"url": text("RABBITMQ_URL", "the URL of RabbitMQ, such as amqps://user:password@host:5671/vhost")}
+    return {"url": amqp_urls("RABBITMQ_URL", "the URL of RabbitMQ, such as amqps://user:password@host:5671/vhost")}
 
 
 _BINDERS: Mapping[str, Callable[[], Properties]] = {"kafka": _kafka, "rabbitmq": _rabbitmq, "redis": _redis}
@@ -38,16 +38,17 @@ _BINDERS: Mapping[str, Callable[[], Properties]] = {"kafka": _kafka, "rabbitmq":
 
 def binders(**more_by_type: Properties) -> dict[str, Properties]:
     """Return EVENT_STREAM["binders"] for EVENT_BINDER, with more properties. Raises ImproperlyConfigured."""
-    chosen = _chosen()
-    return {chosen: {"type": chosen, **_BINDERS[chosen](), **more_by_type.get(chosen, {})}}
+    binder = chosen()
+    return {binder: {"type": binder, **_BINDERS[binder](), **more_by_type.get(binder, {})}}
 
 
 def properties(**by_type: Properties) -> Properties:
     """Select the properties for the binder that EVENT_BINDER names."""
-    return by_type.get(_chosen(), {})
+    return by_type.get(chosen(), {})
 
 
-def _chosen() -> str:
+def chosen() -> str:
+    """Read EVENT_BINDER, the type of the platform. Raises ImproperlyConfigured."""
     return choice("EVENT_BINDER", "kafka", tuple(_BINDERS))
 
 

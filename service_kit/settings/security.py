@@ -1,11 +1,13 @@
 """Security settings from the environment. An insecure value raises an error that says what it should be."""
 
 import re
+import ssl
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
-from service_kit.settings.environment import choice, text, texts
+from service_kit.settings.environment import choice, path, text, texts
 
 Network = IPv4Network | IPv6Network
 
@@ -51,8 +53,27 @@ def gateways() -> tuple[Network, ...]:
     """Read FORWARDED_ALLOW_IPS, which gunicorn reads too: the gateways whose forwarded headers are trusted."""
     should_be = "addresses or networks between commas"
     try:
-        networks = texts("FORWARDED_ALLOW_IPS", should_be, default=["127.0.0.1", "::1"])
-        return tuple(ip_network(network) for network in networks)
+        networks = tuple(map(ip_network, texts("FORWARDED_ALLOW_IPS", should_be, default=["127.0.0.1", "::1"])))
     except ValueError as error:
         # gunicorn takes `*` too: then every caller could choose its address, the scheme and the prefix.
         raise ImproperlyConfigured(f"FORWARDED_ALLOW_IPS should be {should_be}. {error}") from None
+    if not networks:
+        raise ImproperlyConfigured(f"FORWARDED_ALLOW_IPS should be {should_be}, not empty.")
+    return networks
+
+
+def check_authorities() -> None:
+    """Check SSL_CERT_FILE and SSL_CERT_DIR, which OpenSSL reads in place of this machine's authorities.
+
+    It ignores what is not there, and the first connection would say no more than that a certificate is not trusted.
+    """
+    should_be = "the path of a PEM file with the certificates of the authorities to believe"
+    if file := path("SSL_CERT_FILE", should_be):
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
+        except (OSError, ssl.SSLError, ValueError) as error:
+            raise ImproperlyConfigured(f"SSL_CERT_FILE should be {should_be}. {file}: {error}") from None
+    should_be = "the paths of folders with such certificates, between colons"
+    folders = text("SSL_CERT_DIR", should_be, default=None)
+    if folders and (missing := [folder for folder in folders.split(":") if not Path(folder).is_dir()]):
+        raise ImproperlyConfigured(f"SSL_CERT_DIR should be {should_be}. There is no {', '.join(missing)}.")

@@ -13,14 +13,14 @@ from typing import Any
 
 import httpx
 import pytest
+from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 
 from devstack.environment import ROOT, service_environment
 from devstack.ports import free_port
 from devstack.process import SupervisedProcess
 from devstack.waiting import wait_until
 
-COMMAND = [sys.executable, "-m", "gunicorn", "--config", str(ROOT / "deploy/gunicorn/gunicorn.conf.py")]
-COMMAND += ["tests.event_stream.web_wsgi"]
+COMMAND = [sys.executable, str(ROOT / "deploy/gunicorn/serve.py"), "tests.event_stream.web_wsgi"]
 
 
 class Gunicorn(SupervisedProcess):
@@ -209,6 +209,7 @@ def test_a_header_too_many_or_too_long_is_refused(start: Callable[..., Gunicorn]
         ("WEB_THREADS", "four", "Not a valid integer"),
         ("ACCESS_LOG", "perhaps", "Not a valid boolean"),
         ("LOG_LEVEL", "LOUD", "DEBUG, INFO, WARNING, ERROR, CRITICAL"),
+        ("WEB_CONCURRENCY", "abc", "whole number of processes"),
         ("LOG_FORMAT", "xml", "json, plain"),
     ],
 )
@@ -323,6 +324,25 @@ def test_requests_one_behind_the_other_are_each_answered(start: Callable[..., Gu
         client.sendall(b"Connection: close\r\n\r\n")
         received += b"".join(iter(lambda: client.recv(65536), b""))
     assert received.count(b"HTTP/1.1 200") == 4
+
+
+def test_a_wrong_setting_of_the_application_is_one_line(tmp_path: Path) -> None:
+    """However many processes find it."""
+    ended = subprocess.run(
+        [*COMMAND[:2], "--chdir", str(ROOT / "org_project"), "org_project.wsgi"],
+        env=service_environment({"BIND": f"127.0.0.1:{free_port()}", "WEB_CONCURRENCY": "3", "DATABASE_URL": "hush"}),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == Arbiter.APP_LOAD_ERROR
+    assert "Traceback" not in ended.stderr
+    [line] = [json.loads(line) for line in ended.stderr.splitlines() if "should be" in line]
+    assert (line["event"], line["level"]) == ("settings.wrong", "CRITICAL")
+    assert line["error"].startswith("DATABASE_URL should be a PostgreSQL URL")
+    assert "hush" not in ended.stderr
 
 
 def test_health_is_answered_while_every_thread_is_held_up(start: Callable[..., Gunicorn]) -> None:

@@ -1,6 +1,7 @@
 """A small real HTTP server in the organization service's place, for what happens at the seam."""
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,6 +9,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from uuid import UUID, uuid5
+
+from tests.security.certificates import Pair
 
 NASA = str(uuid5(UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8"), "https://example.org/organizations/nasa"))
 
@@ -90,8 +93,8 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def running() -> Iterator[OrganizationService]:
-    """The service on a free port of 127.0.0.1."""
+def running(tls: Pair | None = None) -> Iterator[OrganizationService]:
+    """The service on a free port of 127.0.0.1. `tls`: the certificate that it presents, for https."""
     service = OrganizationService()
 
     class Handler(BaseHTTPRequestHandler):
@@ -104,9 +107,13 @@ def running() -> Iterator[OrganizationService]:
             """Quiet."""
 
     with _Server(("127.0.0.1", 0), Handler) as server:
+        if tls is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(tls.certificate, tls.key)
+            server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
-        service.url = f"http://127.0.0.1:{server.server_port}"
+        service.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}"
         yield service
         server.shutdown()
         thread.join()

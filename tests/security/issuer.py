@@ -1,5 +1,6 @@
 """The issuer of tokens that tests have in hand: it publishes its keys over HTTP, and can be away."""
 
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,6 +10,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from devstack import issuer as stack
+from tests.security.certificates import Pair
 
 AUDIENCE = "ours"
 # Making one takes a moment; no test is about the number itself.
@@ -33,7 +35,9 @@ def sign(
 
 
 @contextmanager
-def running() -> Iterator[Issuer]:
+def running(tls: Pair | None = None) -> Iterator[Issuer]:
+    """`tls`: the certificate that it presents, for https."""
+
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             issuer.reads += 1
@@ -47,7 +51,11 @@ def running() -> Iterator[Issuer]:
             """Says nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    issuer = Issuer(f"http://127.0.0.1:{server.server_port}")
+    if tls is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(tls.certificate, tls.key)
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    issuer = Issuer(f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}")
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:

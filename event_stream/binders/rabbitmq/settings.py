@@ -84,7 +84,8 @@ def check_names(binding: Binding) -> None:
 def _brokers(properties: Mapping[str, Any]) -> Sequence[pika.ConnectionParameters]:
     urls = properties.get("url")
     if isinstance(urls, str):
-        urls = [url.strip() for url in urls.split(",")]
+        # A comma within one, in its password say, does not end it.
+        urls = [url.strip() for url in re.split(r",\s*(?=amqps?://)", urls)]
     if not isinstance(urls, list | tuple) or not urls:
         raise ConfigurationError("['url'] is missing; it should be amqp://user:password@host:5672/vhost")
     return [_broker(url, properties) for url in urls]

@@ -1,13 +1,12 @@
 """Settings of the audit journal. All that differs between installations comes from the environment."""
 
 from service_kit.logging import FORMATS, LEVELS, logging_config
-from service_kit.settings import event_binders
-from service_kit.settings.environment import choice, count, flag, postgresql, text, texts
+from service_kit.settings import event_binders, security
+from service_kit.settings.environment import choice, count, flag, postgresql, topic
 
 DEBUG = flag("DEBUG", default=False)
-_KEY_DEFAULT = {"default": "for-development-only"} if DEBUG else {}
-SECRET_KEY = text("SECRET_KEY", "a long random text known to this service alone", **_KEY_DEFAULT)
-ALLOWED_HOSTS = texts("ALLOWED_HOSTS", "host names between commas", default=["localhost", "127.0.0.1", "[::1]"])
+SECRET_KEY = security.secret_key(debug=DEBUG)
+ALLOWED_HOSTS = security.allowed_hosts(debug=DEBUG)
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -59,13 +58,13 @@ EVENT_STREAM = {
     "binders": event_binders.binders(),
     "bindings": {
         "journalOrgChanges": {
-            "destination": text("ORG_CHANGE_TOPIC", "the name of the topic", default="orgChangeTopic"),
-            "group": text("JOURNAL_GROUP", "the name of the consumer group", default="auditJournal"),
+            "destination": topic("ORG_CHANGE_TOPIC", "the name of the topic", "orgChangeTopic"),
+            "group": topic("JOURNAL_GROUP", "the name of the consumer group", "auditJournal"),
             "consumer": {
                 # Written wrong today, it is written wrong tomorrow.
                 "retry_permanent": ["django.core.exceptions.ValidationError"],
                 "dead_letters": True,
-                "dead_letter_limit": count("DEAD_LETTER_LIMIT", 100, "messages in a row that may be parked"),
+                "dead_letter_limit": count("DEAD_LETTER_LIMIT", 100, "messages in a row", maximum=1_000_000),
             },
         },
     },

@@ -86,6 +86,13 @@ def test_a_fault_of_the_database_is_a_sentence_and_another_error_of_it_a_traceba
         call_command(Failing(OperationalError("connection refused\n\tIs the server running?")))
     assert str(raised.value).startswith("The database has failed: connection refused. Run the command again")
     assert raised.value.returncode == 7
+    missing = ProgrammingError('relation "things" does not exist\nLINE 1: SELECT 1 FROM things')
+    missing.__cause__ = psycopg.errors.UndefinedTable()
+    with pytest.raises(CommandError) as raised:
+        call_command(Failing(missing))
+    assert str(raised.value) == (
+        'The database lacks what this version needs: relation "things" does not exist. Run manage.py migrate.'
+    )
     error = ProgrammingError("syntax error")
     error.__cause__ = psycopg.errors.SyntaxError("syntax error")
     with pytest.raises(ProgrammingError):

@@ -5,14 +5,18 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from django.core.exceptions import ImproperlyConfigured
+from jwt.algorithms import get_default_algorithms
 
 from devstack.issuer import public_jwk
+from event_stream.clock import SystemClock
 from service_kit.auth import AuthSettings, from_environment, log_auth_mode
 from service_kit.auth.settings import ALGORITHMS
 from service_kit.auth.tokens import (
@@ -24,6 +28,7 @@ from service_kit.auth.tokens import (
     TokenVerifier,
     reader,
 )
+from tests.security.certificates import Authority
 from tests.security.forged import FORGED
 from tests.security.issuer import AUDIENCE, CURVE_KEY, FIRST_KEY, SECOND_KEY, Issuer, running, sign
 
@@ -141,7 +146,56 @@ def test_no_more_tokens_are_remembered_than_there_is_room_for(
     assert [verified.user.subject for verified in verifier._verified.values()] == ["2", "3", "4"]
 
 
+RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
+CURVES = {"ES256": CURVE_KEY, "ES384": ec.generate_private_key(ec.SECP384R1())}
+CURVES["ES512"] = ec.generate_private_key(ec.SECP521R1())
+OF_NO_NAME = {**dict.fromkeys(RSA, FIRST_KEY), **CURVES, "EdDSA": ed25519.Ed25519PrivateKey.generate()}
+
+
+def key_set(key: Any, algorithm: str, **members: Any) -> KeySet:
+    """Read a key as an issuer publishes it that names no algorithm; `members` name more."""
+    jwk = json.loads(get_default_algorithms()[algorithm].to_jwk(key.public_key()))
+    document = json.dumps({"keys": [{**jwk, "kid": "first", **members}]}).encode()
+    return KeySet(lambda: document, SystemClock())
+
+
+@pytest.mark.parametrize(("algorithm", "key"), OF_NO_NAME.items(), ids=OF_NO_NAME)
+def test_a_key_that_names_no_algorithm_is_for_those_of_its_type(issuer: Issuer, algorithm: str, key: Any) -> None:
+    allowed = AuthSettings(issuer.url, AUDIENCE, issuer.jwks_url, algorithms=ALGORITHMS)
+    token = sign(issuer.claims("USER"), key=key, algorithm=algorithm)
+    assert TokenVerifier(allowed, key_set(key, algorithm), SystemClock()).verify(token).roles == {"USER"}
+    # What the setting does not allow, no key allows.
+    narrow = replace(allowed, algorithms=tuple(set(ALGORITHMS) - {algorithm}))
+    with pytest.raises(InvalidToken, match="not allowed here"):
+        TokenVerifier(narrow, key_set(key, algorithm), SystemClock()).verify(token)
+    other = "RS384" if algorithm == "RS512" else "RS512"
+    with pytest.raises((InvalidToken, JWKSUnavailableError)):
+        TokenVerifier(allowed, key_set(key, algorithm, alg=other), SystemClock()).verify(token)
+
+
+@pytest.mark.parametrize("named", ["none", "HS256", "ES256", ["RS256"], 7, {}])
+@pytest.mark.parametrize("token", ["alg none", "HS256 with the public key"])
+def test_no_key_decides_for_a_secret_or_for_no_signature(issuer: Issuer, named: Any, token: str) -> None:
+    settings = AuthSettings(issuer.url, AUDIENCE, issuer.jwks_url, algorithms=ALGORITHMS)
+    with pytest.raises((InvalidToken, JWKSUnavailableError)):
+        TokenVerifier(settings, key_set(FIRST_KEY, "RS256", alg=named), SystemClock()).verify(FORGED[token](issuer))
+    # Nor for itself: the key set holds no key then.
+    with pytest.raises(JWKSUnavailableError):
+        key_set(FIRST_KEY, "RS256", alg=named).key("first")
+
+
 # The issuer's keys.
+
+
+def test_the_keys_may_come_from_an_issuer_with_a_private_authority(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path)
+    with running(authority.pair("issuer")) as issuer:
+        with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+            reader(issuer.jwks_url)()
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.certificate))
+        assert reader(issuer.jwks_url)() == issuer.key_set()
 
 
 def test_a_new_key_is_read_when_it_is_first_seen_and_the_old_one_ends(
@@ -229,6 +283,7 @@ def test_with_no_key_at_all_nothing_is_decided(verifier: TokenVerifier, issuer: 
         b'{"keys": [{"kty": "RSA"}]}',
         b'{"keys": [{"kty": "oct", "k": "c2VjcmV0", "kid": "first"}]}',
         json.dumps({"keys": [public_jwk("first", FIRST_KEY) | {"use": "enc"}]}).encode(),
+        b'{"keys": [null, 7, {"kid": [], "kty": {}}, {"kid": "first", "kty": "EC", "crv": "P-521", "x": 1}]}',
         b"[" * 100_000,
         b"x" * 300_000,
     ],
@@ -242,7 +297,7 @@ def test_what_is_no_key_set_counts_as_none(clock: SetClock, document: bytes) -> 
 def test_keys_may_lie_in_a_file(issuer: Issuer, clock: SetClock, tmp_path: Path) -> None:
     file = tmp_path / "key set.json"
     file.write_bytes(issuer.key_set())
-    assert KeySet(reader(file.as_uri()), clock).key("first").key_id == "first"
+    assert KeySet(reader(file.as_uri()), clock).key("first").algorithms == {"RS256"}
     with pytest.raises(JWKSUnavailableError):
         KeySet(reader((tmp_path / "none").as_uri()), clock).key("first")
 

@@ -1,6 +1,7 @@
 """The call to the organization service: what it may answer, and what it must not cost."""
 
 import json
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,7 @@ from organization_lookup.client import (
 )
 from organization_lookup.resilient_client import Circuit, ResilientClient
 from tests.licensing_project.organization_service import NASA, OrganizationService, answering, as_java, reply, running
+from tests.security.certificates import Authority
 
 CLOCK = SystemClock()
 VERSION = {"Organization-Version": "7"}
@@ -105,6 +107,26 @@ def test_versions_are_ignored_if_the_setting_says_that_there_are_none(service: O
         assert client.get(NASA, 5).version == UNVERSIONED
         service.remove(NASA)
         assert client.get(NASA, 5) == Fetched(UNVERSIONED, None)
+
+
+def test_the_authorities_of_the_environment_are_believed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Named as a file, as a folder, and not at all."""
+    authority = Authority(tmp_path / "authority")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    name = subprocess.run(
+        ["openssl", "x509", "-hash", "-noout", "-in", authority.certificate], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    (folder / f"{name}.0").symlink_to(authority.certificate)
+    with running(authority.pair("organization")) as service:
+        service.put(NASA)
+        with client_of(service.url) as client, pytest.raises(UpstreamError, match="CERTIFICATE_VERIFY_FAILED"):
+            client.get(NASA, 5)
+        for variable, value in (("SSL_CERT_FILE", authority.certificate), ("SSL_CERT_DIR", folder)):
+            with monkeypatch.context() as environment:
+                environment.setenv(variable, str(value))
+                with client_of(service.url) as client:
+                    assert client.get(NASA, 5).version == service.version, variable
 
 
 def test_connections_are_kept(service: OrganizationService) -> None:
