@@ -6,7 +6,7 @@ Django imports this module with the other modules `admin` and so replaces the ac
 from collections.abc import Iterator
 from typing import Any, cast
 
-from axes.models import AccessAttempt
+from axes.admin import AccessAttemptAdmin
 from django.contrib import admin, messages
 from django.contrib.admin import actions
 from django.contrib.admin.utils import model_ngettext
@@ -81,4 +81,4 @@ def _chunks(queryset: QuerySet[Model], size: int) -> Iterator[QuerySet[Model]]:
 
 admin.site.add_action(delete_selected, "delete_selected")
 # An error for any request but a login (django-axes 8.3.1). Expired attempts are deleted at the next login.
-admin.site.get_model_admin(AccessAttempt).actions = ()
+AccessAttemptAdmin.actions = ()

@@ -28,7 +28,6 @@ from django.utils.cache import patch_vary_headers
 from django.utils.encoding import escape_uri_path
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
-from django.views import csrf, defaults
 from rest_framework import exceptions as drf
 from rest_framework.exceptions import APIException, ValidationError
 from rest_framework.renderers import JSONRenderer
@@ -308,25 +307,23 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """For handler400."""
     if _fault_of(exception):
         return _unavailable_page(request, exception)
-    return answer(request, problem_of(exception) or Problem(400), lambda: defaults.bad_request(request, exception))
+    return answer(request, problem_of(exception) or Problem(400))
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
     """For handler403."""
-    return answer(
-        request, problem_of(exception) or Problem(403), lambda: defaults.permission_denied(request, exception)
-    )
+    return answer(request, problem_of(exception) or Problem(403))
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """For CSRF_FAILURE_VIEW."""
     problem = Problem(403, detail=_("The form has no valid token against request forgery: open its page again."))
-    return answer(request, problem, lambda: csrf.csrf_failure(request, reason=reason))
+    return answer(request, problem)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """For handler404."""
-    return answer(request, problem_of(exception) or Problem(404), lambda: defaults.page_not_found(request, exception))
+    return answer(request, problem_of(exception) or Problem(404))
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
@@ -334,21 +331,19 @@ def server_error(request: HttpRequest) -> HttpResponse:
     exception = sys.exception()
     if exception is not None and _fault_of(exception):
         return _unavailable_page(request, exception)
-    return answer(request, problem_of(exception) or Problem(500), lambda: defaults.server_error(request))
+    return answer(request, problem_of(exception) or Problem(500))
 
 
 def _unavailable_page(request: HttpRequest, exception: BaseException) -> HttpResponse:
     problem = problem_of(exception) or Problem(503)
     _report(exception, problem)
-    # Without the request: whatever asks the database for the user would fail once more.
-    page = {"title": problem.title, "detail": problem.detail}
-    return answer(request, problem, lambda: HttpResponse(render_to_string("service_kit/unavailable.html", page)))
+    return answer(request, problem)
 
 
-def answer(request: HttpRequest, problem: Problem, page: Callable[[], HttpResponse]) -> HttpResponse:
-    """The problem as JSON, or `page` under its status for a browser."""
+def answer(request: HttpRequest, problem: Problem, page: Callable[[], HttpResponse] | None = None) -> HttpResponse:
+    """The problem as JSON, or for a browser as a page that says the same; `page` makes another one."""
     if _wants_page(request):
-        response = page()
+        response = page() if page else _page(problem)
         response.status_code = problem.status_code
         for name, value in _headers(problem).items():
             response.headers[name] = value
@@ -360,6 +355,12 @@ def answer(request: HttpRequest, problem: Problem, page: Callable[[], HttpRespon
 
 def _wants_page(request: HttpRequest | Request) -> bool:
     return request.get_preferred_type([MEDIA_TYPE, "application/json", "text/html"]) == "text/html"
+
+
+def _page(problem: Problem) -> HttpResponse:
+    # Without the request: what asks the database for the user may be what has failed.
+    context = {"title": problem.title, "detail": problem.detail}
+    return HttpResponse(render_to_string("service_kit/problem.html", context))
 
 
 def as_json(request: HttpRequest, problem: Problem) -> HttpResponse:

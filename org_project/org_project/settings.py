@@ -14,6 +14,8 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 SERVICE_NAME = "organization"
 
 INSTALLED_APPS = [
+    # Its templates go before those of the others.
+    "service_kit",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -26,7 +28,6 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "axes",
-    "service_kit",
     "event_stream",
     "event_stream.messaging.cloudevents",
     "event_stream.otel",

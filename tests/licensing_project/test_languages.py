@@ -28,9 +28,19 @@ def messages_in_code() -> Iterator[str]:
                         yield text.value
 
 
+def messages_in_templates() -> Iterator[str]:
+    for template in (Path(str(service_kit.__file__)).parent / "templates").rglob("*.html"):
+        yield from re.findall(r"{% translate [\"'](.+?)[\"'] %}", template.read_text())
+        for block in re.findall(r"{% blocktranslate %}(.+?){% endblocktranslate %}", template.read_text()):
+            yield re.sub(r"{{ (\w+) }}", r"%(\1)s", block)
+
+
 def test_every_message_has_its_translation_and_no_other_is_kept() -> None:
     catalogue = polib.pofile(str(CATALOGUE))
-    assert {entry.msgid for entry in catalogue if entry.msgstr} == set(messages_in_code())
+    assert {entry.msgid for entry in catalogue if entry.msgstr} == {
+        *messages_in_code(),
+        *messages_in_templates(),
+    }
 
 
 def test_the_compiled_catalogue_is_that_of_the_text() -> None:

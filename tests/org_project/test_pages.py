@@ -1,5 +1,7 @@
 """What people see besides the API itself: the browsable API, the OpenAPI document and its page, static files."""
 
+from typing import Any
+
 import pytest
 from django.test import Client
 
@@ -21,6 +23,48 @@ def test_the_browsable_api_has_forms_that_work(organization: Organization) -> No
     refused = browser.post("/v1/organization", {"name": "A", "contactEmail": "nobody"})
     assert refused.status_code == 400
     assert "Enter a valid email address." in refused.content.decode()
+
+
+def test_a_page_of_the_api_has_no_entity_tag_and_its_forms_have(organization: Organization) -> None:
+    answer = Client(headers={"accept": "text/html"}).get(url_of(organization))
+    assert "ETag" not in answer.headers
+    assert f'data-if-match="&quot;{organization.version}&quot;"' in answer.content.decode()
+
+
+def test_a_form_that_is_refused_keeps_its_condition(organization: Organization) -> None:
+    browser = Client(headers={"accept": "text/html"})
+    answer = browser.generic(
+        "PUT", url_of(organization), "name=Mine", "application/x-www-form-urlencoded", headers={"If-Match": '"17"'}
+    )
+    page = answer.content.decode()
+    assert answer.status_code == 412
+    assert 'data-if-match="&quot;17&quot;"' in page
+
+
+@pytest.mark.parametrize(
+    ("path", "sent", "status", "title"),
+    [
+        ("/no/such/page", None, 404, "Not found"),
+        ("/admin/no/such/page", None, 404, "Not found"),
+        (
+            "/admin/organizations/organization/",
+            {f"field{number}": "1" for number in range(1_001)},
+            413,
+            "Content too large",
+        ),
+        ("/admin/organizations/organization/add/", None, 403, "Forbidden"),
+    ],
+)
+def test_an_error_is_a_page_with_a_way_back(
+    django_user_model: Any, path: str, sent: dict[str, str] | None, status: int, title: str
+) -> None:
+    browser = Client(headers={"accept": "text/html"})
+    browser.force_login(django_user_model.objects.create_user("clerk", is_staff=True, is_superuser=bool(sent)))
+    answer = browser.post(path, sent) if sent else browser.get(path)
+    page = answer.content.decode()
+    assert answer.status_code == status
+    assert f"<h1>{title}</h1>" in page
+    assert '<a href="/">Start page</a>' in page
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from devstack.nginx import Nginx, NginxMissing
 from devstack.ports import free_port
 from devstack.servers import Servers
 from tests.e2e.admin import ADMIN, PASSWORD, USER
+from tests.e2e.page_findings import findings
 from tests.e2e.screen import Console
 from tests.e2e.world import own_databases, redis_database
 
@@ -301,6 +302,23 @@ def test_a_path_of_no_service_is_a_problem(gateway: Gateway) -> None:
         "status": 404,
         "correlationId": "order-17",
     }
+
+
+def test_the_start_page_leads_to_both_services_and_so_does_a_page_that_is_not_there(
+    gateway: Gateway, screen: Console
+) -> None:
+    page = screen.open(f"{gateway.url}/elsewhere")
+    assert [complaint for complaint in screen.complaints if "404" not in complaint] == []
+    screen.complaints.clear()
+    assert findings(page) == []
+    page.get_by_role("link", name="Start page").click()
+    expect(page.get_by_role("heading", name="Organizations and licenses")).to_be_visible()
+    assert findings(page) == []
+    hrefs = [link.get_attribute("href") or "" for link in page.get_by_role("link").all()]
+    assert len(hrefs) == 6
+    for href in hrefs:
+        answer = gateway.client.get(href, headers={"Accept": "text/html"}, follow_redirects=True)
+        assert answer.status_code == 200, href
 
 
 def test_an_id_can_not_break_out_of_the_gateways_answer(gateway: Gateway) -> None:

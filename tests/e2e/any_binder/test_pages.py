@@ -163,6 +163,38 @@ def test_the_organizations_browsable_api(world: World, screen: Console, customer
     assert world.organization("GET", customer.path, status=200).json()["contactName"] == contact
 
 
+@pytest.mark.parametrize("service", ["organization", "licensing"])
+def test_an_edit_is_conditional_on_the_version_that_the_page_shows(
+    world: World, screen: Console, customer: Customer, service: str
+) -> None:
+    base, path, field = {
+        "organization": (world.platform.organization_url, customer.path, "contactName"),
+        "licensing": (world.platform.licensing_urls[0], customer.license, "comment"),
+    }[service]
+    screen.log_in(f"{base}/admin/")
+    page = screen.open(base + path)
+    theirs, mine = fresh("theirs"), fresh("mine")
+    assert world.http.patch(base + path, json={field: theirs}).status_code == 200
+    page.locator(f"[name={field}]").fill(mine)
+
+    for _ in range(2):
+        # The page for the refusal is no better founded than the one before.
+        with page.expect_response(lambda answer: answer.request.method == "PUT"):
+            page.get_by_role("button", name="PUT").first.click()
+        expect(page.locator(".response-info")).to_contain_text("HTTP 412 Precondition Failed")
+        expect(page.locator(f"[name={field}]")).to_have_value(mine)
+    assert world.http.get(base + path).json()[field] == theirs
+
+    page.get_by_role("link", name="GET").click()
+    expect(page.locator(f"[name={field}]")).to_have_value(theirs)
+    page.locator(f"[name={field}]").fill(mine)
+    page.get_by_role("button", name="PUT").first.click()
+    expect(page.locator(".request-info")).to_contain_text("PUT")
+    expect(page.locator(".response-info")).to_contain_text("HTTP 200 OK")
+    assert world.http.get(base + path).json()[field] == mine
+    screen.complaints[:] = [complaint for complaint in screen.complaints if "412" not in complaint]
+
+
 def test_the_licenses_browsable_api(world: World, screen: Console, customer: Customer) -> None:
     licenses = world.platform.licensing_urls[0] + customer.license.rpartition("/")[0]
     screen.log_in(f"{world.platform.licensing_urls[0]}/admin/")
