@@ -23,6 +23,15 @@ class Pages(PageNumberPagination):
     page_size = 20
     max_page_size = 200
 
+    def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:
+        """Return DRF's, with the limits that `paginate_queryset` checks."""
+        limits = {
+            self.page_query_param: {"minimum": 1},
+            self.page_size_query_param: {"minimum": 1, "maximum": self.max_page_size},
+        }
+        parameters: list[dict[str, Any]] = super().get_schema_operation_parameters(view)
+        return [{**each, "schema": {**each["schema"], **limits[each["name"]]}} for each in parameters]
+
     def paginate_queryset(
         self, queryset: QuerySet[Any] | Sequence[Any], request: Request, view: APIView | None = None
     ) -> list[Any] | None:

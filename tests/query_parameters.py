@@ -32,7 +32,7 @@ def check_every_parameter(client: Client, identifiers: dict[str, str]) -> None:
     assert parameters
     for route, name in parameters:
         for value in VALUES:
-            answer = _get(client, route.format(**identifiers), name, value)
+            answer = _get(client, route.format(correlation_id="some-id", **identifiers), name, value)
             assert answer.status_code in (200, 400, 404), (route, name, value[:9])
             if name == "search":
                 (error,) = answer.json()["errors"]

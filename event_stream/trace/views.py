@@ -28,6 +28,9 @@ _ERRORS = {
         401: "Known callers only, and this one has no token, or one that is not accepted.",
         403: "The caller's roles do not allow this.",
         404: "Nothing can have this correlation id.",
+        406: "None of the media types of `Accept` can be answered.",
+        413: "The query has more parameters than the service accepts.",
+        415: "The charset of `Content-Type` is not known.",
         503: "A server that is needed is away; `Retry-After` says when to try again.",
     }.items()
 }

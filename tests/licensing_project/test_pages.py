@@ -119,12 +119,13 @@ def test_whatever_wrote_a_row_it_has_a_new_version(license: License) -> None:
 
 def test_the_openapi_document_has_each_operation_once(api: Client) -> None:
     document = api.get("/openapi.json").json()
-    assert list(document["paths"]) == [
+    ours = {path: operations for path, operations in document["paths"].items() if path.startswith("/v1/")}
+    assert list(ours) == [
         "/v1/organization/{organizationId}/license",
         "/v1/organization/{organizationId}/license/{licenseId}",
     ]
     operations: dict[str, Any] = {
-        operation["operationId"]: operation for path in document["paths"].values() for operation in path.values()
+        operation["operationId"]: operation for path in ours.values() for operation in path.values()
     }
     assert set(operations) == {
         "listLicenses",
@@ -139,7 +140,7 @@ def test_the_openapi_document_has_each_operation_once(api: Client) -> None:
     assert {"Organization-Cache", "Organization-Version", "Organization-Fresh-At", "Age"} <= set(
         answer["200"]["headers"]
     )
-    assert set(answer) == {"200", "304", "400", "401", "403", "404", "412", "503"}
+    assert {"200", "304", "400", "401", "403", "404", "412", "503"} <= set(answer)
 
 
 @pytest.mark.parametrize("path", ["/docs", "/health/live", "/health/ready", "/static/rest_framework/css/default.css"])

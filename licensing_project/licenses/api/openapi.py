@@ -10,6 +10,7 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 from licenses.api.serializers import LicenseSerializer
 from organization_lookup.client import CAUSES
 from service_kit.auth import authentication as _bearer  # noqa: F401 - found by drf-spectacular, once imported
+from service_kit.openapi import OF_A_BODY, OF_EVERY_REQUEST, PROBLEMS
 
 MEDIA_TYPES = ("application/json", "application/hal+json")
 PROBLEM = "application/problem+json"
@@ -46,6 +47,7 @@ _RESPONSE_HEADERS = {
         "The organization is proven to have been current at this instant.",
     ),
     "Organization-Absent": (OpenApiTypes.STR, "?1 where there is no such organization; its fields are null then."),
+    "ETag": (OpenApiTypes.STR, "For If-Match and If-None-Match; a list has none."),
     "Age": (OpenApiTypes.INT, "Seconds since Organization-Fresh-At."),
 }
 _IF_MATCH = OpenApiParameter(
@@ -54,15 +56,22 @@ _IF_MATCH = OpenApiParameter(
 _IF_NONE_MATCH = OpenApiParameter(
     "If-None-Match", OpenApiTypes.STR, OpenApiParameter.HEADER, description="The ETag at hand: 304 if it is current."
 )
-_NOT_VALID = {(400, PROBLEM): OpenApiResponse(OpenApiTypes.OBJECT, description="The request is not valid.")}
-_NOT_FOUND = {(404, PROBLEM): OpenApiResponse(OpenApiTypes.OBJECT, description="There is no such thing.")}
-_PRECONDITION = {(412, PROBLEM): OpenApiResponse(OpenApiTypes.OBJECT, description="A precondition doesn't hold.")}
-_REFUSED = {
-    (401, PROBLEM): OpenApiResponse(
-        OpenApiTypes.OBJECT, description="Known callers only, and this one has no token, or one that is not accepted."
-    ),
-    (403, PROBLEM): OpenApiResponse(OpenApiTypes.OBJECT, description="The caller's roles do not allow this."),
-}
+_IF_NONE_MATCH_OF_A_WRITE = OpenApiParameter(
+    "If-None-Match",
+    OpenApiTypes.STR,
+    OpenApiParameter.HEADER,
+    description="Write only if none of these ETags is the current one; `*` is any.",
+)
+
+
+def _problems(*statuses: int) -> dict[tuple[int, str], OpenApiResponse]:
+    """The responses for these statuses, and for those that every request may end with."""
+    return {
+        (status, PROBLEM): OpenApiResponse(OpenApiTypes.OBJECT, description=PROBLEMS[status])
+        for status in (*statuses, *OF_EVERY_REQUEST)
+    }
+
+
 _UNAVAILABLE = {
     (503, PROBLEM): OpenApiResponse(
         OpenApiTypes.OBJECT,
@@ -96,44 +105,35 @@ View = Callable[..., Any]
 list_licenses: Callable[[View], View] = extend_schema(
     operation_id="listLicenses",
     parameters=[*_REQUEST_HEADERS, *_response_headers(200)],
-    responses={**_licenses(200, many=True), **_NOT_VALID, **_NOT_FOUND, **_REFUSED, **_PRECONDITION, **_UNAVAILABLE},
+    responses={**_licenses(200, many=True), **_problems(404, 412, 413), **_UNAVAILABLE},
 )
 create_license: Callable[[View], View] = extend_schema(
     operation_id="createLicense",
-    parameters=[*_REQUEST_HEADERS, *_response_headers(201)],
-    responses={**_licenses(201), **_NOT_VALID, **_NOT_FOUND, **_REFUSED, **_PRECONDITION, **_UNAVAILABLE},
+    parameters=[_IF_MATCH, _IF_NONE_MATCH_OF_A_WRITE, *_REQUEST_HEADERS, *_response_headers(201)],
+    responses={**_licenses(201), **_problems(404, 412, *OF_A_BODY), **_UNAVAILABLE},
 )
 get_license: Callable[[View], View] = extend_schema(
     operation_id="getLicense",
-    parameters=[_IF_NONE_MATCH, *_REQUEST_HEADERS, *_response_headers(200)],
+    parameters=[_IF_MATCH, _IF_NONE_MATCH, *_REQUEST_HEADERS, *_response_headers(200)],
     responses={
         **_licenses(200),
         304: OpenApiResponse(description="Not changed since If-None-Match."),
-        **_NOT_VALID,
-        **_NOT_FOUND,
-        **_REFUSED,
-        **_PRECONDITION,
+        **_problems(404, 412, 413),
         **_UNAVAILABLE,
     },
 )
 update_license: Callable[[View], View] = extend_schema(
     operation_id="updateLicense",
-    parameters=[_IF_MATCH, *_response_headers(200)],
-    responses={**_licenses(200), **_NOT_VALID, **_NOT_FOUND, **_REFUSED, **_PRECONDITION},
+    parameters=[_IF_MATCH, _IF_NONE_MATCH_OF_A_WRITE, *_response_headers(200)],
+    responses={**_licenses(200), **_problems(404, 412, *OF_A_BODY)},
 )
 patch_license: Callable[[View], View] = extend_schema(
     operation_id="patchLicense",
-    parameters=[_IF_MATCH, *_response_headers(200)],
-    responses={**_licenses(200), **_NOT_VALID, **_NOT_FOUND, **_REFUSED, **_PRECONDITION},
+    parameters=[_IF_MATCH, _IF_NONE_MATCH_OF_A_WRITE, *_response_headers(200)],
+    responses={**_licenses(200), **_problems(404, 412, *OF_A_BODY)},
 )
 delete_license: Callable[[View], View] = extend_schema(
     operation_id="deleteLicense",
-    parameters=[_IF_MATCH],
-    responses={
-        204: OpenApiResponse(description="Deleted."),
-        **_NOT_VALID,
-        **_NOT_FOUND,
-        **_REFUSED,
-        **_PRECONDITION,
-    },
+    parameters=[_IF_MATCH, _IF_NONE_MATCH_OF_A_WRITE],
+    responses={204: OpenApiResponse(description="Deleted."), **_problems(404, 412, *OF_A_BODY)},
 )

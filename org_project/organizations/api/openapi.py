@@ -6,6 +6,7 @@ from rest_framework import serializers
 
 from event_stream.user_context import CORRELATION_ID
 from service_kit.auth import authentication as _bearer  # noqa: F401 - found by drf-spectacular, once imported
+from service_kit.openapi import OF_EVERY_REQUEST, PROBLEMS
 from service_kit.problem_details import MEDIA_TYPE
 
 VERSION_HEADER = "Organization-Version"
@@ -40,19 +41,7 @@ def problem(description: str) -> OpenApiResponse:
 
 def problems(*statuses: int) -> dict[tuple[int, str], OpenApiResponse]:
     """Return the responses for these statuses and for those that every request may end with."""
-    return {(status, MEDIA_TYPE): problem(_PROBLEMS[status]) for status in (*statuses, 401, 403, 503)}
-
-
-_PROBLEMS = {
-    400: "The request can't be read, or a value is not valid: `errors` names each.",
-    401: "The service lets in known callers only, and this one has no token, or one that is not accepted.",
-    403: "The caller's roles do not allow this.",
-    404: "There is no such organization.",
-    412: "`If-Match` or `If-None-Match` does not hold of what is here now. Nothing was written.",
-    413: "The body is larger than the service accepts.",
-    415: "The body's media type is not one that the service reads.",
-    503: "A server that is needed is away; `Retry-After` says when to try again.",
-}
+    return {(status, MEDIA_TYPE): problem(PROBLEMS[status]) for status in (*statuses, *OF_EVERY_REQUEST)}
 
 
 def _answer_header(name: str, statuses: list[int], description: str) -> OpenApiParameter:
@@ -78,10 +67,25 @@ IF_NONE_MATCH = OpenApiParameter(
     OpenApiParameter.HEADER,
     description="Answer 304 without a body if this entity tag is still the current one.",
 )
+IF_MATCH_OF_A_READ = OpenApiParameter(
+    "If-Match",
+    OpenApiTypes.STR,
+    OpenApiParameter.HEADER,
+    description="Answer only if this entity tag is the current one; otherwise 412.",
+)
+IF_NONE_MATCH_OF_A_WRITE = OpenApiParameter(
+    "If-None-Match",
+    OpenApiTypes.STR,
+    OpenApiParameter.HEADER,
+    description="Write only if none of these entity tags is the current one; `*` is any. Otherwise 412.",
+)
 SEARCH = OpenApiParameter(
     "search",
     OpenApiTypes.STR,
-    description="Only organizations whose name, contact name or e-mail has every one of these words.",
+    description=(
+        "Only organizations whose name, contact name or e-mail has every one of these words: 50 at most, and 500 "
+        "characters."
+    ),
 )
 TAGS = [
     _answer_header("ETag", [200, 201, 304], "The version in quotes, for `If-Match` and `If-None-Match`."),

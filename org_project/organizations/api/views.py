@@ -22,6 +22,7 @@ from organizations.api.serializers import OrganizationSerializer
 from organizations.models import Organization
 from organizations.validators import validate_one_line
 from service_kit import conditional_requests
+from service_kit.openapi import OF_A_BODY
 from service_kit.problem_details import Problem
 from service_kit.searches import validate_search
 
@@ -36,7 +37,7 @@ class OrganizationList(GenericAPIView[Organization]):
     @extend_schema(
         operation_id="organization_list",
         parameters=[openapi.SEARCH, openapi.SENT],
-        responses={200: OrganizationSerializer(many=True), **problems(400, 404)},
+        responses={(200, "application/json"): OrganizationSerializer(many=True), **problems(404, 413)},
     )
     def get(self, request: Request) -> Response:
         """A page of organizations."""
@@ -51,8 +52,14 @@ class OrganizationList(GenericAPIView[Organization]):
 
     @extend_schema(
         operation_id="organization_create",
-        parameters=[openapi.SENT, openapi.LOCATION, *openapi.TAGS],
-        responses={201: OrganizationSerializer, **problems(400, 412, 413, 415)},
+        parameters=[
+            openapi.IF_MATCH,
+            openapi.IF_NONE_MATCH_OF_A_WRITE,
+            openapi.SENT,
+            openapi.LOCATION,
+            *openapi.TAGS,
+        ],
+        responses={201: OrganizationSerializer, **problems(404, 412, *OF_A_BODY)},
     )
     def post(self, request: Request) -> Response:
         """Create an organization. Its id is made by the service; one in the body is passed over."""
@@ -74,11 +81,11 @@ class OrganizationDetail(GenericAPIView[Organization]):
 
     @extend_schema(
         operation_id="organization_retrieve",
-        parameters=[openapi.ID, openapi.IF_NONE_MATCH, openapi.SENT, *openapi.TAGS],
+        parameters=[openapi.ID, openapi.IF_MATCH_OF_A_READ, openapi.IF_NONE_MATCH, openapi.SENT, *openapi.TAGS],
         responses={
             200: OrganizationSerializer,
             304: OpenApiResponse(description="It is the one that If-None-Match names."),
-            **problems(400, 404, 412),
+            **problems(404, 412, 413),
         },
     )
     def get(self, request: Request, organization_id: uuid.UUID) -> Response:
@@ -94,8 +101,14 @@ class OrganizationDetail(GenericAPIView[Organization]):
 
     @extend_schema(
         operation_id="organization_update",
-        parameters=[openapi.ID, openapi.IF_MATCH, openapi.SENT, *openapi.TAGS],
-        responses={200: OrganizationSerializer, **problems(400, 404, 412, 413, 415)},
+        parameters=[
+            openapi.ID,
+            openapi.IF_MATCH,
+            openapi.IF_NONE_MATCH_OF_A_WRITE,
+            openapi.SENT,
+            *openapi.TAGS,
+        ],
+        responses={200: OrganizationSerializer, **problems(404, 412, *OF_A_BODY)},
     )
     def put(self, request: Request, organization_id: uuid.UUID) -> Response:
         """Replace an organization: what the body leaves out is emptied."""
@@ -103,8 +116,14 @@ class OrganizationDetail(GenericAPIView[Organization]):
 
     @extend_schema(
         operation_id="organization_partial_update",
-        parameters=[openapi.ID, openapi.IF_MATCH, openapi.SENT, *openapi.TAGS],
-        responses={200: OrganizationSerializer, **problems(400, 404, 412, 413, 415)},
+        parameters=[
+            openapi.ID,
+            openapi.IF_MATCH,
+            openapi.IF_NONE_MATCH_OF_A_WRITE,
+            openapi.SENT,
+            *openapi.TAGS,
+        ],
+        responses={200: OrganizationSerializer, **problems(404, 412, *OF_A_BODY)},
     )
     def patch(self, request: Request, organization_id: uuid.UUID) -> Response:
         """Change some fields of an organization: what the body leaves out stays."""
@@ -112,8 +131,14 @@ class OrganizationDetail(GenericAPIView[Organization]):
 
     @extend_schema(
         operation_id="organization_delete",
-        parameters=[openapi.ID, openapi.IF_MATCH, openapi.SENT, *openapi.TAGS],
-        responses={204: None, **problems(400, 404, 412)},
+        parameters=[
+            openapi.ID,
+            openapi.IF_MATCH,
+            openapi.IF_NONE_MATCH_OF_A_WRITE,
+            openapi.SENT,
+            *openapi.TAGS,
+        ],
+        responses={204: None, **problems(404, 412, *OF_A_BODY)},
     )
     def delete(self, request: Request, organization_id: uuid.UUID) -> Response:
         """Delete an organization."""
