@@ -15,6 +15,16 @@ class CacheSource:
     def __init__(self, cache: Callable[[], FencedCache], *, has_log: Callable[[], bool] = lambda: True) -> None:
         self._cache = cache
         self._has_log = has_log
+        # A count that begins with its first event has no rate at that event.
+        for result in names.LOOKUP_RESULTS:
+            names.CACHE_LOOKUP_SECONDS.labels(result)
+        for outcome in names.FILL_OUTCOMES:
+            names.CACHE_FILLS.labels(outcome)
+        for circuit in names.CIRCUITS:
+            names.CIRCUIT_OPEN.labels(circuit)
+        for result in names.KEPT_RESULTS:
+            names.CACHE_ANSWER_AGE_SECONDS.labels(result)
+        names.ORIGIN_CALLS.labels("answered")
 
     def read(self) -> Iterator[Sample]:
         cache = self._cache()

@@ -132,6 +132,12 @@ RECORDS_REJECTED = Counter(
 
 # The cache.
 
+LOOKUP_RESULTS = ("hit", "miss", "stale", "bypass", "failed")
+KEPT_RESULTS = ("hit", "stale")
+"""Of lookups: those whose answers come out of the cache."""
+FILL_OUTCOMES = ("filled", "lease_lost", "older", "unavailable")
+CIRCUITS = ("cache", "cache_writes", "origin")
+
 CACHE_EVICTION_LAG_SECONDS = BatchHistogram(
     "event_stream_cache_eviction_lag_seconds",
     "Time from the change to its eviction, one value for each change.",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from prometheus_client.metrics import MetricWrapperBase
 
 from event_stream import signals
+from event_stream.conf import configuration
 from event_stream.metrics import names
 
 if TYPE_CHECKING:
@@ -23,14 +24,16 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=MetricWrapperBase)
 
-_KEPT_RESULTS = frozenset({"hit", "stale"})
-"""Of lookups: those whose answers come out of the cache."""
-
 
 @functools.cache
 def _of(metric: M, *labels: str) -> M:
     """The child of a metric. `labels` itself takes a lock and builds texts each time."""
     return metric.labels(*labels)
+
+
+@functools.cache
+def _sending_bindings() -> tuple[str, ...]:
+    return tuple(binding.name for binding in configuration().bindings.values() if binding.group is None)
 
 
 def connect() -> None:
@@ -60,6 +63,9 @@ def worker_polled(worker: "Worker", **_: Any) -> None:
     _of(names.WORKER_FAILING_PARTITIONS, name).set(failing)
     _of(names.WORKER_PAUSED_PARTITIONS, name).set(sum(partition.paused_on_purpose for partition in partitions))
     _of(names.WORKER_LAST_ROUND, name).set(time.time())
+    # A count that begins with its first event has no rate at that event.
+    _of(names.WORKER_RETRIES, name)
+    _of(names.RECORDS_REJECTED, worker.binding.destination)
 
 
 def batch_handled(worker: "Worker", batch: "Batch", seconds: float, **_: Any) -> None:
@@ -87,6 +93,8 @@ def changes_applied(changes: "Sequence[Change]", applied_at_ms: int, **_: Any) -
 def relay_polled(relay: "Relay", **_: Any) -> None:
     from event_stream.outbox.relay import is_embedded_relay_running  # noqa: PLC0415 - there is one, or nobody polls
 
+    for binding in _sending_bindings():
+        _of(names.OUTBOX_PARKED, binding)
     embedded = str(is_embedded_relay_running()).lower()
     _of(names.RELAY_LEADER, embedded).set(relay.is_leader)
     _of(names.RELAY_LAST_ROUND, embedded).set(time.time())
@@ -114,7 +122,7 @@ def lookup_answered(found: "Found | None", error: Exception | None, seconds: flo
         return
     result = answer.source.value
     _of(names.CACHE_LOOKUP_SECONDS, result).observe(seconds)
-    if result in _KEPT_RESULTS:
+    if result in names.KEPT_RESULTS:
         age_s = time.time() - answer.fresh_at_ms / 1000
         _of(names.CACHE_ANSWER_AGE_SECONDS, result).observe(max(0.0, age_s))
 
