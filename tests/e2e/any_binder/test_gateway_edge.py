@@ -242,9 +242,11 @@ def test_what_is_passed_on_is_what_was_asked_for_or_it_is_not_there(gateway: Ngi
         for path in paths:
             connection.request("GET", f"{path}?a=//../b")
             answer = connection.getresponse()
-            body = json.loads(answer.read())
-            if answer.status == 200:
-                assert body["path"] == f"{path}?a=//../b"
+            body = answer.read()
+            if answer.headers["Content-Type"].startswith("text/html"):
+                assert b"<h1>Organizations and licenses</h1>" in body, "the gateway's own start page"
+            elif answer.status == 200:
+                assert json.loads(body)["path"] == f"{path}?a=//../b"
                 passed.append(path)
             else:
                 assert answer.status in (400, 404), path
