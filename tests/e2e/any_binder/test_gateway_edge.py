@@ -243,7 +243,7 @@ def test_what_is_passed_on_is_what_was_asked_for_or_it_is_not_there(gateway: Ngi
             connection.request("GET", f"{path}?a=//../b")
             answer = connection.getresponse()
             body = answer.read()
-            if answer.headers["Content-Type"].startswith("text/html"):
+            if (answer.headers["Content-Type"] or "").startswith("text/html"):
                 assert b"<h1>Organizations and licenses</h1>" in body, "the gateway's own start page"
             elif answer.status == 200:
                 assert json.loads(body)["path"] == f"{path}?a=//../b"
