@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Page
 
 from devstack.cluster import ServiceCluster
 from devstack.django_commands import LICENSING, ORGANIZATION, manage
+from event_stream.user_context import CORRELATION_ID
 from tests.e2e.page_findings import findings
 from tests.e2e.screen import Console
 from tests.e2e.world import World, fresh
@@ -20,6 +21,7 @@ from tests.e2e.world import World, fresh
 LIST_PAGES = """
 import json
 from django.urls import get_resolver
+from event_stream.operations.pages import available_pages
 
 def pages(patterns, namespaces, prefix):
     for pattern in patterns:
@@ -27,6 +29,9 @@ def pages(patterns, namespaces, prefix):
         if hasattr(pattern, "url_patterns"):
             inner = [*namespaces, pattern.namespace] if pattern.namespace else namespaces
             yield from pages(pattern.url_patterns, inner, path)
+        elif "<slug:slug>" in path:
+            for page in available_pages():
+                yield ":".join([*namespaces, pattern.name]), path.replace("<slug:slug>", page.slug)
         elif pattern.name:
             yield ":".join([*namespaces, pattern.name]), path
 
@@ -43,6 +48,8 @@ NO_PAGES = {
     "health-live": "JSON",
     "health-ready": "JSON",
     "metrics": "text",
+    "trace": "JSON",
+    "traces": "JSON",
     "home": "leads to the documentation",
 }
 KNOWN = {
@@ -101,7 +108,11 @@ def test_every_page_is_usable(world: World, reader: Page, platform: ServiceClust
     listed = json.loads(manage(project, settings, ["shell", "-v", "0", "-c", LIST_PAGES]))
     names = [(name, path) for name, path in listed if service == "organization" or not name.startswith(SHARED)]
     customer = world.customer()
-    values = {"organization_id": customer.id, "license_id": customer.license.rpartition("/")[2]}
+    values = {
+        "organization_id": customer.id,
+        "license_id": customer.license.rpartition("/")[2],
+        "correlation_id": world.change(customer, fresh("contact")).headers[CORRELATION_ID],
+    }
     # A row for the list of logins that have failed.
     httpx.post(f"{base}/admin/login/", data={"username": fresh("nobody"), "password": "wrong"})
     found: dict[str, list[str]] = {}
