@@ -5,10 +5,12 @@ import socket
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from django.dispatch import Signal
 from django.utils import timezone
 
 from event_stream import signals, user_context
@@ -23,6 +25,7 @@ from event_stream.trace.settings import trace_settings
 from event_stream.trace.writer import process_writer
 
 STATED_EVERY_S = 5.0
+BY_A_PERSON = "somebody has paused it, and has to resume it"
 _REMEMBERED = 10_000
 _MAX_REASON = 500
 _HOST = socket.gethostname()
@@ -31,15 +34,22 @@ _HOST = socket.gethostname()
 def connect() -> None:
     """Connect the receivers, if this service is to record. A wrong setting is for the system checks to report."""
     if trace_settings().record:
-        of_worker, of_lookups = WorkerRecorder(), LookupRecorder()
-        signals.batch_handled.connect(of_worker.batch_handled, weak=False, dispatch_uid="trace")
-        signals.worker_polled.connect(of_worker.polled, weak=False, dispatch_uid="trace")
-        signals.worker_stopped.connect(of_worker.stopped, weak=False, dispatch_uid="trace")
-        signals.partition_paused.connect(of_worker.paused, weak=False, dispatch_uid="trace")
-        signals.partition_resumed.connect(of_worker.resumed, weak=False, dispatch_uid="trace")
-        signals.record_rejected.connect(of_worker.rejected, weak=False, dispatch_uid="trace")
-        signals.cache_filled.connect(of_lookups.filled, weak=False, dispatch_uid="trace")
-        signals.lookup_answered.connect(of_lookups.answered, weak=False, dispatch_uid="trace")
+        for signal, receiver in (*receivers_of(WorkerRecorder()), *receivers_of(LookupRecorder())):
+            signal.connect(receiver, weak=False, dispatch_uid="trace")
+
+
+def receivers_of(recorder: "WorkerRecorder | LookupRecorder") -> list[tuple[Signal, Callable[..., None]]]:
+    """Return the recorder's methods, each with the signal that it is for."""
+    if isinstance(recorder, LookupRecorder):
+        return [(signals.cache_filled, recorder.filled), (signals.lookup_answered, recorder.answered)]
+    return [
+        (signals.batch_handled, recorder.batch_handled),
+        (signals.worker_polled, recorder.polled),
+        (signals.worker_stopped, recorder.stopped),
+        (signals.partition_paused, recorder.paused),
+        (signals.partition_resumed, recorder.resumed),
+        (signals.record_rejected, recorder.rejected),
+    ]
 
 
 def process_name() -> str:
@@ -60,6 +70,9 @@ class _Group:
     partitions: frozenset[int] = frozenset()
     positions: dict[int, int] = field(default_factory=dict)
     pauses: dict[int, _Pause] = field(default_factory=dict)
+    """A server is away that the handler needs."""
+    held: dict[int, _Pause] = field(default_factory=dict)
+    """A person has paused them."""
 
 
 class WorkerRecorder:
@@ -73,8 +86,12 @@ class WorkerRecorder:
     def batch_handled(
         self, worker: Worker, batch: Batch, outcome: Handled, received_at_ms: int, seconds: float, **_: Any
     ) -> None:
+        group = self._group(worker)
+        if group is None:
+            return
+        group.positions[batch.partition] = batch.records[-1].offset + 1
         # Heartbeats alone would be a row a second for each partition, and no change is in them.
-        if outcome.quiet or worker.binding.name not in self._consumes:
+        if outcome.quiet:
             return
         received_at = datetime.fromtimestamp(received_at_ms / 1000, UTC)
         process_writer().add(
@@ -94,10 +111,15 @@ class WorkerRecorder:
     def polled(self, worker: Worker, **_: Any) -> None:
         now_s = time.monotonic()
         group = self._group(worker)
-        if group is None or (now_s < group.state_at_s and group.partitions == worker.partitions.keys()):
+        if group is None:
+            return
+        held = {number for number, partition in worker.partitions.items() if partition.paused_on_purpose}
+        is_unchanged = group.partitions == worker.partitions.keys() and group.held.keys() == held
+        if is_unchanged and now_s < group.state_at_s:
             return
         group.state_at_s = now_s + STATED_EVERY_S
         group.partitions = frozenset(worker.partitions)
+        group.held = {number: group.held.get(number) or _Pause(timezone.now(), BY_A_PERSON) for number in held}
         self._state(worker, group, *worker.partitions)
 
     def stopped(self, worker: Worker, **_: Any) -> None:
@@ -109,7 +131,7 @@ class WorkerRecorder:
     def paused(self, worker: Worker, partition: int, error: Exception, **_: Any) -> None:
         group = self._group(worker)
         if group is not None and partition not in group.pauses:
-            group.pauses[partition] = _Pause(timezone.now(), _reason(error))
+            group.pauses[partition] = _Pause(timezone.now(), reason(error))
             self._state(worker, group, partition)
 
     def resumed(self, worker: Worker, partition: int, **_: Any) -> None:
@@ -144,7 +166,8 @@ class WorkerRecorder:
     def _state(self, worker: Worker, group: _Group, *numbers: int, stopped: bool = False) -> None:
         now = timezone.now()
         for number in numbers:
-            partition, pause = worker.partitions.get(number), group.pauses.get(number)
+            partition = worker.partitions.get(number)
+            pause = group.held.get(number) or group.pauses.get(number)
             if partition is not None and partition.started:
                 group.positions[number] = partition.position
             process_writer().add(
@@ -208,8 +231,11 @@ class LookupRecorder:
             return True
 
 
-def _reason(error: Exception) -> str:
-    """A text about a server. That of an application's error may quote a message, so only its class is kept."""
+def reason(error: Exception) -> str:
+    """Return why a partition is paused.
+
+    It is a text about a server. That of an application's error may quote a message, so only its class is kept.
+    """
     if isinstance(error, RetryError):
         cause = error.__cause__
         return f"{type(cause or error).__name__}, tried {error.attempt} times"

@@ -53,6 +53,11 @@ class Writer:
         self._dropped = 0
         self._purge_at_s = 0.0
 
+    @property
+    def waiting(self) -> Sequence[models.Model]:
+        """The rows that are not written yet."""
+        return self._rows
+
     def add(self, row: models.Model) -> None:
         if len(self._rows) >= self._settings.buffer_size:
             self._drop(1)
@@ -74,8 +79,7 @@ class Writer:
         """Write the rows that wait, on this thread. False where the database is away, and they go on waiting."""
         while rows := self._take():
             try:
-                with database_connections():
-                    _insert(rows)
+                _insert(rows)
             except Exception as error:
                 if isinstance(error, Error) and not isinstance(error, DataError | IntegrityError):
                     self._put_back(rows)
@@ -110,21 +114,22 @@ class Writer:
         while not self._stop.is_set():
             self._wake.wait(self._settings.purge_interval_s)
             self._wake.clear()
-            if self.write():
-                self._purge_if_due()
+            with database_connections():
+                if self.write():
+                    self._purge_if_due()
             self._stop.wait(self._settings.write_interval_s)
             if not self._rows:
                 # An idle process keeps no connection for this.
                 connections.close_all()
-        self.write()
+        with database_connections():
+            self.write()
         connections.close_all()
 
     def _purge_if_due(self) -> None:
         if time.monotonic() < self._purge_at_s:
             return
         try:
-            with database_connections():
-                self.purge()
+            self.purge()
         except Error as error:
             self._outage.failed(error)
 

@@ -25,6 +25,7 @@ def run(name: str) -> dict[str, Any]:
         ("eviction", ["PUT answered to evicted", "bare message"], "p99 ms"),
         ("cache_read", ["FencedCache.read", "cache.get, bytes", "cache.get, dictionary"], "p50 µs"),
         ("drain", ["relay", "bare kafka-python"], "rows/s"),
+        ("trace", ["recording", "without"], "changes/s"),
     ],
 )
 def test_it_measures_all_without_a_wrong_answer(name: str, contestants: list[str], figure: str) -> None:
