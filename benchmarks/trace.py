@@ -67,7 +67,8 @@ def main() -> None:
     where = measure.machine()
     with stage.prepared() as (platform, _):
         drain.relay_s(platform, rows)
-        recording, bare = [], []
+        recording: list[Run] = []
+        bare: list[Run] = []
         for number in range(pairs):
             # In turn which of the two comes first: what else the machine does hits both.
             for record in (True, False) if number % 2 else (False, True):

@@ -90,15 +90,19 @@ def test_batches_without_a_change_and_other_bindings_leave_no_row(
     binder: MemoryBinder, rows: Writer, of_worker: WorkerRecorder
 ) -> None:
     audit = Binding("audit", "others", "memory", group="a", consumer=SETTINGS)
-    for binding, answer in ((BINDING, Handled(quiet=True)), (audit, Handled())):
-        binder.append(ProducerRecord(binding.destination, None, b"x"))
-        handler = Recorder(answer=lambda _, answer=answer: answer)
-        with running(binder, binding, handler):
-            wait_until(lambda handled=handler.handled: bool(handled), "it is handled")  # type: ignore[misc]
+    _handle_one(binder, BINDING, Handled(quiet=True))
+    _handle_one(binder, audit, Handled())
     rows.write()
 
     assert not HandledBatch.objects.exists()
     assert {state.destination for state in PartitionState.objects.all()} == {"things"}
+
+
+def _handle_one(binder: MemoryBinder, binding: Binding, answer: Handled) -> None:
+    binder.append(ProducerRecord(binding.destination, None, b"x"))
+    handler = Recorder(answer=lambda _: answer)
+    with running(binder, binding, handler):
+        wait_until(lambda: bool(handler.handled), "it is handled")
 
 
 @pytest.mark.django_db

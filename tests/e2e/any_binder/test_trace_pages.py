@@ -2,6 +2,7 @@
 
 import re
 
+import psycopg
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -98,3 +99,23 @@ def test_without_a_worker_the_page_shows_what_waits_and_why(world: World, screen
             worker.start()
     # The page refreshes itself.
     expect(page.locator(".trace-verdict")).to_have_text("applied, not looked up since", timeout=DEADLINE_S * 1000)
+
+
+def test_a_change_of_many_rows_has_totals_and_the_slowest(world: World, screen: Console) -> None:
+    correlation_id = fresh("bulk")
+    with psycopg.connect(world.platform.organization_settings["DATABASE_URL"]) as connection:
+        connection.execute("SELECT set_config('event_stream.correlation_id', %s, true)", [correlation_id])
+        connection.execute(
+            "INSERT INTO organizations_organization (id, name, contact_name, contact_email, contact_phone)"
+            " SELECT gen_random_uuid(), 'Bulk ' || number, '', '', '' FROM generate_series(1, 700) AS number"
+        )
+    screen.log_in(f"{world.platform.organization_url}/admin/")
+    page = screen.open(f"{world.platform.organization_url}/admin/event_stream_trace/trace/?id={correlation_id}")
+    # The page refreshes itself; where the workers stand is stated every 5 s.
+    expect(page.locator(".trace-summary")).to_have_text(
+        "700 messages: 700 sent, 700 applied", timeout=DEADLINE_S * 1000
+    )
+    expect(page.locator(".trace-verdict")).to_have_text("complete")
+    expect(page.get_by_role("heading", name="The slowest")).to_be_visible()
+    assert page.locator("details[id^=slowest]").count() == 5
+    screen.keep("trace_bulk")
