@@ -16,7 +16,7 @@ def apply(settings: Settings) -> None:
     settings.MIDDLEWARE = MIDDLEWARE
     settings.REST_FRAMEWORK = REST_FRAMEWORK
     settings.ROOT_URLCONF = ROOT_URLCONF
-    # For DRF's translations and the templates of its browsable API.
-    settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "rest_framework"]
+    # For translations and templates.
+    settings.INSTALLED_APPS = ["service_kit", *settings.INSTALLED_APPS, "rest_framework"]
     settings.TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
     settings.STATIC_URL = "/static/"

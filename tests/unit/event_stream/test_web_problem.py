@@ -179,7 +179,7 @@ def test_the_browsable_api_shows_the_problem_and_the_errors_in_the_form(client: 
     assert response["Content-Type"].startswith("text/html")
     page = response.content.decode()
     assert "/problems/validation" in page
-    assert '<span class="help-block">Ensure this field has no more than 5 characters.</span>' in page
+    assert '<span class="help-block error">Ensure this field has no more than 5 characters.</span>' in page
 
 
 def test_a_bug_is_logged_once_with_its_traceback_and_its_id(client: Client, caplog: pytest.LogCaptureFixture) -> None:
