@@ -14,9 +14,14 @@ def main() -> None:
     # Ends with a sentence where a variable is wrong. gunicorn reads the file again.
     runpy.run_path(CONFIGURATION)
     from gunicorn.app.wsgiapp import run  # type: ignore[import-untyped]  # noqa: PLC0415 - see above
+    from gunicorn.errors import HaltServer  # type: ignore[import-untyped]  # noqa: PLC0415
 
     sys.argv[1:1] = ["--config", CONFIGURATION]
-    run(prog="gunicorn")
+    try:
+        run(prog="gunicorn")
+    except HaltServer as halt:
+        # A second worker has failed while gunicorn was ending because of the first.
+        raise SystemExit(halt.exit_status) from None
 
 
 if __name__ == "__main__":

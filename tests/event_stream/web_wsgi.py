@@ -12,7 +12,6 @@ from tests.event_stream import web_settings
 
 settings.configure(
     SECRET_KEY="for a test alone",
-    AUTH=None,
     ALLOWED_HOSTS=["127.0.0.1"],
     AUTH=None,
     INSTALLED_APPS=["rest_framework", "event_stream.metrics"],
