@@ -26,7 +26,7 @@ _HEADERS: list[dict[str, str]] = [
     {"HTTP_IF_MATCH": '"1"'},
     {"HTTP_IF_NONE_MATCH": "*"},
     {},
-    *({"HTTP_ACCEPT": accept} for accept in ("image/png", "text/plain;q=0.1", "application/problem+json")),
+    *({"HTTP_ACCEPT": accept} for accept in ("image/png", "application/problem+json", "application/hal+json")),
     *({f"HTTP_IF_{name}": tag} for name in ("MATCH", "NONE_MATCH") for tag in ("*", '"1"', "1", "", 'W/"1"')),
     *({"CONTENT_TYPE": kind} for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data")),
     *({"HTTP_TRANSFER_ENCODING": coding} for coding in ("chunked", "gzip")),

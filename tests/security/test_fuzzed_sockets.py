@@ -19,7 +19,8 @@ ODD = [
     ("Content-Type", "text/plain; charset*=utf-8''%00"),
     # And with any query: Django decodes it before there is a request.
     ("Content-Type", "text/plain; charset=zlib"),
-    ("Accept", "text/html; x*=klingon''y"),
+    # Not of a page: a browser gets one from the gateway, too.
+    ("Accept", "application/json; x*=klingon''y"),
 ]
 
 

@@ -105,7 +105,14 @@ View = Callable[..., Any]
 list_licenses: Callable[[View], View] = extend_schema(
     operation_id="listLicenses",
     parameters=[*_REQUEST_HEADERS, *_response_headers(200)],
-    responses={**_licenses(200, many=True), **_problems(404, 412, 413), **_UNAVAILABLE},
+    responses={
+        **_licenses(200, many=True),
+        (200, "application/hal+json"): OpenApiResponse(
+            OpenApiTypes.OBJECT, description="`count`, the licenses in `_embedded.licenses`, and `_links`."
+        ),
+        **_problems(404, 412, 413),
+        **_UNAVAILABLE,
+    },
 )
 create_license: Callable[[View], View] = extend_schema(
     operation_id="createLicense",
