@@ -50,7 +50,7 @@ class EventLogger(Logger):  # type: ignore[misc]
                 "path": environ["RAW_URI"].partition("?")[0],
                 "status": int(str(resp.status).split(maxsplit=1)[0]),
                 "bytes": resp.sent,
-                "ms": round(request_time.total_seconds() * 1000, 1),
+                "duration_s": round(request_time.total_seconds(), 4),
                 "client": environ.get("REMOTE_ADDR", ""),
                 "user_agent": environ.get("HTTP_USER_AGENT", ""),
             },

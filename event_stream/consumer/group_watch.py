@@ -58,7 +58,7 @@ class GroupWatch:
             group = self._binder.describe(self._binding).group
         except UnavailableError as error:
             # The worker says so itself, in its own line. The user may not be allowed to ask, too.
-            logger.debug("worker.group_unknown", extra={"reason": str(error)})
+            logger.debug("worker.group_unknown", extra={"error": str(error)})
             return
         if group is not None and group.others:
             self._outage.failed(words(group.others))

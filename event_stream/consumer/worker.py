@@ -456,7 +456,7 @@ def batch_handled(batch: Batch, outcome: Handled, seconds: float) -> None:
         "last_offset": batch.records[-1].offset,
         "count": len(batch.records),
         "correlation_ids": list(dict.fromkeys(correlation_ids)),
-        "ms": round(seconds * 1000, 3),
+        "duration_s": round(seconds, 6),
     }
     logger.log(level, "worker.batch", extra=extra)
 
@@ -464,8 +464,8 @@ def batch_handled(batch: Batch, outcome: Handled, seconds: float) -> None:
 def paused(partition: Partition, pause_s: float, error: Exception) -> None:
     """A warning once an outage; the attempts that follow are for debugging."""
     level = logging.WARNING if partition.attempts == 1 else logging.DEBUG
-    extra = {"partition": partition.number, "attempt": partition.attempts, "pause_ms": round(pause_s * 1000)}
-    logger.log(level, "worker.paused", extra=extra | {"reason": str(error)})
+    extra = {"partition": partition.number, "attempt": partition.attempts, "pause_s": round(pause_s, 3)}
+    logger.log(level, "worker.paused", extra=extra | {"error": str(error)})
 
 
 def restarted(partition: Partition, offset: int, log: OffsetRange) -> None:

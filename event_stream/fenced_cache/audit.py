@@ -265,6 +265,6 @@ def check_until(audit: ChangeAudit, stop: Callable[[], bool], pause: Callable[[f
         try:
             audit.check_due()
         except UnavailableError as error:
-            logger.warning("audit.unavailable", extra={"reason": str(error)})
+            logger.warning("audit.unavailable", extra={"error": str(error)})
             pause(1.0)
         pause(0.05)

@@ -73,11 +73,11 @@ class ClockSkewGuard:
             return False
         if not self._partitions:
             self._ignored = 0
-            reason = (
+            error = (
                 f"the database's clock, as heartbeats tell it, is {ahead_ms / 1000:.3f} s ahead of this machine's, and "
                 f"the bound allows {self._max_staleness_s:g} s: they are passed over, and lookups ask the origin"
             )
-            extra = {"partition": record.partition, "offset": record.offset, "ahead_ms": ahead_ms, "reason": reason}
+            extra = {"partition": record.partition, "offset": record.offset, "ahead_ms": ahead_ms, "error": error}
             remedy = "let one time service (NTP) set the clocks of the database's machine and of this one"
             logger.warning("heartbeat.from_the_future", extra={**extra, "remedy": remedy})
         self._partitions.add(record.partition)

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from event_stream import failpoints, signals, user_context
@@ -143,7 +143,7 @@ class Publisher:
             failpoints.reached(FailPoint.OUTBOX_SENT_NOT_MARKED)
             seconds = time.monotonic() - began_s
             published_at = self._store.mark_published(receipts)
-            self._report(entries, receipts, published_at)
+            self._report(entries, receipts, published_at, seconds)
             signals.entries_published.send_robust(
                 type(self), entries=entries, receipts=receipts, published_at=published_at, seconds=seconds
             )
@@ -204,15 +204,29 @@ class Publisher:
         return True
 
     def _report(
-        self, entries: Iterable[Entry], receipts: dict[int, RecordMetadata], published_at: dict[int, datetime]
+        self,
+        entries: Iterable[Entry],
+        receipts: dict[int, RecordMetadata],
+        published_at: dict[int, datetime],
+        seconds: float,
     ) -> None:
+        """One line a batch, with the correlation ids of its messages; the trace has each of them."""
         published = [entry for entry in entries if entry.id in published_at]
-        if logger.isEnabledFor(logging.INFO):
-            for entry in published:
+        if not published:
+            return
+        lags_ms = [_milliseconds(published_at[entry.id] - entry.written_at) for entry in published]
+        extra = {
+            "count": len(published),
+            "correlation_ids": list(dict.fromkeys(entry.correlation_id for entry in published)),
+            "oldest_lag_ms": max(lags_ms),
+            "duration_s": round(seconds, 6),
+        }
+        logger.info("outbox.batch", extra=extra)
+        if logger.isEnabledFor(logging.DEBUG):
+            for entry, lag_ms in zip(published, lags_ms, strict=True):
                 receipt = receipts[entry.id]
                 where = {"destination": receipt.destination, "partition": receipt.partition, "offset": receipt.offset}
-                lag_ms = round((published_at[entry.id] - entry.written_at).total_seconds() * 1000, 3)
-                logger.info("outbox.published", extra={**_identity(entry), **where, "lag_ms": lag_ms})
+                logger.debug("outbox.published", extra={**_identity(entry), **where, "lag_ms": lag_ms})
         by_trigger = [entry for entry in published if entry.by_trigger]
         if by_trigger:
             correlation_ids = sorted({entry.correlation_id for entry in by_trigger})
@@ -291,6 +305,10 @@ class Heartbeats:
             if isinstance(error, ConfigurationError):
                 raise
             self._outage.failed(error)
+
+
+def _milliseconds(lag: timedelta) -> float:
+    return round(lag.total_seconds() * 1000, 3)
 
 
 def _identity(entry: Entry) -> dict[str, object]:

@@ -43,8 +43,8 @@ class Unknown:
         self._counts: Counter[tuple[str, str]] = Counter()
         self._tell_at: dict[tuple[str, str], float] = {}
 
-    def met(self, kind: str, name: str, **where: Any) -> None:
-        """`kind` is "action", "field" or "id"; `where` is of the message that brings it."""
+    def met(self, kind: str, name: str, *, partition: int, offset: int) -> None:
+        """`kind` is "action", "field" or "id"; partition and offset are those of the message that brings it."""
         key = (kind, name[:_NAME_LENGTH])
         if key not in self._counts and len(self._counts) >= _NAMES_KEPT:
             key = (kind, OTHERS)
@@ -52,7 +52,8 @@ class Unknown:
         now = self._clock.monotonic_s()
         if now >= self._tell_at.get(key, now):
             self._tell_at[key] = now + INTERVAL_S
-            logger.warning(_EVENTS[kind], extra={kind: key[1], "count": self._counts[key], **where})
+            where = {"partition": partition, "offset": offset}
+            logger.warning(_EVENTS[kind], extra={"unknown": key[1], "count": self._counts[key], **where})
 
 
 # The source's text and the source's code disagree on the words: both are taken.

@@ -413,7 +413,7 @@ def test_a_heartbeat_from_the_future_is_not_believed(
     assert (watermark.offset, watermark.as_of_ms) == (1, clock.ms + 10_000)
     line = logged(caplog, "heartbeat.from_the_future")
     assert (line["partition"], line["offset"], line["ahead_ms"]) == (2, 1, 10_001)
-    assert "the database's clock" in line["reason"]
+    assert "the database's clock" in line["error"]
     assert "NTP" in line["remedy"]
 
 

@@ -189,7 +189,7 @@ def test_a_restart_of_postgresql_is_survived(topic: str, kafka_bootstrap_servers
                 until(lambda: relay.logged("outbox.leader") == 2)
                 with psycopg.connect(server.url(), autocommit=True) as client:
                     client.execute("INSERT INTO demo_widget (id) VALUES ('a')")
-                until(lambda: relay.logged("outbox.published") == 1)
+                until(lambda: relay.logged("outbox.batch") == 1)
                 assert relay.logged("outbox.unreachable") == 2
     assert [record.key for record in read_topic(kafka_bootstrap_servers, topic)] == [b"a"]
 

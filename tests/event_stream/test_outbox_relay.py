@@ -67,7 +67,7 @@ def events(caplog: pytest.LogCaptureFixture, name: str) -> list[Any]:
 
 
 def test_an_entry_is_sent_and_marked_with_its_place(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, logger="event_stream.outbox")
+    caplog.set_level(logging.DEBUG, logger="event_stream.outbox")
     widget = Widget.objects.create(id="a")
     drain()
     entry = OutboxEntry.objects.get()
@@ -81,6 +81,10 @@ def test_an_entry_is_sent_and_marked_with_its_place(caplog: pytest.LogCaptureFix
     assert (line.correlation_id, line.event_id, line.key) == (entry.correlation_id, str(entry.event_id), "a")
     assert (line.version, line.partition, line.offset) == (widget.version, record.partition, record.offset)
     assert line.lag_ms >= 0
+    assert line.levelname == "DEBUG"
+    (batch,) = events(caplog, "outbox.batch")
+    assert (batch.levelname, batch.count, batch.correlation_ids) == ("INFO", 1, [entry.correlation_id])
+    assert (batch.oldest_lag_ms, batch.duration_s >= 0) == (line.lag_ms, True)
     assert not events(caplog, "outbox.by_trigger")
 
 
@@ -505,7 +509,7 @@ def test_while_the_server_is_read_only_nothing_is_sent(
         connections.close_all()
         until(lambda: published() == 2)
     assert flaky().attempts == {"a": 1, "b": 1}
-    lines = [record.message for record in caplog.records if record.message != "outbox.published"]
+    lines = [record.message for record in caplog.records if record.message != "outbox.batch"]
     attempt = ["outbox.ready", "outbox.leader"]
     assert lines == [*attempt, "outbox.unreachable", "outbox.reachable", *attempt]
 

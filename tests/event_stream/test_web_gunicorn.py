@@ -84,7 +84,7 @@ def test_every_line_is_json_and_one_request_one_id(start: Callable[..., Gunicorn
         "service": "demo",
     }
     assert found["bytes"] > 0
-    assert found["ms"] > 0
+    assert found["duration_s"] > 0
     assert failed["status"] == 500
     for event in ("context.seen", "about.to.fail", "Internal Server Error: /plain/bug"):
         assert [line["correlation_id"] for line in server.events(event)] == ["order-17"], event

@@ -106,7 +106,7 @@ def test_a_worker_waits_for_those_with_another_topic_to_go(
     assert agreed == [True]
     [line] = [record for record in caplog.records if record.message == "worker.other_settings"]
     assert line.levelno == logging.ERROR
-    assert "ORG_CHANGE_TOPIC is not set here and another at the worker" in vars(line)["difference"]
+    assert "ORG_CHANGE_TOPIC is not set here and another at the worker" in vars(line)["error"]
 
 
 def test_a_worker_that_has_been_replaced_ends_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

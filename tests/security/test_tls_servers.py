@@ -278,7 +278,7 @@ def test_without_kafka_a_worker_says_what_is_wrong_and_waits(secured: Secured, w
         told = watch.wait("kafka.refused")
         watch.wait("broker.unreachable")
         meant = "the login of 'licensing' by SCRAM-SHA-512 is refused" if wrong == "password" else "no TLS comes about"
-        assert meant in told["reason"]
+        assert meant in told["error"]
         assert refused.is_running
     finally:
         code = refused.stop()
@@ -298,7 +298,7 @@ def test_without_kafka_organizations_are_changed_all_the_same(secured: Secured) 
             watch = Watch([refused], from_start=True)
             created = httpx.post(f"http://127.0.0.1:{port}/v1/organization", json=ORGANIZATION_BODY, timeout=20)
             assert created.status_code == 201
-            assert "the login of 'organization'" in watch.wait("kafka.refused")["reason"]
+            assert "the login of 'organization'" in watch.wait("kafka.refused")["error"]
             watch.wait("outbox.unreachable")
             assert len(watch.seen("kafka.refused")) == 1
     finally:

@@ -184,7 +184,7 @@ class ConnectionErrorMonitor:
         if refusal is not None and refusal != self._refused:
             self._refused = refusal
             servers = self._properties["bootstrap_servers"]
-            logger.error("kafka.refused", extra={"servers": servers, "reason": refusal})
+            logger.error("kafka.refused", extra={"servers": servers, "error": refusal})
 
     def _explained(self, error: Exception) -> str | None:
         """What to look at; None for what may pass."""

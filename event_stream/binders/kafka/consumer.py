@@ -232,7 +232,7 @@ class OffsetCommitter:
 
     def _refused(self, offsets: Mapping[int, int], error: Exception) -> None:
         extra = {"destination": self._topic, "offsets": {str(p): offset for p, offset in offsets.items()}}
-        logger.warning("commit.refused", extra={**extra, "reason": f"{type(error).__name__}: {error}"})
+        logger.warning("commit.refused", extra={**extra, "error": f"{type(error).__name__}: {error}"})
 
 
 class Rebalances:

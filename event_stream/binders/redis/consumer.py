@@ -289,7 +289,7 @@ class RedisConsumer:
         self._commit_at = time.monotonic() + self._commit_every_s
         if lost:
             extra = {"destination": self._destination, "offsets": {str(at): next_offsets[at] for at in lost}}
-            logger.warning("commit.refused", extra={**extra, "reason": "another member has the partition"})
+            logger.warning("commit.refused", extra={**extra, "error": "another member has the partition"})
 
     def _require(self, partition: int) -> None:
         if partition not in self._positions:

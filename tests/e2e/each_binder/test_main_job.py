@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from devstack.waiting import wait_until
 from event_stream.messaging.partitioner import partition_for
 from event_stream.user_context import CORRELATION_ID
 from tests.e2e.admin import Admin
-from tests.e2e.world import Customer, Watch, World, fresh, header_texts
+from tests.e2e.world import DEADLINE_S, Customer, Watch, World, fresh, header_texts
 
 PARTITIONS = 6
 REPLACED = f"{CORRELATION_ID}-replaced"
@@ -20,7 +21,10 @@ def follow(world: World, customer: Customer, correlation_id: str, web: Watch, wo
     """See it in each place that the change has passed."""
     # The organization service's log: the request, and the message on its way.
     web.wait("http.request", correlation_id=correlation_id)
-    web.wait("outbox.published", correlation_id=correlation_id, key=customer.id)
+    assert wait_until(
+        lambda: any(correlation_id in batch["correlation_ids"] for batch in web.seen("outbox.batch")),
+        within_s=DEADLINE_S,
+    )
     # The outbox.
     event = world.published(customer.id)
     assert event.correlation_id == correlation_id

@@ -227,5 +227,5 @@ def test_a_worker_goes_on_when_its_topic_is_made(world: World, lonely: Supervise
     # Nobody has made its dead-letter topic: it says so, and evicts all the same.
     missing = Watch([lonely], from_start=True).wait("dead_letters.unreachable")
     assert missing["destination"].startswith(f"{topic}.")
-    assert "create_topics" in missing["mend"]
+    assert "create_topics" in missing["remedy"]
     assert lonely.stop(STOP_WITHIN_S) == 0

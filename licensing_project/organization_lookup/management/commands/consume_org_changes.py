@@ -98,7 +98,7 @@ def _handler(channel: Channel) -> LogInvalidator | QueueInvalidator:
         extra={
             "binder": channel.binding.binder,
             "max_staleness_s": cache.settings.max_staleness_s,
-            "meaning": f"{reason}: a cached organization is read again after max_staleness_s, which is also how stale "
+            "reason": f"{reason}: a cached organization is read again after max_staleness_s, which is also how stale "
             "it can be",
         },
     )
@@ -146,7 +146,7 @@ def _claim(cache: FencedCache, stop: threading.Event) -> bool:
             logger.error(
                 "worker.other_settings",
                 extra={
-                    "difference": cache.shared.difference(others),
+                    "error": cache.shared.difference(others),
                     "remedy": f"{lookup.REMEDY}; or stop the other workers, then this one goes on by itself",
                 },
             )
@@ -171,8 +171,8 @@ def _look_for_dead_letter_destination(binding: Binding) -> None:
     try:
         channel.partition_count()
     except UnavailableError as error:
-        mend = "./manage_scripts/create_topics makes the topic; until then a message that can't be read waits"
-        extra = {"destination": channel.binding.destination, "error": str(error), "mend": mend}
+        remedy = "./manage_scripts/create_topics makes the topic; until then a message that can't be read waits"
+        extra = {"destination": channel.binding.destination, "error": str(error), "remedy": remedy}
         logger.warning("dead_letters.unreachable", extra=extra)
     finally:
         channel.close(_CLOSE_TIMEOUT_S)
