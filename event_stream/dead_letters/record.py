@@ -35,6 +35,8 @@ _ID, _MARK, _SETTLES = "id", "mark", "settles"
 _GROUP = headers.REPLAYED_FOR.removeprefix(PREFIX)
 _MAX_REASON = 1_000
 _MAX_TRACEBACK = 8_000
+_FRAME = re.compile(r'^ *File "([^"\n]+)", line \d+, in (\S+)', re.MULTILINE)
+_FOREIGN_CODE = re.compile(r"(^|/)(site-packages|dist-packages|event_stream)/|/lib/python\d|^<")
 _ORIGIN = re.compile(r"(\d{1,9})-(\d{1,19})-(-?\d{1,19})", re.ASCII)
 
 Headers = tuple[tuple[str, bytes], ...]
@@ -75,6 +77,8 @@ class DeadLetterSummary:
     parked_at_ms: int
     omitted: bool = False
     ordered: bool = False
+    frame: str = ""
+    """Where it failed: the innermost frame of the application's own code, as `file:function`; "" if there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +107,7 @@ def letter_for(
     record: ConsumerRecord, error: Exception, *, group: str, attempts: int, now_ms: int, ordered: bool = False
 ) -> DeadLetterRecord:
     """What is kept of a record that this error came of."""
+    text = "".join(traceback.format_exception(error))[-_MAX_TRACEBACK:]
     return DeadLetterRecord(
         origin=origin_of(record, group),
         destination=record.destination,
@@ -112,11 +117,21 @@ def letter_for(
         headers=_foreign(record.headers),
         error=f"{type(error).__module__}.{type(error).__qualname__}",
         reason=str(error)[:_MAX_REASON],
-        traceback="".join(traceback.format_exception(error))[-_MAX_TRACEBACK:],
+        traceback=text,
+        frame=own_frame(text),
         attempts=attempts,
         parked_at_ms=now_ms,
         ordered=ordered,
     )
+
+
+def own_frame(text: str) -> str:
+    """Return the last frame of a traceback that is neither of a library nor of this package, without its line."""
+    frames = [(path, function) for path, function in _FRAME.findall(text) if not _FOREIGN_CODE.search(path)]
+    if not frames:
+        return ""
+    path, function = frames[-1]
+    return f"{'/'.join(path.split('/')[-2:])}:{function}"
 
 
 def origin_of(record: ConsumerRecord, group: str) -> Origin:
@@ -177,6 +192,7 @@ def read(record: ConsumerRecord) -> DeadLetterRecord | Resolution:
             error=own["error"],
             reason=own["reason"],
             traceback=own["traceback"],
+            frame=own_frame(own["traceback"]),
             attempts=int(own["attempts"]),
             parked_at_ms=int(own["at"]),
             omitted=own.get("body") == "omitted",

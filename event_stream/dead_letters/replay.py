@@ -1,7 +1,7 @@
 """Replays and discards letters. Whatever is settled is marked in the journal, and never settled again."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from event_stream.dead_letters.log import OpenLetter, whole_letters
@@ -32,12 +32,19 @@ class ReplayService:
         self._source = source
         self._parked = parked
 
-    def replay(self, letters: Sequence[OpenLetter], among: Sequence[OpenLetter] = ()) -> Iterator[ReplayResult]:
+    def replay(
+        self,
+        letters: Sequence[OpenLetter],
+        among: Sequence[OpenLetter] = (),
+        *,
+        edited: Mapping[Origin, bytes] | None = None,
+    ) -> Iterator[ReplayResult]:
         """Send each message back, one after another, each acknowledged and marked before the next.
 
         For a key whose message could not be sent, none that comes after it is. Where the order of a key matters, one
         that comes after an open letter `among` all of them waits for that to be replayed or discarded. Killed between
-        the two, it sends that one message again the next time. Bodies are read from `parked` a batch at a time.
+        the two, it sends that one message again the next time. Bodies are read from `parked` a batch at a time; those
+        of `edited` are sent in their place.
         Raises UnavailableError where the platform doesn't answer.
         """
         partitions = self._source.partition_count()
@@ -56,6 +63,9 @@ class ReplayService:
             if left is not None and left < open_letter.letter.origin:
                 yield ReplayResult(open_letter, f"{left} of the same key came before it and is still parked")
                 continue
+            body = (edited or {}).get(open_letter.letter.origin)
+            if whole is not None and body is not None:
+                whole = dataclasses.replace(whole, value=body, omitted=False)  # noqa: PLW2901 - the same letter
             problem = self._send_back(whole, partitions)
             if problem is None:
                 self._mark("replayed", open_letter)

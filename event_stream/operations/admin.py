@@ -8,11 +8,12 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
+from django.utils.http import urlencode
 from django.views.decorators.http import require_http_methods
 
 from event_stream.errors import UnavailableError
 from event_stream.operations.models import Operations
-from event_stream.operations.pages import ActionError, Page, available_pages, may, register
+from event_stream.operations.pages import ActionError, Page, available_pages, may, register, registered_pages, url_name
 from event_stream.operations.pages.doctor import DoctorPage
 from event_stream.operations.pages.overview import OverviewPage
 from event_stream.operations.pages.workers import WorkersPage
@@ -28,6 +29,10 @@ if apps.is_installed("event_stream.outbox"):
     from event_stream.operations.pages.outbox import OutboxPage
 
     register(OutboxPage())
+if apps.is_installed("event_stream.dead_letters"):
+    from event_stream.operations.pages.dead_letters import DeadLettersPage
+
+    register(DeadLettersPage())
 register(DoctorPage())
 
 
@@ -37,10 +42,10 @@ class OperationsAdmin(ModelAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(require_http_methods(["GET", "HEAD", "POST"])(self.page_view))
-        name = f"{self.opts.app_label}_{self.opts.model_name}"
+        changelist = f"{self.opts.app_label}_{self.opts.model_name}_changelist"
         return [
-            path("", view, {"slug": OverviewPage.slug}, name=f"{name}_changelist"),
-            path("<slug:slug>/", view, name=f"{name}_page"),
+            path("", view, {"slug": OverviewPage.slug}, name=changelist),
+            *(path(f"{page.slug}/", view, {"slug": page.slug}, name=url_name(page)) for page in registered_pages()),
         ]
 
     def page_view(self, request: HttpRequest, slug: str) -> HttpResponse:
@@ -53,6 +58,7 @@ class OperationsAdmin(ModelAdmin):
             return self._act(request, page)
         context = {
             **self.admin_site.each_context(request),
+            "refreshes": page.refreshes,
             **page.context(request),
             "title": page.title,
             "opts": self.opts,
@@ -65,10 +71,15 @@ class OperationsAdmin(ModelAdmin):
         if not may(request.user, page.permission):
             raise PermissionDenied
         try:
-            messages.success(request, page.act(request))
+            done = page.act(request)
         except (ActionError, UnavailableError) as error:
             messages.error(request, str(error))
-        return HttpResponseRedirect(request.get_full_path())
+            return HttpResponseRedirect(request.get_full_path())
+        if isinstance(done, str):
+            messages.success(request, done)
+            return HttpResponseRedirect(request.get_full_path())
+        messages.success(request, done.text)
+        return HttpResponseRedirect(f"{request.path}?{urlencode(done.query)}")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -68,6 +68,28 @@ class Pause(models.Model):
         return self.binding if self.partition is None else f"partition {self.partition} of {self.binding}"
 
 
+class Settlement(models.Model):
+    """Dead letters that a person has had replayed or discarded: how far it is, and what came of it."""
+
+    verb = models.CharField(max_length=10)
+    description = models.CharField(max_length=300)
+    total = models.PositiveIntegerField()
+    done = models.PositiveIntegerField(default=0)
+    left = models.PositiveIntegerField(default=0)
+    """Those that could not be; `problem` says why the first of them could not."""
+    problem = models.TextField(blank=True)
+    started_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        default_permissions = ()
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.description}"
+
+
 class Sample(models.Model):
     """A point of a chart: what one process has measured of a series by `at`, a multiple of the sample interval."""
 

@@ -20,7 +20,7 @@ from django.db import Error, connections
 from django.utils import timezone
 
 from event_stream.operations import series
-from event_stream.operations.models import Process
+from event_stream.operations.models import Process, Settlement
 from event_stream.operations.settings import OperationsSettings, operations_settings
 from event_stream.outage_log import OutageLog
 
@@ -190,6 +190,7 @@ class Reporter:
         now = timezone.now()
         purged = series.purge(kept, now, size)
         Process.objects.filter(seen_at__lt=now - kept).delete()
+        Settlement.objects.filter(started_at__lt=now - kept).delete()
         # A full batch means that there is more: the next one is due with the next report.
         self._purge_at_s = 0.0 if purged == size else time.monotonic() + _PURGE_EVERY_S
 

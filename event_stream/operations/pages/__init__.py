@@ -1,6 +1,7 @@
 """The pages: each has a name in the URL, a template, what it shows and what may be done on it."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, PermissionsMixin
@@ -11,6 +12,14 @@ VIEW, OPERATE = "event_stream_operations.view_operations", "event_stream_operati
 
 class ActionError(Exception):
     """An action can't be done; the text says why, to a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What was done, in a sentence, and the query of the page to go on with."""
+
+    text: str
+    query: Mapping[str, str]
 
 
 class Page(Protocol):
@@ -29,7 +38,7 @@ class Page(Protocol):
     def context(self, request: HttpRequest) -> Mapping[str, Any]:
         """Return what its template shows."""
 
-    def act(self, request: HttpRequest) -> str:
+    def act(self, request: HttpRequest) -> str | Done:
         """Do what the form asks for; return what was done, in a sentence. Raises ActionError."""
 
 
@@ -40,6 +49,15 @@ _pages: dict[str, Page] = {}
 def register(page: Page) -> None:
     """Add a page; one of the same slug is replaced. Those that are not of this package come last."""
     _pages[page.slug] = page
+
+
+def registered_pages() -> list[Page]:
+    return list(_pages.values())
+
+
+def url_name(page: Page) -> str:
+    """The name of its URL in the admin."""
+    return f"event_stream_operations_{page.slug}"
 
 
 def available_pages() -> list[Page]:

@@ -11,7 +11,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from event_stream.operations.charts import HEIGHT, WIDTH, Chart
-from event_stream.operations.pages import VIEW, Page, available_pages, may
+from event_stream.operations.pages import VIEW, Page, available_pages, may, url_name
 
 register = template.Library()
 
@@ -71,4 +71,4 @@ def number(value: float | None) -> str:
 
 
 def page_url(page: Page) -> str:
-    return reverse("admin:event_stream_operations_operations_page", args=[page.slug])
+    return reverse(f"admin:{url_name(page)}")
