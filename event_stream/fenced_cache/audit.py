@@ -162,17 +162,41 @@ def _bisect(falling: Callable[[float], float]) -> float:
     return high
 
 
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check, due `after_s` after its change and made `made_s` after it. `is_stale`: an older version was read."""
+
+    after_s: float
+    made_s: float
+    is_stale: bool
+
+
 class ChangeAudit:
     """A BatchHandler that reads each changed entry as a lookup does, 1, 5, 30 and 60 s after the change.
 
     Use a consumer group of its own, and call `check_due` from a thread. A hit with a version below the change's is
     stale. A change that was read late has only the checks that are still due; a very old one has only the last check. A
     change without a version can't be checked, and is counted.
+
+    `read` is how an id is read, from the cache by default. `takes` chooses the changes that are checked, `checked` is
+    told of each check.
     """
 
-    def __init__(self, cache: FencedCache, decode: Decode, after_s: Sequence[float] = AFTER_S) -> None:
+    def __init__(
+        self,
+        cache: FencedCache,
+        decode: Decode,
+        after_s: Sequence[float] = AFTER_S,
+        *,
+        read: Callable[[str], Reading] | None = None,
+        takes: Callable[[Change], bool] | None = None,
+        checked: Callable[[Check], None] | None = None,
+    ) -> None:
         self._cache = cache
         self._decode = decode
+        self._read = read or cache.read
+        self._takes = takes
+        self._checked = checked
         self._lock = threading.Lock()
         self._order = itertools.count()
         self._waiting: list[tuple[int, int, Tally, str, int, int]] = []
@@ -207,7 +231,7 @@ class ChangeAudit:
                 # The worker handles the record; the audit only counts it.
                 self.unreadable += 1
                 continue
-            if isinstance(event, Change):
+            if isinstance(event, Change) and (self._takes is None or self._takes(event)):
                 self._plan(event, event.occurred_at_ms or record.timestamp_ms)
         return Handled(quiet=True)
 
@@ -223,7 +247,7 @@ class ChangeAudit:
         while (due := self._next()) is not None:
             _, _, tally, id, version, occurred_at_ms = due
             try:
-                reading = self._cache.read(id)
+                reading = self._read(id)
             except UnavailableError:
                 with self._lock:
                     heapq.heappush(self._waiting, due)
@@ -236,6 +260,9 @@ class ChangeAudit:
                     extra={"id": id, "version": reading.version, "newer": version, "stale_for_s": stale_for_s},
                 )
             tally.add(stale_for_s=stale_for_s)
+            if self._checked is not None:
+                made_s = (self._cache.clock.now_ms() - occurred_at_ms) / 1000
+                self._checked(Check(tally.after_s, made_s, stale_for_s is not None))
             count += 1
         return count
 

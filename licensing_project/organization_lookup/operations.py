@@ -1,13 +1,14 @@
-"""The cache on the operations pages."""
+"""The cache and its consistency on the operations pages."""
 
 from event_stream.fenced_cache import FetchFailed, Found, FreshnessRequirement
 from event_stream.messaging.channel import registry
 from event_stream.operations.cache import ObservedCache, observe_cache
+from event_stream.operations.consistency import MeasuredCache, show_consistency
 from organization_lookup import lookup
 from organization_lookup.client import UpstreamAuthError
 from organization_lookup.handlers import canonical_id
 
-BINDING = "inboundOrgChanges"
+BINDING, AUDIT_BINDING = "inboundOrgChanges", "auditOrgChanges"
 
 
 def register() -> None:
@@ -16,14 +17,22 @@ def register() -> None:
             binding=BINDING,
             noun="organization",
             cache=lambda: lookup.current().cache,
-            lookup=_find,
+            lookup=find_as_a_request,
             canonical_id=canonical_id,
             has_log=_has_log,
         )
     )
+    show_consistency(
+        MeasuredCache(
+            binding=AUDIT_BINDING,
+            command="manage.py cache_audit --meter",
+            max_staleness_s=lambda: lookup.current().cache.settings.max_staleness_s,
+        )
+    )
 
 
-def _find(organization_id: str) -> Found:
+def find_as_a_request(organization_id: str) -> Found:
+    """Raises FetchFailed, also where the organization service does not let this process in."""
     try:
         return lookup.current().find(organization_id, FreshnessRequirement())
     except UpstreamAuthError as error:

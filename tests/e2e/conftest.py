@@ -32,6 +32,8 @@ def platform(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iter
             "WEB_CONCURRENCY": "1",
             # So long that no entry goes stale by itself while a test looks: a missing entry was evicted.
             "ORGANIZATION_MAX_STALENESS_S": "120",
+            # So that charts move while a test looks.
+            "OPERATIONS_SAMPLE_INTERVAL_S": "5",
         },
     )
     platform.prepare(admin=ADMIN)

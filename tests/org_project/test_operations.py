@@ -83,6 +83,11 @@ def test_the_figures_are_those_of_the_table(parked: list[OutboxEntry]) -> None:
     assert groups[0].last_at == max(each.parked_at for each in parked[:3] if each.parked_at)
 
 
+def test_a_page_that_a_service_has_no_use_for_is_not_linked_and_says_so(operator: Client) -> None:
+    assert "Bindings and workers" not in operator.get(OVERVIEW).content.decode()
+    assert "This service reads no messages." in operator.get(f"{OVERVIEW}workers/").content.decode()
+
+
 def test_an_empty_outbox_has_no_figures(operator: Client) -> None:
     assert (str(outbox.waiting().count), outbox.waiting().oldest_at) == ("0", None)
     page = operator.get(OUTBOX).content.decode()

@@ -1,11 +1,13 @@
 """The operations pages in a real browser, on running services. SCREENSHOTS names a folder to keep pictures in."""
 
+import json
 import re
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.e2e.each_binder.test_foreign_producers import Foreigner
 from tests.e2e.screen import Console
 from tests.e2e.world import Customer, World, fresh
 
@@ -92,12 +94,84 @@ def test_the_page_refreshes_itself_and_leaves_the_reader_alone(screen: Console, 
     assert requests == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_pages_fit_a_narrow_screen(world: World, screen: Console, licensing: Page, scheme: str) -> None:
+def test_parked_entries_are_sent_again_on_the_page(world: World, screen: Console, customer: Customer) -> None:
+    page, url = screen.page, f"{world.platform.organization_url}{PAGES}outbox/"
+    screen.log_in(f"{world.platform.organization_url}/admin/")
+    event = world.published(customer.id)
+    # As if Kafka had refused it: it goes out once more.
+    world.organization_sql(
+        "UPDATE event_stream_outbox SET published_at = NULL, parked_at = now(), error = 'MessageSizeTooLargeError' "
+        "WHERE correlation_id = %s",
+        event.correlation_id,
+    )
+    screen.open(url)
+    expect(page.get_by_text(re.compile("^The relay .* leads"))).to_be_visible()
+    expect(page.get_by_role("table", name="By error").get_by_role("row")).to_have_count(2)
+    screen.keep("operations-outbox")
+    page.get_by_role("button", name="Send again the 1 with the error MessageSizeTooLargeError").click()
+    expect(page.get_by_text("Of 1 parked entries that matched, 1 are to be sent again.")).to_be_visible()
+    world.published(customer.id)
+    screen.open(url)
+    expect(page.get_by_text("None.", exact=True)).to_be_visible()
+
+
+def test_an_organization_is_explained_and_evicted_on_the_page(
+    world: World, screen: Console, licensing: Page, customer: Customer
+) -> None:
+    world.cached(customer)
     page = licensing
-    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-    page.set_viewport_size({"width": 360, "height": 740})
-    for name in ("", "workers/"):
-        screen.open(f"{world.platform.licensing_urls[0]}{PAGES}{name}")
-        assert page.evaluate("document.documentElement.scrollWidth") <= 360
-        screen.keep(f"operations-{name.strip('/') or 'overview'}-narrow-{scheme}")
+    screen.open(f"{world.platform.licensing_urls[0]}{PAGES}cache/")
+    page.get_by_label("Id", exact=True).fill(customer.id)
+    page.get_by_label("Id", exact=True).press("Enter")
+    expect(page.get_by_text(re.compile("known to be current at"))).to_be_visible()
+    screen.keep("operations-cache")
+    page.get_by_role("button", name="Evict it").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text(f"The organization {customer.id} is evicted")).to_be_visible()
+    assert world.lookup(customer, 0).cache == "miss"
+
+
+def test_a_poisoned_message_is_grouped_edited_and_replayed(
+    world: World, screen: Console, licensing: Page, customer: Customer
+) -> None:
+    page, url = licensing, f"{world.platform.licensing_urls[0]}{PAGES}dead-letters/"
+    watch, poison, foreigner = world.watch_workers(), fresh("poison"), Foreigner(world)
+    foreigner.send(f"{{ {poison}".encode(), key=customer.id.encode())
+    foreigner.close()
+    watch.wait("dead_letter.parked")
+    screen.open(url)
+    group = page.get_by_role("table", name=re.compile("^Groups")).get_by_role("row").filter(has_text="ConversionError")
+    expect(group).to_be_visible()
+    screen.keep("operations-dead-letters")
+    letter = page.get_by_role("table", name=re.compile("^Letters")).get_by_role("row").filter(has_text=customer.id)
+    letter.first.get_by_role("link").click()
+    expect(page.get_by_label("Body to replay in its place")).to_have_value(f"{{ {poison}")
+    screen.keep("operations-dead-letter")
+    body = {"action": "UPDATED", "organizationId": customer.id, "correlationId": poison, "type": "t"}
+    page.get_by_label("Body to replay in its place").fill(json.dumps(body))
+    page.get_by_role("button", name="Replay with this body").click()
+    expect(page.get_by_text("1 of 1 done")).to_be_visible()
+    watch.eviction(customer.id, poison)
+    screen.open(f"{url}?q={customer.id}")
+    expect(page.get_by_text(re.compile("^None"))).to_be_visible()
+
+
+def test_the_doctor_and_the_meter_have_pages(world: World, screen: Console, licensing: Page) -> None:
+    page = licensing
+    screen.open(f"{world.platform.licensing_urls[0]}{PAGES}doctor/")
+    findings = page.get_by_role("table", name="Findings")
+    expect(findings.get_by_role("row").filter(has_text="organization service")).to_contain_text("ok")
+    screen.keep("operations-doctor")
+    page.get_by_role("link", name="Consistency").click()
+    expect(page.get_by_text("Nobody measures now.")).to_be_visible()
+    screen.keep("operations-consistency")
+
+
+def test_charts_move(screen: Console, licensing: Page) -> None:
+    page = licensing
+    page.get_by_role("link", name="Operations", exact=True).first.click()
+    page.get_by_role("link", name="Bindings and workers").click()
+    line = page.locator(".operations-chart polyline").first
+    expect(line).to_be_attached(timeout=60_000)
+    points = line.get_attribute("points")
+    expect(line).not_to_have_attribute("points", points or "", timeout=60_000)

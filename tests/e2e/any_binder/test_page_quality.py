@@ -21,7 +21,6 @@ from tests.e2e.world import World, fresh
 LIST_PAGES = """
 import json
 from django.urls import get_resolver
-from event_stream.operations.pages import available_pages
 
 def pages(patterns, namespaces, prefix):
     for pattern in patterns:
@@ -29,9 +28,6 @@ def pages(patterns, namespaces, prefix):
         if hasattr(pattern, "url_patterns"):
             inner = [*namespaces, pattern.namespace] if pattern.namespace else namespaces
             yield from pages(pattern.url_patterns, inner, path)
-        elif "<slug:slug>" in path:
-            for page in available_pages():
-                yield ":".join([*namespaces, pattern.name]), path.replace("<slug:slug>", page.slug)
         elif pattern.name:
             yield ":".join([*namespaces, pattern.name]), path
 

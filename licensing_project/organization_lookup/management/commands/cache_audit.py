@@ -1,4 +1,4 @@
-"""`manage.py cache_audit [--duration S | --until-caught-up] [--sweep] [--repair] [--json]`"""
+"""`manage.py cache_audit [--duration S | --until-caught-up] [--meter] [--sweep] [--repair] [--json]`"""
 
 import json
 import math
@@ -20,10 +20,12 @@ from event_stream.errors import UnavailableError
 from event_stream.fenced_cache import Deadline, Fetched, FetchFailed
 from event_stream.fenced_cache.audit import AFTER_S, BROKEN, ChangeAudit, Finding, Verdict, check_until, sweep
 from event_stream.messaging.channel import registry
+from event_stream.operations.consistency import ConsistencyMeter, record_with_worker
 from event_stream.terminal import TerminalCommand
 from organization_lookup import lookup
 from organization_lookup.client import UpstreamAuthError
 from organization_lookup.handlers import OrganizationChangeDecoder
+from organization_lookup.operations import find_as_a_request
 
 BINDING = "auditOrgChanges"
 INCONSISTENT = 3
@@ -83,6 +85,18 @@ class Command(TerminalCommand):
             metavar="S,S,…",
             help="how long after a change to read again, in seconds (default: 1,5,30,60)",
         )
+        parser.add_argument(
+            "--meter",
+            action="store_true",
+            help="look organizations up as requests do, and record what is found for the operations pages",
+        )
+        parser.add_argument(
+            "--changes-per-second",
+            type=_duration,
+            default=5.0,
+            metavar="N",
+            help="with --meter: sample at most so many changes (default: 5)",
+        )
         parser.add_argument("--sweep", action="store_true", help="compare every cached entry instead")
         parser.add_argument("--repair", action="store_true", help="with --sweep: evict what is stale")
         parser.add_argument("--json", action="store_true", help="one JSON object instead of words")
@@ -90,6 +104,8 @@ class Command(TerminalCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if options["repair"] and not options["sweep"]:
             raise CommandError("--repair goes with --sweep.")
+        if options["meter"] and (options["sweep"] or options["until_caught_up"]):
+            raise CommandError("--meter goes on until it is stopped: neither with --sweep nor with --until-caught-up.")
         try:
             self._check_settings()
             judged = self._sweep(options) if options["sweep"] else self._follow(options)
@@ -114,7 +130,13 @@ class Command(TerminalCommand):
         current = lookup.current()
         cache = current.cache
         binding = registry().channel(BINDING).binding
-        audit = ChangeAudit(cache, OrganizationChangeDecoder(binding, versioned=current.versioned), options["after"])
+        decode = OrganizationChangeDecoder(binding, versioned=current.versioned)
+        if options["meter"]:
+            meter = ConsistencyMeter(cache, decode, find_as_a_request, per_s=options["changes_per_second"])
+            record_with_worker(meter, BINDING)
+            audit = meter.audit
+        else:
+            audit = ChangeAudit(cache, decode, options["after"])
         end_s = time.monotonic() + options["duration"] if options["duration"] else None
 
         def over() -> bool:
@@ -133,7 +155,8 @@ class Command(TerminalCommand):
         unchecked = _unchecked(audit, bound_s, reading=worker.reading)
         self._report_changes(audit, unchecked, as_json=options["json"])
         stale = any(tally.stale for tally in audit.tallies if tally.after_s >= bound_s)
-        return Judgement(not stale, unchecked)
+        # A meter is there for the page: that nothing came until it was stopped is no failure.
+        return Judgement(not stale, "" if options["meter"] else unchecked)
 
     def _report_changes(self, audit: ChangeAudit, unchecked: str, *, as_json: bool) -> None:
         if as_json:
