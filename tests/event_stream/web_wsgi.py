@@ -13,7 +13,6 @@ from tests.event_stream import web_settings
 settings.configure(
     SECRET_KEY="for a test alone",
     ALLOWED_HOSTS=["127.0.0.1"],
-    AUTH=None,
     INSTALLED_APPS=["rest_framework", "event_stream.metrics"],
     MIDDLEWARE=[
         "service_kit.metrics.MetricsMiddleware",
