@@ -36,9 +36,11 @@ def test_pages(boss: Client, organization: Organization) -> None:
         assert boss.get(url).status_code == 200, url
     page = boss.get(change_url(organization)).content.decode()
     assert str(organization.version) in page
-    trace = f"/admin/event_stream_outbox/outboxentry/?q={entry.correlation_id}"
+    trace = f"/admin/event_stream_trace/trace/of/{entry.correlation_id}/"
     assert f'href="{trace}"' in page
-    assert boss.get(trace).context["cl"].queryset.get() == entry
+    assert boss.get(trace).context["trace"].total == 1
+    entries = "/admin/event_stream_outbox/outboxentry/"
+    assert boss.get(entries, {"q": entry.correlation_id}).context["cl"].queryset.get() == entry
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,13 @@ def test_it_says_how_many_messages_of_others_come_first() -> None:
     assert own_part("mine").produced.ahead == 4  # type: ignore[union-attr]
 
 
+def user_of(correlation_id: str, *, named_users: bool) -> str:
+    produced = own_part(correlation_id, named_users=named_users).produced
+    assert produced is not None
+    [change] = produced.changes
+    return change.user
+
+
 def test_an_edit_in_the_admin_names_its_user_to_the_admin_and_its_id_to_others(
     boss: Client, organization: Organization, told: Tell
 ) -> None:
@@ -70,12 +77,9 @@ def test_an_edit_in_the_admin_names_its_user_to_the_admin_and_its_id_to_others(
         headers={user_context.CORRELATION_ID: "edit-1"},
     )
 
-    [named], [unnamed] = (
-        own_part("edit-1", named_users=it).produced.changes
-        for it in (True, False)  # type: ignore[union-attr]
-    )
-    assert named.user == "boss, in the admin"
-    assert unnamed.user.startswith("user ")
+    named, unnamed = (user_of("edit-1", named_users=it) for it in (True, False))
+    assert named == "boss, in the admin"
+    assert unnamed.startswith("user ")
     page = boss.get(f"{TRACES}of/edit-1/")
     assert "by boss, in the admin" in page.content.decode()
     told()
