@@ -26,6 +26,11 @@ def run(name: str) -> dict[str, Any]:
         ("cache_read", ["FencedCache.read", "cache.get, bytes", "cache.get, dictionary"], "p50 µs"),
         ("drain", ["relay", "bare kafka-python"], "rows/s"),
         ("trace", ["recording", "without"], "changes/s"),
+        (
+            "metrics",
+            ["lookups, metrics on", "lookups, metrics off", "updates, metrics on", "updates, metrics off"],
+            "answers/s",
+        ),
     ],
 )
 def test_it_measures_all_without_a_wrong_answer(name: str, contestants: list[str], figure: str) -> None:

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -181,3 +182,14 @@ def _assigned(scope: ast.AST, name: str) -> list[ast.expr]:
                 rows = [row for row in node.iter.elts if isinstance(row, ast.Tuple)]
                 found += [row.elts[names.index(name)] for row in rows]
     return found
+
+
+def row(event: Event) -> str:
+    """The event's line in docs/logs.md."""
+    fields = ", ".join(f"`{name}`" for name in sorted(event.fields))
+    return f"| `{event.name}` | {', '.join(sorted(event.levels))} | {fields} |"
+
+
+if __name__ == "__main__":
+    # The table of events, to be pasted: `python -m tests.unit.deploy.log_events`.
+    sys.stdout.write("".join(f"{row(event)}\n" for event in events().values()))

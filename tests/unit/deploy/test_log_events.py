@@ -5,17 +5,12 @@ import re
 import pytest
 
 from devstack.environment import ROOT
-from tests.unit.deploy.log_events import Event, events
+from tests.unit.deploy.log_events import Event, events, row
 
 TEXT = (ROOT / "docs" / "logs.md").read_text()
 EVENTS = events()
 _CODE = re.compile(r"`([^`]+)`")
 _ON_EVERY_LINE = {"timestamp", "level", "logger", "service", "event", "correlation_id", "user_id", "org_id"}
-
-
-def row(event: Event) -> str:
-    fields = ", ".join(f"`{name}`" for name in sorted(event.fields))
-    return f"| `{event.name}` | {', '.join(sorted(event.levels))} | {fields} |"
 
 
 def rows(heading: str) -> list[str]:
@@ -26,6 +21,7 @@ def rows(heading: str) -> list[str]:
 
 
 def test_every_event_is_listed_with_its_levels_and_fields() -> None:
+    """`python -m tests.unit.deploy.log_events` prints the table as it should be."""
     assert rows("Events") == [row(event) for event in EVENTS.values()]
 
 
