@@ -1,4 +1,4 @@
-"""What metrics cost: lookups and updates with METRICS on and off, in turn; and scrapes of an outbox with 1,000,000 rows.
+"""What metrics cost: lookups and updates with METRICS on and off, in turn; and scrapes of an outbox of 1,000,000 rows.
 
 Each of the two is a gunicorn of its own with deploy/gunicorn/gunicorn.conf.py, on the same PostgreSQL, Valkey and
 Kafka. A relay of its own sends, so that it costs both the same.
