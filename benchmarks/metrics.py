@@ -41,7 +41,7 @@ class Duel:
             contestant.play(requests, warm_up_s)
         pairs = []
         for number in range(rounds):
-            # Who begins changes: a machine that gets slower costs both the same.
+            # They take turns to begin: a machine that gets slower costs both the same.
             first, second = (self.on, self.off) if number % 2 else (self.off, self.on)
             played = {contestant.name: contestant.play(requests, seconds) for contestant in (first, second)}
             pairs.append((played[self.on.name], played[self.off.name]))
