@@ -8,12 +8,12 @@ from django.db.models import Count, Max, Min, QuerySet
 from django.utils import timezone
 
 from event_stream.conf import configuration
-from event_stream.operations.counts import CAP, Capped, capped
+from event_stream.operations.counts import Capped, capped
 from event_stream.outbox.models import PARKED, UNSENT, OutboxEntry
 from event_stream.outbox.parked import send_again
 
 RATE_WINDOW = timedelta(minutes=1)
-GROUPS_SHOWN = 50
+GROUPED, GROUPS_SHOWN = 10_000, 50
 _BATCH = 1_000
 _LONGEST_S = 15.0
 """For one request: below the time after which a gateway gives up."""
@@ -73,8 +73,8 @@ class ParkedGroup:
 
 
 def parked_groups(wanted: ParkedFilter) -> list[ParkedGroup]:
-    """By binding and error, the largest first. Only the latest entries are grouped where there are very many."""
-    latest = wanted.entries().order_by("-parked_at").values("pk")[:CAP]
+    """By binding and error, the largest first; of the latest GROUPED entries only."""
+    latest = wanted.entries().order_by("-parked_at").values("pk")[:GROUPED]
     groups = (
         OutboxEntry.objects.filter(pk__in=latest)
         .order_by()
@@ -89,7 +89,7 @@ def send_all_again(wanted: ParkedFilter) -> int:
     """Send again what matches, a batch at a time, for a while at most; return how many."""
     until_s, sent = time.monotonic() + _LONGEST_S, 0
     while time.monotonic() < until_s:
-        batch = list(wanted.entries().order_by("parked_at").values_list("pk", flat=True)[:_BATCH])
+        batch = list(wanted.entries().order_by().values_list("pk", flat=True)[:_BATCH])
         if not batch:
             break
         sent += send_again(OutboxEntry.objects.filter(pk__in=batch))

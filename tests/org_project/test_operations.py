@@ -106,6 +106,14 @@ def test_counts_are_capped_and_say_so(parked: list[OutboxEntry], monkeypatch: py
     assert "LIMIT 5" in queries[0]["sql"]
 
 
+def test_only_the_latest_parked_entries_are_grouped_and_the_page_says_so(
+    operator: Client, parked: list[OutboxEntry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "GROUPED", 3)
+    assert sum(group.count for group in outbox.parked_groups(ParkedFilter())) == 3
+    assert "(of the latest 3)" in operator.get(OUTBOX).content.decode()
+
+
 @pytest.mark.parametrize(
     ("form", "left", "told"),
     [

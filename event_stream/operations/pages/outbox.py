@@ -6,6 +6,7 @@ from typing import Any
 from django.apps import apps
 from django.http import HttpRequest
 
+from event_stream.conf import configuration
 from event_stream.operations import outbox
 from event_stream.operations.actions import log_action
 from event_stream.operations.charts import chart
@@ -46,7 +47,8 @@ class OutboxPage:
             "wanted": wanted,
             "groups": outbox.parked_groups(wanted),
             "entries": wanted.entries().order_by("-parked_at")[:_ENTRIES_SHOWN],
-            "bindings": sorted({group.binding for group in outbox.parked_groups(ParkedFilter())}),
+            "grouped": outbox.GROUPED,
+            "bindings": sorted(configuration().bindings),
             "charts": [chart(series) for series in _SERIES],
             "relays": relays,
             "leader": next((relay for relay in relays if relay.state.get("leads")), None),
