@@ -75,14 +75,6 @@ class Drawn:
         return f"{change.key or 'a message without a key'}{version}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Page:
-    """What the base template of the operations pages asks of a page."""
-
-    slug: str = "trace"
-    refreshes: bool = False
-
-
 @admin.register(Trace)
 class TraceAdmin(ModelAdmin):
     """Read only; the permission `view_trace` is needed."""
@@ -138,7 +130,7 @@ class TraceAdmin(ModelAdmin):
         everything = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
-            "page": _Page(refreshes=refreshes),
+            "refreshes": refreshes,
             "base_template": f"admin/event_stream_{base}/base.html",
             "key_name": trace_settings().key_name,
             **context,

@@ -1,5 +1,6 @@
 """A consumer that the organization service does not know of: each event is one row, whatever crashes."""
 
+import secrets
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,7 +33,7 @@ class Journal:
         self.settings = {
             **servers.broker.environment,
             "DATABASE_URL": servers.database_url(database),
-            "SECRET_KEY": "for-tests-only",
+            "SECRET_KEY": secrets.token_urlsafe(50),
             "ORG_CHANGE_TOPIC": topic,
             "LOG_FORMAT": "json",
         }

@@ -43,6 +43,9 @@ def test_edit_an_organization_in_the_admin(world: World, screen: Console, custom
     expect(row).to_contain_text(f"published: partition {event.partition}, offset {event.offset}")
     screen.keep("organization-form")
     row.get_by_role("link").click()
+    expect(page.locator(".trace-verdict")).to_have_text("complete")
+    outbox = f"{world.platform.organization_url}/admin/event_stream_outbox/outboxentry/"
+    screen.open(f"{outbox}?q={event.correlation_id}")
     expect(page.get_by_text("1 outbox entry")).to_be_visible()
     screen.keep("outbox-of-a-transaction")
     page.get_by_role("row").filter(has_text=customer.id).get_by_role("link").click()
