@@ -28,7 +28,12 @@ def run(name: str) -> dict[str, Any]:
         ("trace", ["recording", "without"], "changes/s"),
         (
             "metrics",
-            ["lookups, metrics on", "lookups, metrics off", "updates, metrics on", "updates, metrics off"],
+            ["lookups, metrics off", "lookups, metrics on", "updates, metrics off", "updates, metrics on"],
+            "answers/s",
+        ),
+        (
+            "tracing",
+            [f"{what}, traces {share}" for what in ("lookups", "updates") for share in ("off", "1 %", "100 %")],
             "answers/s",
         ),
     ],
@@ -40,4 +45,4 @@ def test_it_measures_all_without_a_wrong_answer(name: str, contestants: list[str
     for row in found["rows"]:
         assert row[figure] > 0
         assert row.get("errors", 0) == 0
-    assert all(said.endswith("errors 0") for name, said in found.items() if name.startswith("updates/s"))
+    assert all(said.endswith("errors 0") for name, said in found.items() if name.startswith("updates/s with"))
