@@ -211,9 +211,9 @@ class Link:
             accepted.transport.resume_reading()
 
     async def _settle(self) -> None:
-        """Let connections that are being made end, so that the loop stops with none open."""
-        while self._connecting or self.ends:
-            await asyncio.gather(*self._connecting, return_exceptions=True)
+        """Let connections that are being made or accepted end, so that the loop stops with none open."""
+        while (others := asyncio.all_tasks() - {asyncio.current_task()}) or self.ends:
+            await asyncio.gather(*others, return_exceptions=True)
             self._abort()
             # An abort is carried out in the loop's next turn.
             await asyncio.sleep(0)
