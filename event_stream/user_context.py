@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 CORRELATION_ID = "tmx-correlation-id"
 USER_ID = "tmx-user-id"
@@ -31,12 +32,16 @@ def is_acceptable(value: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class UserContext:
-    """The four headers of the source, as one value. `authorization` never shows in a repr or a log."""
+    """The four headers of the source, as one value. `authorization` never shows in a repr or a log.
+
+    `began_at` is when the request or the handling of the message began.
+    """
 
     correlation_id: str = field(default_factory=new_correlation_id)
     user_id: str | None = None
     organization_id: str | None = None
     authorization: str | None = field(default=None, repr=False)
+    began_at: datetime = field(default_factory=lambda: datetime.now(UTC), repr=False, compare=False)
 
     def http_headers(self) -> dict[str, str]:
         """For an outgoing HTTP call."""

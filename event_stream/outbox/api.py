@@ -11,6 +11,7 @@ from django.db.transaction import TransactionManagementError
 
 from event_stream import user_context
 from event_stream.messaging.message import Message
+from event_stream.process_name import process_name
 
 if TYPE_CHECKING:
     from event_stream.outbox.models import OutboxEntry
@@ -47,7 +48,8 @@ def emit_many(binding: str, emissions: Iterable[Emission], *, using: str = DEFAU
     """Like `emit` for several messages, in as few statements as possible. They are sent in the given order."""
     _require_transaction(using)
     model: type[OutboxEntry] = apps.get_model("event_stream_outbox", "OutboxEntry")
-    context = user_context.current_or_new()
+    current = user_context.current()
+    context = current or user_context.UserContext()
     entries = []
     for emission in emissions:
         headers = {**context.message_headers(), **emission.message.headers}
@@ -60,6 +62,8 @@ def emit_many(binding: str, emissions: Iterable[Emission], *, using: str = DEFAU
                 correlation_id=headers.pop(user_context.CORRELATION_ID),
                 headers=headers,
                 version=emission.version,
+                requested_at=current.began_at if current else None,
+                written_by=process_name(),
             )
         )
     return model._default_manager.using(using).bulk_create(entries, batch_size=1_000)

@@ -35,6 +35,11 @@ class OutboxEntry(models.Model):
     # The version of the changed row; None where rows have no versions.
     version = models.BigIntegerField(null=True, blank=True)
     correlation_id = models.TextField()
+    # When the request began that wrote it; None outside of a request, and for what a trigger added.
+    requested_at = models.DateTimeField(null=True, blank=True)
+    # The processes, as host:pid; "" where nobody knows.
+    written_by = models.TextField(db_default="", blank=True)
+    published_by = models.TextField(db_default="", blank=True)
     # Never later than the transaction's commit; the heartbeat relies on that.
     written_at = models.DateTimeField(db_default=ClockTimestamp(), editable=False)
     published_at = models.DateTimeField(null=True, blank=True)

@@ -12,6 +12,7 @@ from django.db import connections
 from event_stream import user_context
 from event_stream.errors import ConfigurationError
 from event_stream.messaging.message import Message, RecordMetadata
+from event_stream.process_name import process_name
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -145,12 +146,14 @@ class Store:
         rows = self._connection.execute(
             """
             UPDATE event_stream_outbox AS entry
-            SET published_at = clock_timestamp(), partition = receipt.partition, "offset" = receipt.position
+            SET published_at = clock_timestamp(), published_by = %s,
+                partition = receipt.partition, "offset" = receipt.position
             FROM unnest(%s::bigint[], %s::int[], %s::bigint[]) AS receipt (id, partition, position)
             WHERE entry.id = receipt.id AND entry.published_at IS NULL
             RETURNING entry.id, entry.published_at
             """,
             [
+                process_name(),
                 list(receipts),
                 [receipt.partition for receipt in receipts.values()],
                 [receipt.offset for receipt in receipts.values()],

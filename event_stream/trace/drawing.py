@@ -23,7 +23,7 @@ def bars(line: Line) -> list[Bar]:
     """Return a bar for each step. The time from the eviction to the first lookup is nobody's work, and is cut out."""
     cut = timedelta()
     places: list[tuple[timedelta, timedelta] | None] = []
-    start = last = line.change.written_at
+    start = last = line.change.requested_at or line.change.written_at
     for step in line.steps:
         if step.at is None:
             places.append(None)

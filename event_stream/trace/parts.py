@@ -24,6 +24,11 @@ class Change:
     by_trigger: bool = False
     user: str = ""
     """The id of the user, as the request or the admin's log has it."""
+    requested_at: datetime | None = None
+    """When the request began."""
+    written_by: str = ""
+    sent_by: str = ""
+    """The processes, as host:pid."""
 
 
 @dataclass(frozen=True, slots=True)

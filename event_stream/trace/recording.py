@@ -1,7 +1,5 @@
 """Receivers of the event layer's signals: what a process does becomes rows for the writer."""
 
-import os
-import socket
 import threading
 import time
 from collections import OrderedDict
@@ -20,6 +18,7 @@ from event_stream.errors import HeldError, RetryError
 from event_stream.fenced_cache import CacheStatus, Found
 from event_stream.fenced_cache.cache import FillOutcome
 from event_stream.messaging.message import ConsumerRecord
+from event_stream.process_name import process_name
 from event_stream.trace.models import CacheFill, HandledBatch, ParkedRecord, PartitionState
 from event_stream.trace.settings import trace_settings
 from event_stream.trace.writer import process_writer
@@ -28,7 +27,6 @@ STATED_EVERY_S = 5.0
 BY_A_PERSON = "somebody has paused it, and has to resume it"
 _REMEMBERED = 10_000
 _MAX_REASON = 500
-_HOST = socket.gethostname()
 
 
 def connect() -> None:
@@ -50,10 +48,6 @@ def receivers_of(recorder: "WorkerRecorder | LookupRecorder") -> list[tuple[Sign
         (signals.partition_resumed, recorder.resumed),
         (signals.record_rejected, recorder.rejected),
     ]
-
-
-def process_name() -> str:
-    return f"{_HOST}:{os.getpid()}"
 
 
 @dataclass(slots=True)

@@ -117,6 +117,9 @@ def _change(row: "OutboxEntry", user: str = "") -> Change:
         error=row.error,
         by_trigger=row.by_trigger,
         user=str(row.headers.get(USER_ID, "")) or user,
+        requested_at=row.requested_at,
+        written_by=row.written_by,
+        sent_by=row.published_by,
     )
 
 

@@ -32,6 +32,11 @@ class ChangeSerializer(serializers.Serializer[Change]):
     error = serializers.CharField(allow_blank=True, help_text="Why it is parked.")
     byTrigger = serializers.BooleanField(source="by_trigger", help_text="The write bypassed the ORM.")
     user = serializers.CharField(allow_blank=True)
+    requestedAt = serializers.DateTimeField(
+        source="requested_at", allow_null=True, default=None, help_text="When the request began."
+    )
+    writtenBy = serializers.CharField(source="written_by", allow_blank=True, default="", help_text="host:pid")
+    sentBy = serializers.CharField(source="sent_by", allow_blank=True, default="", help_text="host:pid")
 
 
 class SpanSerializer(serializers.Serializer[Span]):

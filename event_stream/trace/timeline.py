@@ -213,8 +213,10 @@ def _steps(
     missing: Sequence[Missing],
 ) -> Iterator[Step]:
     by = f"by {change.user}" if change.user else "by nobody that is named"
-    yield Step(Name.REQUESTED, State.DONE, service, text=f"{by}, correlation id {change.correlation_id}")
-    yield Step(Name.WRITTEN, State.DONE, service, change.written_at, text=_what(change))
+    requested = f"{by}, correlation id {change.correlation_id}"
+    yield Step(Name.REQUESTED, State.DONE, service, change.requested_at, None, change.written_by, requested)
+    took_ms = None if change.requested_at is None else _ms(change.written_at - change.requested_at)
+    yield Step(Name.WRITTEN, State.DONE, service, change.written_at, took_ms, change.written_by, _what(change))
     yield _sent(change, service, produced)
     for consumer in consumers:
         for group in consumer.groups:
@@ -241,7 +243,8 @@ def _sent(change: Change, service: str, produced: Produced) -> Step:
     if change.partition is not None:
         where = f"{change.destination}, partition {change.partition}, offset {change.offset}"
     if change.sent_at is not None:
-        return Step(Name.SENT, State.DONE, service, change.sent_at, _ms(change.sent_at - change.written_at), text=where)
+        took_ms = _ms(change.sent_at - change.written_at)
+        return Step(Name.SENT, State.DONE, service, change.sent_at, took_ms, change.sent_by, where)
     if change.parked_at is not None:
         instead = f"; a fallback message went in its place to {where}" if where else ""
         text = f"parked: {change.error}{instead}"

@@ -13,6 +13,7 @@ from event_stream.outbox import emit, emit_many
 from event_stream.outbox.api import Emission
 from event_stream.outbox.models import OutboxEntry
 from event_stream.outbox.selectors import last_version
+from event_stream.process_name import process_name
 from tests.event_stream.demo.models import BINDING, Widget
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -52,6 +53,14 @@ def test_an_entry_carries_the_user_context_but_no_credentials() -> None:
     entry = OutboxEntry.objects.get()
     assert (entry.correlation_id, entry.key, entry.version) == ("trace-1", "k", 7)
     assert entry.headers == {"tmx-user-id": "u1", "tmx-org-id": "o1", "own": "header"}
+    assert (entry.requested_at, entry.written_by) == (context.began_at, process_name())
+
+
+def test_an_entry_that_no_request_wrote_has_no_time_of_one() -> None:
+    with transaction.atomic():
+        emit(BINDING, Message({"n": 1}), version=None)
+    entry = OutboxEntry.objects.get()
+    assert (entry.requested_at, entry.written_by) == (None, process_name())
 
 
 def test_the_correlation_id_of_the_message_itself_comes_first() -> None:

@@ -24,6 +24,7 @@ from event_stream.outbox.relay import Relay
 from event_stream.outbox.selectors import status
 from event_stream.outbox.store import Connection, Store
 from event_stream.outbox.triggers import LEADER_LOCK
+from event_stream.process_name import process_name
 from tests.event_stream.demo.models import BINDING, Widget
 from tests.event_stream.outbox_world import (
     FLAKY,
@@ -77,6 +78,7 @@ def test_an_entry_is_sent_and_marked_with_its_place(caplog: pytest.LogCaptureFix
     assert dict(record.headers)["tmx-correlation-id"] == f'"{entry.correlation_id}"'.encode()
     assert entry.published_at is not None
     assert entry.published_at >= entry.written_at
+    assert entry.published_by == process_name()
     (line,) = events(caplog, "outbox.published")
     assert (line.correlation_id, line.event_id, line.key) == (entry.correlation_id, str(entry.event_id), "a")
     assert (line.version, line.partition, line.offset) == (widget.version, record.partition, record.offset)

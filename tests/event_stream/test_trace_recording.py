@@ -21,11 +21,12 @@ from event_stream.fenced_cache import CacheStatus, Found
 from event_stream.fenced_cache.cache import FillOutcome
 from event_stream.fenced_cache.read_through import ReadThrough
 from event_stream.messaging.message import ConsumerRecord, ProducerRecord
+from event_stream.process_name import process_name
 from event_stream.testing.waiting import wait_until
 from event_stream.trace import recording, writer
 from event_stream.trace.models import CacheFill, HandledBatch, ParkedRecord, PartitionState
 from event_stream.trace.parts import Span
-from event_stream.trace.recording import LookupRecorder, WorkerRecorder, process_name
+from event_stream.trace.recording import LookupRecorder, WorkerRecorder
 from event_stream.trace.selectors import own_part
 from event_stream.trace.settings import TraceSettings
 from event_stream.trace.writer import Writer

@@ -224,3 +224,12 @@ def test_following_prints_each_step_once() -> None:
 
     assert [line.split()[1] for line in report.news(None, sent)] == ["requested", "written", "sent"]
     assert [line.split()[1] for line in report.news(sent, applied)] == ["received", "applied", "evicted"]
+
+
+def test_the_request_and_the_producers_processes_are_named_where_the_outbox_has_them() -> None:
+    change = replace(CHANGE, requested_at=at(-8), written_by="host:7", sent_by="host:8")
+    [line] = merged(produced(change)).lines
+    requested, written, sent = line.steps[:3]
+    assert (requested.at, requested.process) == (at(-8), "host:7")
+    assert (written.at, written.duration_ms, written.process) == (at(0), 8.0, "host:7")
+    assert (sent.at, sent.duration_ms, sent.process) == (at(5), 5.0, "host:8")
