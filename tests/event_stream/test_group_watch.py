@@ -20,6 +20,9 @@ from event_stream.messaging.channel import registry
 from tests.event_stream.kafka_topics import new_topic
 from tests.event_stream.outbox_world import until
 
+# The doctor asks which partitions a person has paused.
+pytestmark = pytest.mark.django_db
+
 
 @pytest.fixture
 def topic(settings: Settings, kafka_bootstrap_servers: str) -> Iterator[str]:

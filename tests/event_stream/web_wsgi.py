@@ -12,6 +12,7 @@ from tests.event_stream import web_settings
 
 settings.configure(
     SECRET_KEY="for a test alone",
+    AUTH=None,
     ALLOWED_HOSTS=["127.0.0.1"],
     INSTALLED_APPS=["rest_framework", "event_stream.metrics"],
     MIDDLEWARE=[

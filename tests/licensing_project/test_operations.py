@@ -340,6 +340,7 @@ def test_lookups_and_fills_are_counted_as_they_were(
     assert "33.3 %" in page
 
 
+@pytest.mark.usefixtures("organization_service")
 def test_the_page_of_the_cache_shows_watermarks_as_redis_has_them(binder: MemoryBinder, operator: Client) -> None:
     cache = lookup.current().cache
     now_ms = time.time_ns() // 1_000_000

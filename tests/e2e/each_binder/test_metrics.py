@@ -12,6 +12,8 @@ from redis import Redis
 
 from devstack.process import start_in_parallel, stop_in_parallel
 from devstack.waiting import wait_until
+from event_stream.conf import Binding
+from event_stream.messaging.binder import BrokerAdmin
 from tests.e2e.world import DEADLINE_S, ORGANIZATION, Watch, World, fresh
 from tests.event_stream.scraped import Scrape, scrape
 
@@ -150,6 +152,14 @@ def test_the_workers_share_the_partitions_and_each_tells_of_its_own(world: World
         assert scrape(url).value("event_stream_worker_failing_partitions", binding=INBOUND) == 0
 
 
+def waiting(world: World) -> int | None:
+    """Return what the platform itself says of the group."""
+    binder = world.binder()
+    assert isinstance(binder, BrokerAdmin)
+    group = binder.describe(Binding(INBOUND, world.platform.topic, "own", group="licensingGroup")).group
+    return None if group is None else group.waiting
+
+
 def test_the_lag_is_told_while_no_worker_is_there_to_tell_it(world: World) -> None:
     url, name = world.platform.licensing_urls[0], "event_stream_consumer_lag_records"
     changes = 5
@@ -159,6 +169,8 @@ def test_the_lag_is_told_while_no_worker_is_there_to_tell_it(world: World) -> No
             for _ in range(changes):
                 created = world.organization("POST", "/v1/organization", json=ORGANIZATION, status=201)
                 world.published(created.json()["id"])
+            if waiting(world) is None:
+                pytest.skip("the platform does not know how many wait, as Redis may in the middle of a log")
             assert wait_until(lambda: scrape(url).total(name, binding=INBOUND) >= changes, within_s=DEADLINE_S)
             lag = scrape(url).value(name, binding=INBOUND)
             sent = 0
