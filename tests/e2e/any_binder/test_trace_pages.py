@@ -60,7 +60,7 @@ def test_an_edit_is_followed_from_its_form_to_the_first_answer(
 
     assert wait_until(is_complete, within_s=DEADLINE_S), states(page)
     assert states(page) == [f"{step} done" for step in STEPS]
-    assert page.locator(".trace-bar rect").count() == len(STEPS) - 1
+    assert page.locator(".trace-bar rect").count() == len(STEPS)
     screen.keep("trace")
     # From the licensing service's side: from the headers of the answer to the proof.
     licensing = world.platform.licensing_urls[0]
