@@ -55,7 +55,7 @@ def traced(endpoint: str, ratio: str) -> dict[str, str]:
 
 def main() -> None:
     options = measure.options(__doc__)
-    customers, rounds, seconds, warm_up_s = (5, 2, 1.0, 1.0) if options.quick else (100, 8, 5.0, 5.0)
+    customers, rounds, seconds, warm_up_s = (5, 2, 1.0, 1.0) if options.quick else (100, 5, 3.0, 3.0)
     where = measure.machine()
     rows: list[dict[str, Any]] = []
     conclusions: dict[str, str] = {}
