@@ -14,7 +14,8 @@ EVENT_STREAM = {
 
 import dataclasses
 import functools
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast, get_args
 
@@ -126,6 +127,20 @@ class SettingsReader:
 def root(name: str, value: object, mistakes: list[SettingError]) -> SettingsReader:
     """The setting itself."""
     return _table(name, value, mistakes)
+
+
+@contextmanager
+def own_setting(name: str) -> Iterator[SettingsReader]:
+    """Read a dict of Django's settings, which may be absent. Raises ConfigurationError with every mistake in it."""
+    # Here and not above: `import event_stream` has to work before Django's settings do.
+    from django.conf import settings  # noqa: PLC0415
+
+    mistakes: list[SettingError] = []
+    reader = root(name, getattr(settings, name, {}), mistakes)
+    yield reader
+    reader.finish()
+    if mistakes:
+        raise ConfigurationError("; ".join(map(str, mistakes)))
 
 
 def _table(path: str, value: object, mistakes: list[SettingError]) -> SettingsReader:

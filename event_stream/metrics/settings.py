@@ -3,10 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from django.conf import settings
-
-from event_stream.conf import SettingError, root
-from event_stream.errors import ConfigurationError
+from event_stream.conf import own_setting
 
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/@]+):(\d{1,5})")
 _DAY_S = 86_400.0
@@ -35,18 +32,9 @@ _DEFAULT = MetricsSettings()
 
 def metrics_settings() -> MetricsSettings:
     """Read the setting. Raises ConfigurationError, which names every wrong key."""
-    mistakes: list[SettingError] = []
-    reader = root("EVENT_STREAM_METRICS", getattr(settings, "EVENT_STREAM_METRICS", {}), mistakes)
-    probes = ""
-    if "probes" in reader.values:
+    with own_setting("EVENT_STREAM_METRICS") as reader:
         probes = reader.text("probes")
         match = _ADDRESS.fullmatch(probes)
         if probes and (match is None or int(match[2]) > 65535):
             reader.wrong("probes", f"is {probes!r}; it should be host:port, such as 0.0.0.0:9100")
-    else:
-        reader.known.add("probes")
-    result = MetricsSettings(probes, reader.number("stuck_after_s", _DEFAULT.stuck_after_s, maximum=_DAY_S))
-    reader.finish()
-    if mistakes:
-        raise ConfigurationError("; ".join(map(str, mistakes)))
-    return result
+        return MetricsSettings(probes, reader.number("stuck_after_s", _DEFAULT.stuck_after_s, maximum=_DAY_S))

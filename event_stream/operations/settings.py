@@ -2,10 +2,7 @@
 
 from dataclasses import dataclass
 
-from django.conf import settings
-
-from event_stream.conf import SettingError, root
-from event_stream.errors import ConfigurationError
+from event_stream.conf import own_setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +28,13 @@ _LARGEST_BATCH = 100_000
 
 def operations_settings() -> OperationsSettings:
     """Read the setting. Raises ConfigurationError, which names every wrong key."""
-    mistakes: list[SettingError] = []
-    reader = root("EVENT_STREAM_OPERATIONS", getattr(settings, "EVENT_STREAM_OPERATIONS", {}), mistakes)
-    result = OperationsSettings(
-        reports=reader.flag("reports", default=_DEFAULT.reports),
-        status_interval_s=reader.number("status_interval_s", _DEFAULT.status_interval_s, maximum=_HOUR_S),
-        sample_interval_s=reader.number("sample_interval_s", _DEFAULT.sample_interval_s, maximum=_HOUR_S),
-        retention_days=reader.number("retention_days", _DEFAULT.retention_days, maximum=_YEARS_DAYS),
-        purge_batch_size=reader.integer(
-            "purge_batch_size", _DEFAULT.purge_batch_size, minimum=1, maximum=_LARGEST_BATCH
-        ),
-    )
-    reader.finish()
-    if mistakes:
-        raise ConfigurationError("; ".join(map(str, mistakes)))
-    return result
+    with own_setting("EVENT_STREAM_OPERATIONS") as reader:
+        return OperationsSettings(
+            reports=reader.flag("reports", default=_DEFAULT.reports),
+            status_interval_s=reader.number("status_interval_s", _DEFAULT.status_interval_s, maximum=_HOUR_S),
+            sample_interval_s=reader.number("sample_interval_s", _DEFAULT.sample_interval_s, maximum=_HOUR_S),
+            retention_days=reader.number("retention_days", _DEFAULT.retention_days, maximum=_YEARS_DAYS),
+            purge_batch_size=reader.integer(
+                "purge_batch_size", _DEFAULT.purge_batch_size, minimum=1, maximum=_LARGEST_BATCH
+            ),
+        )

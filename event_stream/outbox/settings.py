@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
-from event_stream.conf import SettingError, root
-from event_stream.errors import ConfigurationError
+from event_stream.conf import own_setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,27 +36,22 @@ _CENTURY_HOURS = 876_600.0
 
 def outbox_settings() -> OutboxSettings:
     """Read the setting. Raises ConfigurationError, which names every wrong key."""
-    mistakes: list[SettingError] = []
-    reader = root("EVENT_STREAM_OUTBOX", getattr(settings, "EVENT_STREAM_OUTBOX", {}), mistakes)
+    with own_setting("EVENT_STREAM_OUTBOX") as reader:
 
-    def seconds(key: str) -> float:
-        return reader.number(key, getattr(_DEFAULT, key), maximum=_DAY_S)
+        def seconds(key: str) -> float:
+            return reader.number(key, getattr(_DEFAULT, key), maximum=_DAY_S)
 
-    def batch(key: str) -> int:
-        return reader.integer(key, getattr(_DEFAULT, key), minimum=1, maximum=_LARGEST_BATCH)
+        def batch(key: str) -> int:
+            return reader.integer(key, getattr(_DEFAULT, key), minimum=1, maximum=_LARGEST_BATCH)
 
-    result = OutboxSettings(
-        embedded=reader.flag("embedded", default=_DEFAULT.embedded),
-        database=reader.choice("database", settings.DATABASES, _DEFAULT.database),
-        batch_size=batch("batch_size"),
-        heartbeat_interval_s=seconds("heartbeat_interval_s"),
-        poll_interval_s=seconds("poll_interval_s"),
-        election_interval_s=seconds("election_interval_s"),
-        retention_hours=reader.number("retention_hours", _DEFAULT.retention_hours, maximum=_CENTURY_HOURS),
-        purge_batch_size=batch("purge_batch_size"),
-        purge_interval_s=seconds("purge_interval_s"),
-    )
-    reader.finish()
-    if mistakes:
-        raise ConfigurationError("; ".join(map(str, mistakes)))
-    return result
+        return OutboxSettings(
+            embedded=reader.flag("embedded", default=_DEFAULT.embedded),
+            database=reader.choice("database", settings.DATABASES, _DEFAULT.database),
+            batch_size=batch("batch_size"),
+            heartbeat_interval_s=seconds("heartbeat_interval_s"),
+            poll_interval_s=seconds("poll_interval_s"),
+            election_interval_s=seconds("election_interval_s"),
+            retention_hours=reader.number("retention_hours", _DEFAULT.retention_hours, maximum=_CENTURY_HOURS),
+            purge_batch_size=batch("purge_batch_size"),
+            purge_interval_s=seconds("purge_interval_s"),
+        )

@@ -5,10 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from urllib.parse import urlsplit
 
-from django.conf import settings
-
-from event_stream.conf import SettingError, SettingsReader, configuration, root
-from event_stream.errors import ConfigurationError
+from event_stream.conf import SettingsReader, configuration, own_setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,28 +57,23 @@ _CENTURY_DAYS = 36_525.0
 
 def trace_settings() -> TraceSettings:
     """Read the setting. Raises ConfigurationError, which names every wrong key."""
-    mistakes: list[SettingError] = []
-    reader = root("EVENT_STREAM_TRACE", getattr(settings, "EVENT_STREAM_TRACE", {}), mistakes)
-    result = TraceSettings(
-        record=reader.flag("record", default=_DEFAULT.record),
-        service=reader.text("service", default=_DEFAULT.service),
-        key_name=reader.text("key_name", default=_DEFAULT.key_name),
-        consumes=_consumes(reader),
-        cache=_cache(reader),
-        retention_days=reader.number("retention_days", _DEFAULT.retention_days, maximum=_CENTURY_DAYS),
-        buffer_size=reader.integer("buffer_size", _DEFAULT.buffer_size, minimum=1, maximum=1_000_000),
-        write_interval_s=reader.number("write_interval_s", _DEFAULT.write_interval_s, maximum=_DAY_S),
-        purge_batch_size=reader.integer(
-            "purge_batch_size", _DEFAULT.purge_batch_size, minimum=1, maximum=_LARGEST_BATCH
-        ),
-        purge_interval_s=reader.number("purge_interval_s", _DEFAULT.purge_interval_s, maximum=_DAY_S),
-        peers={name: _peer(name, entry) for name, entry in reader.table("peers").tables().items()},
-        peer_timeout_s=reader.number("peer_timeout_s", _DEFAULT.peer_timeout_s, maximum=60.0),
-    )
-    reader.finish()
-    if mistakes:
-        raise ConfigurationError("; ".join(map(str, mistakes)))
-    return result
+    with own_setting("EVENT_STREAM_TRACE") as reader:
+        return TraceSettings(
+            record=reader.flag("record", default=_DEFAULT.record),
+            service=reader.text("service", default=_DEFAULT.service),
+            key_name=reader.text("key_name", default=_DEFAULT.key_name),
+            consumes=_consumes(reader),
+            cache=_cache(reader),
+            retention_days=reader.number("retention_days", _DEFAULT.retention_days, maximum=_CENTURY_DAYS),
+            buffer_size=reader.integer("buffer_size", _DEFAULT.buffer_size, minimum=1, maximum=1_000_000),
+            write_interval_s=reader.number("write_interval_s", _DEFAULT.write_interval_s, maximum=_DAY_S),
+            purge_batch_size=reader.integer(
+                "purge_batch_size", _DEFAULT.purge_batch_size, minimum=1, maximum=_LARGEST_BATCH
+            ),
+            purge_interval_s=reader.number("purge_interval_s", _DEFAULT.purge_interval_s, maximum=_DAY_S),
+            peers={name: _peer(name, entry) for name, entry in reader.table("peers").tables().items()},
+            peer_timeout_s=reader.number("peer_timeout_s", _DEFAULT.peer_timeout_s, maximum=60.0),
+        )
 
 
 def _consumes(reader: SettingsReader) -> tuple[str, ...]:
