@@ -10,7 +10,6 @@ class TraceConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from event_stream.trace import checks, recording  # noqa: PLC0415 - models are ready only now
+        from event_stream.trace import recording  # noqa: PLC0415 - models are ready only now
 
-        checks.register_checks()
         recording.connect()

@@ -30,7 +30,7 @@ _MAX_REASON = 500
 
 
 def connect() -> None:
-    """Connect the receivers, if this service is to record. A wrong setting is for the system checks to report."""
+    """Connect the receivers, if this service is to record. Raises ConfigurationError for a wrong setting."""
     if trace_settings().record:
         for signal, receiver in (*receivers_of(WorkerRecorder()), *receivers_of(LookupRecorder())):
             signal.connect(receiver, weak=False, dispatch_uid="trace")
