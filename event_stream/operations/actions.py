@@ -3,17 +3,16 @@
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import QuerySet
-from django.http import HttpRequest
 
 from event_stream.operations.models import Operations
 
 _SHOWN = 10
 
 
-def log_action(request: HttpRequest, target: str, text: str) -> None:
-    """Write down what the person of the request did, and to what."""
+def log_action(user_id: int | None, target: str, text: str) -> None:
+    """Write down what a person did, and to what."""
     LogEntry.objects.create(
-        user_id=request.user.pk,
+        user_id=user_id,
         content_type=ContentType.objects.get_for_model(Operations),
         object_id=target,
         object_repr=target[:200],

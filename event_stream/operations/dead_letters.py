@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from django.contrib.admin.models import CHANGE, LogEntry
-from django.contrib.contenttypes.models import ContentType
 from django.db import connections
 from django.utils import timezone
 
@@ -25,7 +23,8 @@ from event_stream.dead_letters.record import Origin
 from event_stream.dead_letters.replay import ReplayService
 from event_stream.errors import UnavailableError
 from event_stream.messaging.channel import Channel, registry
-from event_stream.operations.models import Operations, Settlement
+from event_stream.operations.actions import log_action
+from event_stream.operations.models import Settlement
 from event_stream.operations.processes import moment
 
 logger = logging.getLogger("event_stream.operations")
@@ -260,14 +259,8 @@ class _Work:
         settlement = self.settlement
         edited = " with an edited body" if self.edited else ""
         left = f"; {settlement.total - settlement.done:,} left" if settlement.done < settlement.total else ""
-        LogEntry.objects.create(
-            user_id=self.user_id,
-            content_type=ContentType.objects.get_for_model(Operations),
-            object_id=settlement.description[:200],
-            object_repr=settlement.description[:200],
-            action_flag=CHANGE,
-            change_message=f"{DONE[settlement.verb].capitalize()}{edited}: {settlement.done:,}{left}.",
-        )
+        text = f"{DONE[settlement.verb].capitalize()}{edited}: {settlement.done:,}{left}."
+        log_action(self.user_id, settlement.description[:200], text)
 
 
 def settle(

@@ -67,5 +67,10 @@ def available_pages() -> list[Page]:
     return sorted((page for page in _pages.values() if page.is_available()), key=place)
 
 
+def whole_number(text: str) -> int | None:
+    """Read a number of a form or a URL, as the database can hold it; None for anything else."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
 def may(user: AbstractBaseUser | AnonymousUser, permission: str) -> bool:
     return isinstance(user, PermissionsMixin | AnonymousUser) and user.has_perm(permission)

@@ -20,6 +20,7 @@ from event_stream.operations.series import Combine, Point, Series
 from event_stream.operations.web import FAILED, FILLS, LOOKUPS
 
 _LONGEST_ID = 200
+_REFUSED = (FillOutcome.LEASE_LOST, FillOutcome.OLDER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Totals:
 
     @property
     def refused_fills(self) -> int:
-        return sum(self.fills[outcome.name.lower()] for outcome in (FillOutcome.LEASE_LOST, FillOutcome.OLDER))
+        return sum(self.fills[outcome.name.lower()] for outcome in _REFUSED)
 
 
 class CachePage:
@@ -81,7 +82,7 @@ class CachePage:
         action = request.POST.get("action")
         if action == "evict":
             observed.cache().evict([Eviction(id)])
-            log_action(request, f"{observed.noun} {id}", "Evicted from the cache.")
+            log_action(request.user.pk, f"{observed.noun} {id}", "Evicted from the cache.")
             return f"The {observed.noun} {id} is evicted: the next lookup asks the origin."
         if action == "lookup":
             try:
@@ -106,7 +107,7 @@ def _charts() -> list[Any]:
     until = timezone.now()
     refused = [
         series.points(Series(FILLS + outcome.name.lower(), "", counted=True), until - SPAN, until)
-        for outcome in (FillOutcome.LEASE_LOST, FillOutcome.OLDER)
+        for outcome in _REFUSED
     ]
     by_status = {
         status: series.points(Series(LOOKUPS + status.value, "", counted=True), until - SPAN, until)

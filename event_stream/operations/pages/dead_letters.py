@@ -21,7 +21,7 @@ from event_stream.operations.dead_letters import (
     settlements,
 )
 from event_stream.operations.models import Settlement
-from event_stream.operations.pages import ActionError, Done
+from event_stream.operations.pages import ActionError, Done, whole_number
 
 _VERBS: Mapping[str, Verb] = {"replay": "replay", "edit": "replay", "discard": "discard"}
 """By the name of a form's action."""
@@ -43,7 +43,7 @@ class DeadLettersPage:
         return bool(parking_bindings())
 
     def context(self, request: HttpRequest) -> Mapping[str, Any]:
-        if progress := _number(request.GET.get("progress", "")):
+        if progress := whole_number(request.GET.get("progress", "")):
             settlement = Settlement.objects.filter(pk=progress).first()
             is_running = settlement is not None and settlement.finished_at is None
             return {"settlement": settlement, "refreshes": is_running, "is_progress": True}
@@ -80,7 +80,7 @@ class DeadLettersPage:
         chosen = wanted.of(there.letters)
         if not chosen:
             raise ActionError("No open dead letter matches any longer.")
-        shown = _number(form.get("count", "")) or 0
+        shown = whole_number(form.get("count", "")) or 0
         if len(chosen) > shown:
             raise ActionError("Nothing was done: there are more of them by now.")
         settlement = settle(verb, wanted, len(chosen), user_id=request.user.pk or 0, wait_s=_WAIT_S, edited=edited)
@@ -93,7 +93,7 @@ class DeadLettersPage:
 
 
 def _filter(form: QueryDict) -> LetterFilter:
-    through_ms = _number(form.get("through_ms", ""))
+    through_ms = whole_number(form.get("through_ms", ""))
     return LetterFilter(
         binding=form.get("binding", ""),
         text=form.get("q", "")[:_LONGEST],
@@ -101,10 +101,6 @@ def _filter(form: QueryDict) -> LetterFilter:
         id=form.get("id", ""),
         through_ms=through_ms,
     )
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
 def _edited(form: QueryDict) -> bytes:

@@ -13,7 +13,7 @@ from event_stream.operations.charts import chart
 from event_stream.operations.counts import capped
 from event_stream.operations.models import Process
 from event_stream.operations.outbox import ParkedFilter
-from event_stream.operations.pages import ActionError
+from event_stream.operations.pages import ActionError, whole_number
 from event_stream.operations.processes import running, seen_processes
 from event_stream.operations.relays import AGE, PARKED, PUBLISHED, WAITING
 from event_stream.operations.series import Combine, Series
@@ -57,21 +57,22 @@ class OutboxPage:
     def act(self, request: HttpRequest) -> str:
         if request.POST.get("action") != "send":
             raise ActionError("There is no such action.")
-        id = request.POST.get("id", "")
-        if id and not (id.isascii() and id.isdigit() and len(id) < 19):
+        typed = request.POST.get("id", "")
+        id = whole_number(typed)
+        if typed and id is None:
             raise ActionError("An entry's id is a whole number.")
         wanted = ParkedFilter(
             binding=request.POST.get("binding", ""),
             text=_text(request.POST.get("q", "")),
             error=_text(request.POST.get("error", "")),
-            id=int(id) if id else None,
+            id=id,
         )
         before = capped(wanted.entries())
         sent = outbox.send_all_again(wanted)
         if not sent:
             raise ActionError("No parked entry matches any longer.")
         after = capped(wanted.entries())
-        log_action(request, _described(wanted), f"Sent again: {sent:,} parked entries.")
+        log_action(request.user.pk, _described(wanted), f"Sent again: {sent:,} parked entries.")
         left = f"; {after} still match" if after else ""
         return f"Of {before} parked entries that matched, {sent:,} are to be sent again{left}."
 

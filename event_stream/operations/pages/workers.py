@@ -93,12 +93,12 @@ class WorkersPage:
         if action == "pause":
             if not pause(binding, partition, reason):
                 raise ActionError(f"{capfirst(what)} was paused already.")
-            log_action(request, what, f"Paused.{f' Reason: {reason}' if reason else ''}")
+            log_action(request.user.pk, what, f"Paused.{f' Reason: {reason}' if reason else ''}")
             return f"{capfirst(what)} is paused; its worker follows within seconds."
         if action == "resume":
             if not resume(binding, partition):
                 raise ActionError(f"{capfirst(what)} was not paused.")
-            log_action(request, what, "Resumed.")
+            log_action(request.user.pk, what, "Resumed.")
             return f"{capfirst(what)} is resumed; its worker follows within seconds."
         raise ActionError("There is no such action.")
 
