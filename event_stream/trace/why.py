@@ -99,20 +99,24 @@ class Reasons:
 
 def find_reasons(key: str, version: int, fresh_at: datetime | None = None) -> Reasons:
     """Ask the producer, this service's recording, and its cache. Raises django.db.Error."""
-    made = find_changes(key, version)
-    event = made.changes[0] if made.changes else None
-    later = [change for change in find_changes(key).changes if (change.version or 0) > version]
+    latest = find_changes(key)
+    made, missing = [change for change in latest.changes if change.version == version], latest.missing
+    if not made:
+        # It is older than the latest ones.
+        older = find_changes(key, version)
+        made, missing = list(older.changes), older.missing
+    later = [change for change in latest.changes if (change.version or 0) > version]
     cache, problem = _cache_of(key)
     return Reasons(
         key=key,
         version=version,
         fresh_at=fresh_at,
-        event=event,
+        event=made[0] if made else None,
         successor=min(later, key=lambda change: change.version or 0, default=None),
         fill=CacheFill.objects.filter(key=key, version=version).first(),
         cache=cache,
         cache_problem=problem,
-        missing=made.missing,
+        missing=missing,
     )
 
 
