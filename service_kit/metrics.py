@@ -16,7 +16,7 @@ from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from event_stream.metrics.exposition import exposition
-from event_stream.metrics.names import HTTP_REQUEST_SECONDS
+from event_stream.metrics.names import HTTP_REQUEST_SECONDS, child
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 NO_ROUTE = "(none)"
@@ -36,7 +36,8 @@ class MetricsMiddleware:
         # Callers choose paths and methods: neither may make a new series.
         route = NO_ROUTE if match is None else f"/{match.route}"
         method = request.method if request.method in _METHODS else "other"
-        HTTP_REQUEST_SECONDS.labels(method, route, response.status_code).observe(time.perf_counter() - began_s)
+        seconds = time.perf_counter() - began_s
+        child(HTTP_REQUEST_SECONDS, method, route, str(response.status_code)).observe(seconds)
         return response
 
 

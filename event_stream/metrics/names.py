@@ -5,12 +5,15 @@ files: `service_kit/gunicorn_metrics.py`). A *reading* is computed from durable 
 same whichever process it asks: take the `max` of it over processes, never the sum.
 """
 
+import functools
 from bisect import bisect_left
 from collections import Counter as Tally
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.metrics_core import GaugeMetricFamily
 
 # Prometheus knows by itself when a counter began again, and files that processes share have none of these.
@@ -18,8 +21,16 @@ disable_created_metrics()
 
 INSTRUMENTS = CollectorRegistry()
 
+M = TypeVar("M", bound=MetricWrapperBase)
+
 _LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 _DURATION_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+@functools.cache
+def child(metric: M, *labels: str) -> M:
+    """Return the child of a metric for these values. `labels` itself takes a lock and builds texts each time."""
+    return metric.labels(*labels)
 
 
 class BatchHistogram(Histogram):

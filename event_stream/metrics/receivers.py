@@ -4,13 +4,12 @@ import functools
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
-
-from prometheus_client.metrics import MetricWrapperBase
+from typing import TYPE_CHECKING, Any
 
 from event_stream import signals
 from event_stream.conf import configuration
 from event_stream.metrics import names
+from event_stream.metrics.names import child
 
 if TYPE_CHECKING:
     # A project that has metrics need not have a cache or an outbox, nor what these need.
@@ -21,14 +20,6 @@ if TYPE_CHECKING:
     from event_stream.messaging.message import ConsumerRecord
     from event_stream.outbox.relay import Relay
     from event_stream.outbox.store import Entry
-
-M = TypeVar("M", bound=MetricWrapperBase)
-
-
-@functools.cache
-def _of(metric: M, *labels: str) -> M:
-    """The child of a metric. `labels` itself takes a lock and builds texts each time."""
-    return metric.labels(*labels)
 
 
 @functools.cache
@@ -57,31 +48,31 @@ def connect() -> None:
 def worker_polled(worker: "Worker", **_: Any) -> None:
     name = worker.binding.name
     partitions = worker.partitions.values()
-    _of(names.WORKER_PARTITIONS, name).set(len(partitions))
+    child(names.WORKER_PARTITIONS, name).set(len(partitions))
     # One that is paused is no alarm, whatever its handler has met before.
     failing = sum(bool(partition.error) and not partition.paused_on_purpose for partition in partitions)
-    _of(names.WORKER_FAILING_PARTITIONS, name).set(failing)
-    _of(names.WORKER_PAUSED_PARTITIONS, name).set(sum(partition.paused_on_purpose for partition in partitions))
-    _of(names.WORKER_LAST_ROUND, name).set(time.time())
+    child(names.WORKER_FAILING_PARTITIONS, name).set(failing)
+    child(names.WORKER_PAUSED_PARTITIONS, name).set(sum(partition.paused_on_purpose for partition in partitions))
+    child(names.WORKER_LAST_ROUND, name).set(time.time())
     # A count that begins with its first event has no rate at that event.
-    _of(names.WORKER_RETRIES, name)
-    _of(names.RECORDS_REJECTED, worker.binding.destination)
+    child(names.WORKER_RETRIES, name)
+    child(names.RECORDS_REJECTED, worker.binding.destination)
 
 
 def batch_handled(worker: "Worker", batch: "Batch", seconds: float, **_: Any) -> None:
     name, now_ms = worker.binding.name, time.time() * 1000
-    _of(names.WORKER_BATCH_SECONDS, name).observe(seconds)
-    _of(names.WORKER_DELIVERY_LAG_SECONDS, name).observe_many(
+    child(names.WORKER_BATCH_SECONDS, name).observe(seconds)
+    child(names.WORKER_DELIVERY_LAG_SECONDS, name).observe_many(
         max(0.0, now_ms - record.timestamp_ms) / 1000 for record in batch.records
     )
 
 
 def partition_paused(worker: "Worker", **_: Any) -> None:
-    _of(names.WORKER_RETRIES, worker.binding.name).inc()
+    child(names.WORKER_RETRIES, worker.binding.name).inc()
 
 
 def record_rejected(record: "ConsumerRecord", **_: Any) -> None:
-    _of(names.RECORDS_REJECTED, record.destination).inc()
+    child(names.RECORDS_REJECTED, record.destination).inc()
 
 
 def changes_applied(changes: "Sequence[Change]", applied_at_ms: int, **_: Any) -> None:
@@ -94,10 +85,10 @@ def relay_polled(relay: "Relay", **_: Any) -> None:
     from event_stream.outbox.relay import is_embedded_relay_running  # noqa: PLC0415 - there is one, or nobody polls
 
     for binding in _sending_bindings():
-        _of(names.OUTBOX_PARKED, binding)
+        child(names.OUTBOX_PARKED, binding)
     embedded = str(is_embedded_relay_running()).lower()
-    _of(names.RELAY_LEADER, embedded).set(relay.is_leader)
-    _of(names.RELAY_LAST_ROUND, embedded).set(time.time())
+    child(names.RELAY_LEADER, embedded).set(relay.is_leader)
+    child(names.RELAY_LAST_ROUND, embedded).set(time.time())
 
 
 def entries_published(entries: "Sequence[Entry]", published_at: Mapping[int, datetime], **_: Any) -> None:
@@ -107,35 +98,35 @@ def entries_published(entries: "Sequence[Entry]", published_at: Mapping[int, dat
             lag_s = (published_at[entry.id] - entry.written_at).total_seconds()
             lags_s.setdefault(entry.binding, []).append(max(0.0, lag_s))
     for binding, of_binding in lags_s.items():
-        _of(names.OUTBOX_PUBLISH_LAG_SECONDS, binding).observe_many(of_binding)
+        child(names.OUTBOX_PUBLISH_LAG_SECONDS, binding).observe_many(of_binding)
 
 
 def entry_parked(entry: "Entry", **_: Any) -> None:
-    _of(names.OUTBOX_PARKED, entry.binding).inc()
+    child(names.OUTBOX_PARKED, entry.binding).inc()
 
 
 def lookup_answered(found: "Found | None", error: Exception | None, seconds: float, **_: Any) -> None:
     # That the origin has an older version than was asked for is an answer, too.
     answer = found or getattr(error, "found", None)
     if answer is None:
-        _of(names.CACHE_LOOKUP_SECONDS, "failed").observe(seconds)
+        child(names.CACHE_LOOKUP_SECONDS, "failed").observe(seconds)
         return
     result = answer.source.value
-    _of(names.CACHE_LOOKUP_SECONDS, result).observe(seconds)
+    child(names.CACHE_LOOKUP_SECONDS, result).observe(seconds)
     if result in names.KEPT_RESULTS:
         age_s = time.time() - answer.fresh_at_ms / 1000
-        _of(names.CACHE_ANSWER_AGE_SECONDS, result).observe(max(0.0, age_s))
+        child(names.CACHE_ANSWER_AGE_SECONDS, result).observe(max(0.0, age_s))
 
 
 def cache_filled(outcome: "FillOutcome | None", **_: Any) -> None:
-    _of(names.CACHE_FILLS, "unavailable" if outcome is None else outcome.name.lower()).inc()
+    child(names.CACHE_FILLS, "unavailable" if outcome is None else outcome.name.lower()).inc()
 
 
 def origin_called(outcome: str, attempt: int, **_: Any) -> None:
-    _of(names.ORIGIN_CALLS, outcome).inc()
+    child(names.ORIGIN_CALLS, outcome).inc()
     if attempt > 1:
         names.ORIGIN_RETRIES.inc()
 
 
 def circuit_changed(circuit: str, is_open: bool, **_: Any) -> None:
-    _of(names.CIRCUIT_OPEN, circuit).set(is_open)
+    child(names.CIRCUIT_OPEN, circuit).set(is_open)
