@@ -26,6 +26,7 @@ _KINDS = {
     conventions.RECEIVE: SpanKind.CLIENT,
     conventions.PROCESS: SpanKind.CONSUMER,
 }
+_NEEDED = frozenset({*headers.TRACE_CONTEXT, user_context.CORRELATION_ID})
 _propagator = TraceContextTextMapPropagator()
 
 
@@ -88,7 +89,7 @@ class Instrumentation:
         self, worker: Worker, records: Mapping[int, Sequence[ConsumerRecord]], seconds: float, **_: Any
     ) -> None:
         binding = worker.binding
-        of_messages = [headers.decode(record.headers) for batch in records.values() for record in batch]
+        of_messages = [_trace_headers(record) for batch in records.values() for record in batch]
         attributes = {conventions.GROUP: binding.group or ""}
         span = self._start(conventions.RECEIVE, binding, of_messages, attributes, seconds)
         if span is not None:
@@ -96,7 +97,7 @@ class Instrumentation:
 
     def _batch_begun(self, worker: Worker, batch: Batch, **_: Any) -> None:
         binding = worker.binding
-        of_messages = [headers.decode(record.headers) for record in batch.records]
+        of_messages = [_trace_headers(record) for record in batch.records]
         attributes = {conventions.GROUP: binding.group or "", conventions.PARTITION: str(batch.partition)}
         if len(of_messages) == 1 and user_context.CORRELATION_ID in of_messages[0]:
             attributes[conventions.CONVERSATION_ID] = of_messages[0][user_context.CORRELATION_ID]
@@ -161,6 +162,10 @@ def _sampled(of_messages: Iterable[Mapping[str, str]]) -> list[SpanContext]:
         if context.is_valid and context.trace_flags.sampled:
             creators[context.trace_id, context.span_id] = context
     return list(creators.values())
+
+
+def _trace_headers(record: ConsumerRecord) -> dict[str, str]:
+    return headers.decode(header for header in record.headers if header[0] in _NEEDED)
 
 
 def _system(binding: Binding) -> str:

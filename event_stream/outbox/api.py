@@ -50,7 +50,7 @@ def emit_many(binding: str, emissions: Iterable[Emission], *, using: str = DEFAU
     model: type[OutboxEntry] = apps.get_model("event_stream_outbox", "OutboxEntry")
     current = user_context.current()
     context = current or user_context.UserContext()
-    entries = []
+    by, entries = process_name(), []
     for emission in emissions:
         headers = {**context.message_headers(), **emission.message.headers}
         entries.append(
@@ -63,7 +63,7 @@ def emit_many(binding: str, emissions: Iterable[Emission], *, using: str = DEFAU
                 headers=headers,
                 version=emission.version,
                 requested_at=current.began_at if current else None,
-                written_by=process_name(),
+                written_by=by,
             )
         )
     return model._default_manager.using(using).bulk_create(entries, batch_size=1_000)
