@@ -95,4 +95,6 @@ TAGS = [
         "The version; it rises with every change, a deletion included. With a 404: that of the absence.",
     ),
 ]
+OF_A_WRITE = [IF_MATCH, IF_NONE_MATCH_OF_A_WRITE, SENT, *TAGS]
+"""What every write takes and answers with."""
 LOCATION = _answer_header("Location", [201], "The URL of the new organization.")

@@ -52,13 +52,7 @@ class OrganizationList(GenericAPIView[Organization]):
 
     @extend_schema(
         operation_id="organization_create",
-        parameters=[
-            openapi.IF_MATCH,
-            openapi.IF_NONE_MATCH_OF_A_WRITE,
-            openapi.SENT,
-            openapi.LOCATION,
-            *openapi.TAGS,
-        ],
+        parameters=[openapi.LOCATION, *openapi.OF_A_WRITE],
         responses={201: OrganizationSerializer, **problems(404, 412, *OF_A_BODY)},
     )
     def post(self, request: Request) -> Response:
@@ -101,13 +95,7 @@ class OrganizationDetail(GenericAPIView[Organization]):
 
     @extend_schema(
         operation_id="organization_update",
-        parameters=[
-            openapi.ID,
-            openapi.IF_MATCH,
-            openapi.IF_NONE_MATCH_OF_A_WRITE,
-            openapi.SENT,
-            *openapi.TAGS,
-        ],
+        parameters=[openapi.ID, *openapi.OF_A_WRITE],
         responses={200: OrganizationSerializer, **problems(404, 412, *OF_A_BODY)},
     )
     def put(self, request: Request, organization_id: uuid.UUID) -> Response:
@@ -116,13 +104,7 @@ class OrganizationDetail(GenericAPIView[Organization]):
 
     @extend_schema(
         operation_id="organization_partial_update",
-        parameters=[
-            openapi.ID,
-            openapi.IF_MATCH,
-            openapi.IF_NONE_MATCH_OF_A_WRITE,
-            openapi.SENT,
-            *openapi.TAGS,
-        ],
+        parameters=[openapi.ID, *openapi.OF_A_WRITE],
         responses={200: OrganizationSerializer, **problems(404, 412, *OF_A_BODY)},
     )
     def patch(self, request: Request, organization_id: uuid.UUID) -> Response:
@@ -131,13 +113,7 @@ class OrganizationDetail(GenericAPIView[Organization]):
 
     @extend_schema(
         operation_id="organization_delete",
-        parameters=[
-            openapi.ID,
-            openapi.IF_MATCH,
-            openapi.IF_NONE_MATCH_OF_A_WRITE,
-            openapi.SENT,
-            *openapi.TAGS,
-        ],
+        parameters=[openapi.ID, *openapi.OF_A_WRITE],
         responses={204: None, **problems(404, 412, *OF_A_BODY)},
     )
     def delete(self, request: Request, organization_id: uuid.UUID) -> Response:
