@@ -124,7 +124,7 @@ def address(name: str, should_be: str) -> str | None:
 def addresses(name: str, should_be: str) -> list[str]:
     """Read a comma-separated list of at least one host:port."""
     values = texts(name, should_be)
-    wrong = [value for value in values if not (match := _ADDRESS.fullmatch(value)) or not 0 < int(match[2]) < 65536]
+    wrong = [value for value in values if not _is_host_and_port(value)]
     if wrong or not values:
         raise ImproperlyConfigured(f"{name} should be {should_be}, not {', '.join(wrong) or 'empty'}.")
     return values
@@ -157,11 +157,6 @@ def base_url(name: str, should_be: str) -> str:
     return setting(env.str, name, should_be, validate=_is_base_url).rstrip("/")
 
 
-def _is_address(value: str) -> None:
-    if not (match := _ADDRESS.fullmatch(value)) or not 0 < int(match[2]) < 65536:
-        raise ValidationError("It is no host:port.")
-
-
 def named_urls(name: str, should_be: str) -> dict[str, str]:
     """Read comma-separated pairs of name=URL, each URL as `base_url` reads one; there may be none."""
     pairs = [entry.partition("=") for entry in texts(name, should_be, default=[])]
@@ -178,6 +173,16 @@ def named_urls(name: str, should_be: str) -> dict[str, str]:
 def key_set_url(name: str, should_be: str, default: str) -> str:
     """Read an https, http or file URL."""
     return setting(env.str, name, should_be, default=default, validate=_is_key_set_url)
+
+
+def _is_host_and_port(value: str) -> bool:
+    match = _ADDRESS.fullmatch(value)
+    return match is not None and 0 < int(match[2]) < 65536
+
+
+def _is_address(value: str) -> None:
+    if not _is_host_and_port(value):
+        raise ValidationError("It is no host:port.")
 
 
 def _has_no_control_characters(value: str) -> None:
