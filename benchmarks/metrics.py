@@ -9,7 +9,6 @@ import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import httpx
 import psycopg
@@ -18,8 +17,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import measure, stage, variants
 from devstack import ServiceCluster
-from devstack.cluster import relay
-from devstack.django_commands import LICENSING, ORGANIZATION
 
 VARIANTS = {"metrics off": {"METRICS": "false"}, "metrics on": {"METRICS": "true"}}
 
@@ -49,30 +46,12 @@ def fill_outbox(platform: ServiceCluster, count: int) -> None:
 
 def main() -> None:
     options = measure.options(__doc__)
-    customers, rounds, seconds, warm_up_s, waiting = (
-        (5, 2, 1.0, 1.0, 10_000) if options.quick else (100, 8, 5.0, 5.0, 1_000_000)
-    )
+    effort = variants.Effort(5, 2, 1.0, 1.0) if options.quick else variants.Effort(100, 8, 5.0, 5.0)
+    waiting = 10_000 if options.quick else 1_000_000
     where = measure.machine()
-    rows: list[dict[str, Any]] = []
-    conclusions: dict[str, str] = {}
     with stage.running() as (platform, folder), ExitStack() as stack:
-        made = stage.customers(platform, customers)
-        # The embedded relay of the platform's own service would be one more that leads now and then.
-        platform.organization.stop()
-        organization = {**platform.organization_settings, "OUTBOX_EMBEDDED": "false"}
-        sender = relay("relay", organization, folder=folder).start()
-        stack.callback(sender.stop)
-        updates = [customer.change(number) for number in range(10) for customer in made]
-        licensing = {**platform.licensing_settings}
-        services = stack.enter_context(variants.running(folder, ORGANIZATION, "updates", organization, VARIANTS))
+        rows, conclusions, services = variants.lookups_and_updates(platform, folder, stack, VARIANTS, effort)
         url = f"http://127.0.0.1:{services.contestants['metrics on'].port}"
-        licensing["ORGANIZATION_SERVICE_URL"] = url
-        lookups = stack.enter_context(variants.running(folder, LICENSING, "lookups", licensing, VARIANTS))
-        for contest, requests in ((lookups, [customer.look_up() for customer in made]), (services, updates)):
-            played = contest.rounds(requests, rounds, seconds, warm_up_s)
-            rows += contest.rows(played)
-            conclusions |= contest.conclusions(played)
-        sender.stop()
         conclusions["a scrape"] = scrapes(url, 20)
         fill_outbox(platform, waiting)
         conclusions[f"a scrape with {waiting:,} waiting rows"] = scrapes(url, 20)

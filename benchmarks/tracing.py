@@ -15,8 +15,6 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import measure, stage, variants
-from devstack.cluster import relay
-from devstack.django_commands import LICENSING, ORGANIZATION
 
 
 @contextmanager
@@ -55,30 +53,15 @@ def traced(endpoint: str, ratio: str) -> dict[str, str]:
 
 def main() -> None:
     options = measure.options(__doc__)
-    customers, rounds, seconds, warm_up_s = (5, 2, 1.0, 1.0) if options.quick else (100, 5, 3.0, 3.0)
+    effort = variants.Effort(5, 2, 1.0, 1.0) if options.quick else variants.Effort(100, 5, 3.0, 3.0)
     where = measure.machine()
-    rows: list[dict[str, Any]] = []
-    conclusions: dict[str, str] = {}
     with stage.running() as (platform, folder), receiver() as endpoint, ExitStack() as stack:
         shares: dict[str, dict[str, str]] = {
             "traces off": {},
             "traces 1 %": traced(endpoint, "0.01"),
             "traces 100 %": traced(endpoint, "1"),
         }
-        made = stage.customers(platform, customers)
-        platform.organization.stop()
-        organization = {**platform.organization_settings, "OUTBOX_EMBEDDED": "false"}
-        sender = relay("relay", organization, folder=folder).start()
-        stack.callback(sender.stop)
-        services = stack.enter_context(variants.running(folder, ORGANIZATION, "updates", organization, shares))
-        url = f"http://127.0.0.1:{services.contestants['traces off'].port}"
-        licensing = {**platform.licensing_settings, "ORGANIZATION_SERVICE_URL": url}
-        lookups = stack.enter_context(variants.running(folder, LICENSING, "lookups", licensing, shares))
-        updates = [customer.change(number) for number in range(10) for customer in made]
-        for contest, requests in ((lookups, [customer.look_up() for customer in made]), (services, updates)):
-            played = contest.rounds(requests, rounds, seconds, warm_up_s)
-            rows += contest.rows(played)
-            conclusions |= contest.conclusions(played)
+        rows, conclusions, _services = variants.lookups_and_updates(platform, folder, stack, shares, effort)
     measure.show(options, where, rows, conclusions)
 
 

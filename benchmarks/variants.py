@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import http_load, measure
+from benchmarks import http_load, measure, stage
 from benchmarks.lookup import Contestant, Round
-from devstack.cluster import web
-from devstack.django_commands import Project
+from devstack.cluster import ServiceCluster, relay, web
+from devstack.django_commands import LICENSING, ORGANIZATION, Project
 from devstack.ports import free_port
 
 
@@ -63,6 +63,49 @@ def running(
             process = web(project, label.replace(" ", "-"), {**settings, **own}, port=port, folder=folder)
             contestants[variant] = Contestant(label, stack.enter_context(process), port)
         yield Variants(name, contestants)
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much is measured: `rounds` of so many seconds for each variant, after a warm-up."""
+
+    customers: int
+    rounds: int
+    seconds: float
+    warm_up_s: float
+
+
+def lookups_and_updates(
+    platform: ServiceCluster,
+    folder: Path,
+    stack: ExitStack,
+    variants: Mapping[str, Mapping[str, str]],
+    effort: Effort,
+) -> tuple[list[dict[str, Any]], dict[str, str], Variants]:
+    """Measure both services in each variant; return rows, conclusions, and the organization services, which run on.
+
+    A relay of its own sends meanwhile, so that it costs all the same; `stack` ends everything.
+    """
+    made = stage.customers(platform, effort.customers)
+    # The embedded relay of the platform's own service would be one more that leads now and then.
+    platform.organization.stop()
+    organization = {**platform.organization_settings, "OUTBOX_EMBEDDED": "false"}
+    sender = relay("relay", organization, folder=folder).start()
+    services = stack.enter_context(running(folder, ORGANIZATION, "updates", organization, variants))
+    url = f"http://127.0.0.1:{next(iter(services.contestants.values())).port}"
+    licensing = {**platform.licensing_settings, "ORGANIZATION_SERVICE_URL": url}
+    lookups = stack.enter_context(running(folder, LICENSING, "lookups", licensing, variants))
+    updates = [customer.change(number) for number in range(10) for customer in made]
+    rows: list[dict[str, Any]] = []
+    conclusions: dict[str, str] = {}
+    try:
+        for contest, requests in ((lookups, [customer.look_up() for customer in made]), (services, updates)):
+            played = contest.rounds(requests, effort.rounds, effort.seconds, effort.warm_up_s)
+            rows += contest.rows(played)
+            conclusions |= contest.conclusions(played)
+    finally:
+        sender.stop()
+    return rows, conclusions, services
 
 
 def _row(name: str, rounds: Sequence[Round]) -> dict[str, Any]:
