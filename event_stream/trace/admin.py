@@ -35,19 +35,23 @@ def _acceptable(value: str) -> None:
         raise ValidationError("It should have 1 to 128 letters, digits and . _ : @ / + = -")
 
 
-class SearchForm(forms.Form):
-    """A correlation id, or a key and perhaps its version."""
-
-    id = forms.CharField(label="Correlation id", required=False, validators=[_acceptable])
-    key = forms.CharField(required=False, validators=[_acceptable])
-    version = forms.IntegerField(required=False, min_value=0)
+class KeyForm(forms.Form):
+    """Its field `key` has the name that a key has in this system."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["key"].label = trace_settings().key_name.capitalize()
 
 
-class WhyForm(forms.Form):
+class SearchForm(KeyForm):
+    """A correlation id, or a key and perhaps its version."""
+
+    id = forms.CharField(label="Correlation id", required=False, validators=[_acceptable])
+    key = forms.CharField(required=False, validators=[_acceptable])
+    version = forms.IntegerField(required=False, min_value=0)
+
+
+class WhyForm(KeyForm):
     """What the headers of an answer say."""
 
     key = forms.CharField(validators=[_acceptable])
@@ -55,10 +59,6 @@ class WhyForm(forms.Form):
     fresh_at = forms.DateTimeField(
         label="Fresh at", required=False, help_text="The instant at which the answer was proven current, with its zone."
     )
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["key"].label = trace_settings().key_name.capitalize()
 
 
 @dataclass(frozen=True, slots=True)
