@@ -1,8 +1,7 @@
-"""Keeps the licensing service's own token fresh: `python renew_token.py`, beside it, until it is stopped.
+"""Keeps a service's own token fresh: `python renew_token.py`, beside the service, until it is stopped.
 
-Asks TOKEN_URL by the client credentials grant as CLIENT_ID with CLIENT_SECRET, writes the token to
-ORGANIZATION_TOKEN_FILE, and does so again after half of its life. While the issuer is away it asks every few seconds;
-the last token stays.
+Asks TOKEN_URL by the client credentials grant as CLIENT_ID with CLIENT_SECRET, writes the token to TOKEN_FILE, and does
+so again after half of its life. While the issuer is away it asks every few seconds; the last token stays.
 """
 
 import logging
@@ -21,7 +20,7 @@ from service_kit.logging import logging_config
 _PAUSE_S = 5.0
 _LEAST_S = 1.0
 
-logger = logging.getLogger("licensing.token")
+logger = logging.getLogger("service_token")
 
 
 def renew(url: str, client: str, secret: str, file: Path) -> float:
@@ -43,11 +42,11 @@ def renew(url: str, client: str, secret: str, file: Path) -> float:
 
 
 def main() -> int:
-    logging.config.dictConfig(logging_config("INFO", "json", "licensing-token"))
+    logging.config.dictConfig(logging_config("INFO", "json", os.environ.get("CLIENT_ID", "service-token")))
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda _number, _frame: stopping.set())
     try:
-        names = ("TOKEN_URL", "CLIENT_ID", "CLIENT_SECRET", "ORGANIZATION_TOKEN_FILE")
+        names = ("TOKEN_URL", "CLIENT_ID", "CLIENT_SECRET", "TOKEN_FILE")
         url, client, secret, file = (os.environ[name] for name in names)
     except KeyError as missing:
         sys.exit(f"{missing.args[0]} is not set.")

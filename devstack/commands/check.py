@@ -83,6 +83,7 @@ def checks() -> list[Check]:
         Check("ruff check", [str(_TOOLS / "ruff"), "check", "--quiet", "."]),
         Check("ruff format", [str(_TOOLS / "ruff"), "format", "--quiet", "--check", "."]),
         Check("import directions", [str(_TOOLS / "lint-imports")], {"PYTHONPATH": _PYTHON_PATH}),
+        Check("hadolint", [str(_TOOLS / "hadolint"), "deploy/Dockerfile"]),
         Check("wording", [sys.executable, "-m", "devstack.commands.check", "--wording"]),
         Check("no secret in the repository", [sys.executable, "-m", "devstack.secret_scan"]),
     ]

@@ -9,7 +9,12 @@ import yaml
 from devstack.environment import ROOT
 
 DEPLOY = ROOT / "deploy"
-OURS = {"organization": "org_project", "licensing": "licensing_project", "worker": "licensing_project"}
+OURS = {
+    "organization": "org_project",
+    "licensing": "licensing_project",
+    "worker": "licensing_project",
+    "meter": "licensing_project",
+}
 BINDERS = {
     "kafka": {"topics", "dead-letter-topic", "kafka"},
     "redis": {"events-topics", "events"},

@@ -65,17 +65,27 @@ def test_tokens_of_each_client_are_made_for_the_services(services: dict[str, dic
     assert audience["access.token.claim"] == "true"
 
 
+OWN_CLIENTS = {"organization": ["organization"], "licensing": ["licensing", "worker", "meter"]}
+"""Of each service, and who uses its token."""
+
+
 def test_no_secret_is_in_the_file(services: dict[str, dict[str, Any]]) -> None:
     assert "users" not in REALM
-    for client in CLIENTS.values():
-        assert client.get("publicClient") or client["secret"] == "${LICENSING_CLIENT_SECRET}"
-    secret = filled_in()["LICENSING_CLIENT_SECRET"]
-    assert services["keycloak"]["environment"]["LICENSING_CLIENT_SECRET"] == secret
-    assert services["licensing-token"]["environment"]["CLIENT_SECRET"] == secret
+    own = {f"{service}-service": f"{service.upper()}_CLIENT_SECRET" for service in OWN_CLIENTS}
+    for name, client in CLIENTS.items():
+        assert client.get("publicClient") or client["secret"] == f"${{{own[name]}}}"
+    for service, users in OWN_CLIENTS.items():
+        variable = own[f"{service}-service"]
+        assert services["keycloak"]["environment"][variable] == filled_in()[variable]
+        assert services[f"{service}-token"]["environment"]["CLIENT_SECRET"] == filled_in()[variable]
+        assert not any(filled_in()[variable] in json.dumps(services[user]) for user in users)
 
 
-def test_licensing_has_an_account_of_its_own_without_any_role(services: dict[str, dict[str, Any]]) -> None:
-    renewer = services["licensing-token"]
+@pytest.mark.parametrize(("service", "users"), OWN_CLIENTS.items())
+def test_each_service_has_an_account_of_its_own_without_any_role(
+    services: dict[str, dict[str, Any]], service: str, users: list[str]
+) -> None:
+    renewer = services[f"{service}-token"]
     client = CLIENTS[renewer["environment"]["CLIENT_ID"]]
     assert client["serviceAccountsEnabled"]
     assert not client["publicClient"]
@@ -84,11 +94,17 @@ def test_licensing_has_an_account_of_its_own_without_any_role(services: dict[str
     assert renewer["environment"]["TOKEN_URL"] == url
     assert services["keycloak"]["profiles"] == renewer["profiles"] == ["keycloak"]
     # Written by the one, read by the others.
-    path = renewer["environment"]["ORGANIZATION_TOKEN_FILE"]
-    for name in ("licensing", "worker"):
-        assert services[name]["environment"]["ORGANIZATION_TOKEN_FILE"] == path
-        assert f"licensing-token:{Path(path).parent}:ro" in services[name]["volumes"]
-    assert f"licensing-token:{Path(path).parent}" in renewer["volumes"]
+    path = renewer["environment"]["TOKEN_FILE"]
+    for name in users:
+        assert services[name]["environment"]["TRACE_TOKEN_FILE"] == path
+        assert f"{service}-token:{Path(path).parent}:ro" in services[name]["volumes"]
+    assert f"{service}-token:{Path(path).parent}" in renewer["volumes"]
+
+
+def test_licensing_looks_organizations_up_with_its_own_token(services: dict[str, dict[str, Any]]) -> None:
+    for name in OWN_CLIENTS["licensing"]:
+        environment = services[name]["environment"]
+        assert environment["ORGANIZATION_TOKEN_FILE"] == environment["TRACE_TOKEN_FILE"]
 
 
 class TokenEndpoint:
@@ -142,7 +158,7 @@ def test_the_token_is_renewed_and_stays_while_the_issuer_is_away(tmp_path: Path)
             "TOKEN_URL": endpoint.url,
             "CLIENT_ID": "licensing-service",
             "CLIENT_SECRET": "hush",
-            "ORGANIZATION_TOKEN_FILE": str(file),
+            "TOKEN_FILE": str(file),
         }
         with (tmp_path / "log").open("w") as log:
             renewer = subprocess.Popen([sys.executable, SCRIPT], env=environment, stderr=log)

@@ -110,8 +110,10 @@ def test_networks_volumes_and_files_exist(stack: dict[str, Any]) -> None:
 
 def test_only_the_gateway_can_be_reached_from_outside(stack: dict[str, Any]) -> None:
     ports = {name: definition["ports"] for name, definition in stack["services"].items() if "ports" in definition}
-    # The issuer of the profile speaks without TLS: it is there for this machine alone.
-    assert all(port.startswith("127.0.0.1:") for port in ports.pop("keycloak"))
+    # What a profile adds speaks without TLS: it is there for this machine alone.
+    for name in ("keycloak", "prometheus", "grafana"):
+        assert stack["services"][name]["profiles"]
+        assert all(port.startswith("127.0.0.1:") for port in ports.pop(name))
     assert list(ports) == ["gateway"]
     assert stack["networks"]["data"]["internal"] is True
     assert list(stack["services"]["gateway"]["networks"]) == ["edge"]
@@ -194,6 +196,31 @@ def test_every_process_of_ours_has_a_health_check_that_can_reach_it(services: di
     """The image's own, which asks at PROBES_BIND where that is set."""
     for name in OURS:
         assert "healthcheck" not in services[name], name
-    assert services["worker"]["environment"]["PROBES_BIND"].startswith("0.0.0.0:")
+    for name in ("worker", "meter"):
+        assert services[name]["environment"]["PROBES_BIND"].startswith("0.0.0.0:")
     assert "PROBES_BIND" not in services["organization"]["environment"]
     assert all("ports" not in services[name] for name in OURS)
+
+
+def test_prometheus_scrapes_each_process_of_ours_where_it_answers(services: dict[str, dict[str, Any]]) -> None:
+    configuration = yaml.safe_load((DEPLOY / "prometheus/prometheus.yaml").read_text())
+    scraped = {
+        name: lookup["port"]
+        for job in configuration["scrape_configs"]
+        for lookup in job["dns_sd_configs"]
+        for name in lookup["names"]
+    }
+    answering = {"organization": 8081, "licensing": 8080}
+    for name in OURS:
+        port = services[name]["environment"].get("PROBES_BIND", "").rpartition(":")[2]
+        assert scraped.pop(name) == int(port or answering[name])
+        assert set(services[name]["networks"]) & set(services["prometheus"]["networks"])
+    assert scraped == {}
+
+
+def test_grafana_finds_prometheus_and_the_dashboard(services: dict[str, dict[str, Any]]) -> None:
+    [source] = yaml.safe_load((DEPLOY / "grafana/datasource.yaml").read_text())["datasources"]
+    [provider] = yaml.safe_load((DEPLOY / "grafana/dashboards.yaml").read_text())["providers"]
+    assert source["url"] == "http://prometheus:9090"
+    mounted = [volume.split(":")[1] for volume in services["grafana"]["volumes"]]
+    assert f"{provider['options']['path']}/dashboard.json" in mounted

@@ -14,6 +14,7 @@ from django.core.management.base import CommandError, CommandParser
 from rich.console import Console
 from rich.progress import track
 
+from event_stream import signals
 from event_stream.consumer.shutdown import stop_on_signals
 from event_stream.consumer.worker import StopCondition, Worker
 from event_stream.errors import UnavailableError
@@ -132,6 +133,7 @@ class Command(TerminalCommand):
         binding = registry().channel(BINDING).binding
         decode = OrganizationChangeDecoder(binding, versioned=current.versioned)
         if options["meter"]:
+            signals.command_started.send(type(self), role="worker")
             meter = ConsistencyMeter(cache, decode, find_as_a_request, per_s=options["changes_per_second"])
             record_with_worker(meter, BINDING)
             audit = meter.audit
