@@ -131,6 +131,11 @@ class Link:
 
         async def cut() -> None:
             if self._server is not None:
+                for listening in self._server.sockets:
+                    self._loop.remove_reader(listening.fileno())
+                # Whoever was accepted in this turn becomes a connection in the next one, which a closed server leaves
+                # half made (its _attach asserts that it is open).
+                await asyncio.sleep(0)
                 self._server.close()
                 self._server = None
             self._abort()

@@ -1,10 +1,11 @@
 """The proxy does what it says, or the faults that it makes would be none."""
 
+import gc
 import socket
 import socketserver
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 
 import pytest
 
@@ -127,3 +128,24 @@ def test_a_target_that_is_away_is_a_reset(link: Link) -> None:
         link.lead_to(f"127.0.0.1:{nobody.getsockname()[1]}")
         with pytest.raises(ConnectionResetError), closing(connect(link)):
             pass
+
+
+def test_a_connection_that_comes_at_the_moment_of_a_cut_is_whole_or_refused(link: Link) -> None:
+    """One that stays half made is reported by the interpreter, and fails whichever test runs then."""
+    over = threading.Event()
+
+    def knock() -> None:
+        while not over.is_set():
+            with suppress(OSError):
+                socket.create_connection(("127.0.0.1", link.port), timeout=20).close()
+
+    guests = [threading.Thread(target=knock) for _ in range(4)]
+    for guest in guests:
+        guest.start()
+    for _ in range(100):
+        link.cut()
+        link.open()
+    over.set()
+    for guest in guests:
+        guest.join()
+    gc.collect()
