@@ -25,6 +25,7 @@ from django.core.management.base import CommandError
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from event_stream import signals
+from event_stream.consumer.worker import PartitionState
 from event_stream.database_connections import database_connections
 from event_stream.errors import ConfigurationError
 from event_stream.metrics.exposition import exposition
@@ -120,9 +121,7 @@ class WorkerLoop:
         partitions = worker.partitions.values()
         self._paused = sorted(partition.number for partition in partitions if partition.paused_on_purpose)
         self._errors = {
-            partition.number: partition.error
-            for partition in partitions
-            if partition.error and not partition.paused_on_purpose
+            partition.number: partition.error for partition in partitions if partition.state is PartitionState.RETRYING
         }
         self._is_ready, self._is_reading = worker.ready, worker.reading
         self._rounds.turned()

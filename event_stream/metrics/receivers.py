@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from event_stream import signals
 from event_stream.conf import configuration
+from event_stream.consumer.worker import PartitionState
 from event_stream.metrics import names
 from event_stream.metrics.names import child
 
@@ -50,7 +51,7 @@ def worker_polled(worker: "Worker", **_: Any) -> None:
     partitions = worker.partitions.values()
     child(names.WORKER_PARTITIONS, name).set(len(partitions))
     # One that is paused is no alarm, whatever its handler has met before.
-    failing = sum(bool(partition.error) and not partition.paused_on_purpose for partition in partitions)
+    failing = sum(partition.state is PartitionState.RETRYING for partition in partitions)
     child(names.WORKER_FAILING_PARTITIONS, name).set(failing)
     child(names.WORKER_PAUSED_PARTITIONS, name).set(sum(partition.paused_on_purpose for partition in partitions))
     child(names.WORKER_LAST_ROUND, name).set(time.time())
