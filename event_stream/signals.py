@@ -37,6 +37,10 @@ partition_resumed = Signal()
 record_rejected = Signal()
 """No sender. `record` (ConsumerRecord), `error`: it was given up, and parked where the binding has dead letters."""
 
+letter_settled = Signal()
+"""No sender. `letter` (DeadLetterSummary), `receipt` (RecordMetadata; None where it was discarded): a person has
+replayed or discarded a dead letter, and it is marked."""
+
 relay_polled = Signal()
 """`relay`: one round of its loop is over, as the leader, waiting to be, or without a database that answers."""
 

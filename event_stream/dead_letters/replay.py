@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from event_stream import signals
 from event_stream.dead_letters.log import OpenLetter, whole_letters
 from event_stream.dead_letters.record import (
     DeadLetterRecord,
@@ -15,6 +16,7 @@ from event_stream.dead_letters.record import (
 )
 from event_stream.errors import PublishError, UnavailableError, UnsendableError
 from event_stream.messaging.channel import Channel
+from event_stream.messaging.message import RecordMetadata
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,20 +68,23 @@ class ReplayService:
             body = (edited or {}).get(open_letter.letter.origin)
             if whole is not None and body is not None:
                 whole = dataclasses.replace(whole, value=body, omitted=False)  # noqa: PLW2901 - the same letter
-            problem = self._send_back(whole, partitions)
-            if problem is None:
-                self._mark("replayed", open_letter)
-            elif key is not None:
+            sent = self._send_back(whole, partitions)
+            if isinstance(sent, RecordMetadata):
+                self._mark("replayed", open_letter, sent)
+                yield ReplayResult(open_letter)
+                continue
+            if key is not None:
                 stuck.add(key)
-            yield ReplayResult(open_letter, problem)
+            yield ReplayResult(open_letter, sent)
 
     def discard(self, letters: Sequence[OpenLetter]) -> Iterator[ReplayResult]:
         """Mark each as dealt with. Raises UnavailableError."""
         for open_letter in letters:
-            self._mark("discarded", open_letter)
+            self._mark("discarded", open_letter, None)
             yield ReplayResult(open_letter)
 
-    def _send_back(self, letter: DeadLetterRecord | None, partitions: int) -> str | None:
+    def _send_back(self, letter: DeadLetterRecord | None, partitions: int) -> RecordMetadata | str:
+        """Return where the message lies now, or why it was not sent."""
         if letter is None:
             return f"{self._parked.binding.destination} no longer has it"
         if letter.omitted:
@@ -90,16 +95,16 @@ class ReplayService:
         if letter.origin.partition >= partitions:
             record = dataclasses.replace(record, partition=None)
         try:
-            self._source.publish(record).result()
+            return self._source.publish(record).result()
         except UnsendableError as error:
             return str(error)
         except PublishError as error:
             raise UnavailableError(str(error)) from error
-        return None
 
-    def _mark(self, kind: ResolutionKind, open_letter: OpenLetter) -> None:
+    def _mark(self, kind: ResolutionKind, open_letter: OpenLetter, receipt: RecordMetadata | None) -> None:
         mark = Resolution(kind, open_letter.letter.origin, open_letter.offset)
         try:
             self._parked.publish(mark_record(mark, self._parked.binding.destination, open_letter.partition)).result()
         except PublishError as error:
             raise UnavailableError(f"{open_letter.letter.origin} could not be marked as {kind}: {error}") from error
+        signals.letter_settled.send_robust(None, letter=open_letter.letter, receipt=receipt)

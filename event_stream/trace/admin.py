@@ -113,7 +113,7 @@ class TraceAdmin(ModelAdmin):
             "summary": report.summary(trace),
             **_timelines(trace),
         }
-        return self._page(request, "trace", context, refreshes=not trace.is_complete)
+        return self._page(request, "trace", context, refreshes=not (trace.is_complete or trace.was_discarded))
 
     def why_view(self, request: HttpRequest) -> HttpResponse:
         form = WhyForm(request.GET or None)

@@ -84,6 +84,29 @@ class ParkedRecord(models.Model):
         return f"{self.destination}[{self.partition}] at offset {self.offset}"
 
 
+class SettledRecord(models.Model):
+    """What became of a parked record: a person has discarded it, or replayed it to another place in its destination."""
+
+    destination = models.TextField()
+    group = models.TextField()
+    partition = models.IntegerField()
+    offset = models.BigIntegerField()
+    settled_at = models.DateTimeField(db_index=True)
+    process = models.TextField()
+    # Where the replay lies; None where the record was discarded.
+    replay_partition = models.IntegerField(null=True)
+    replay_offset = models.BigIntegerField(null=True)
+
+    class Meta:
+        db_table = "event_stream_trace_settled"
+        indexes = [
+            models.Index(fields=["destination", "partition", "offset"], name="event_stream_trace_settlement"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.destination}[{self.partition}] at offset {self.offset}"
+
+
 class CacheFill(models.Model):
     """The first time that a version of a key came into the cache, and the answer that brought it."""
 

@@ -100,7 +100,10 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """A record that became a dead letter. `blocked`: only because an earlier one of its key is one."""
+    """A record that became a dead letter. `blocked`: only because an earlier one of its key is one.
+
+    `settled_at`: a person has replayed it, to the place in its destination that is named, or discarded it.
+    """
 
     destination: str
     group: str
@@ -110,6 +113,9 @@ class Parked:
     process: str
     error: str
     blocked: bool = False
+    settled_at: datetime | None = None
+    replay_partition: int | None = None
+    replay_offset: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

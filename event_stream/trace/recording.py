@@ -12,14 +12,16 @@ from django.dispatch import Signal
 from django.utils import timezone
 
 from event_stream import signals, user_context
+from event_stream.conf import configuration
 from event_stream.consumer.handler import Batch, Handled
 from event_stream.consumer.worker import Worker
+from event_stream.dead_letters.record import DeadLetterSummary
 from event_stream.errors import HeldError, RetryError
 from event_stream.fenced_cache import CacheStatus, Found
 from event_stream.fenced_cache.cache import FillOutcome
-from event_stream.messaging.message import ConsumerRecord
+from event_stream.messaging.message import ConsumerRecord, RecordMetadata
 from event_stream.process_name import process_name
-from event_stream.trace.models import CacheFill, HandledBatch, ParkedRecord, PartitionState
+from event_stream.trace.models import CacheFill, HandledBatch, ParkedRecord, PartitionState, SettledRecord
 from event_stream.trace.settings import trace_settings
 from event_stream.trace.writer import process_writer
 
@@ -34,6 +36,7 @@ def connect() -> None:
     if trace_settings().record:
         for signal, receiver in (*receivers_of(WorkerRecorder()), *receivers_of(LookupRecorder())):
             signal.connect(receiver, weak=False, dispatch_uid="trace")
+        signals.letter_settled.connect(record_settlement, dispatch_uid="trace")
 
 
 def receivers_of(recorder: "WorkerRecorder | LookupRecorder") -> list[tuple[Signal, Callable[..., None]]]:
@@ -177,6 +180,25 @@ class WorkerRecorder:
                     stopped=stopped,
                 )
             )
+
+
+def record_settlement(letter: DeadLetterSummary, receipt: RecordMetadata | None, **_: Any) -> None:
+    """Record it where the letter's binding is traced. A person's page or command settles, in no worker."""
+    bindings = (configuration().bindings[name] for name in trace_settings().consumes)
+    if not any((binding.destination, binding.group) == (letter.destination, letter.group) for binding in bindings):
+        return
+    process_writer().add(
+        SettledRecord(
+            destination=letter.destination,
+            group=letter.group,
+            partition=letter.origin.partition,
+            offset=letter.origin.offset,
+            settled_at=timezone.now(),
+            process=process_name(),
+            replay_partition=None if receipt is None else receipt.partition,
+            replay_offset=None if receipt is None else receipt.offset,
+        )
+    )
 
 
 class LookupRecorder:

@@ -7,19 +7,21 @@ from typing import Any
 
 from event_stream.trace.timeline import Line, State, Step, Trace
 
-MARKS = {State.DONE: "✓", State.WAITING: "…", State.FAILED: "✗", State.UNKNOWN: "?"}
+MARKS = {State.DONE: "✓", State.WAITING: "…", State.FAILED: "✗", State.DISCARDED: "✗", State.UNKNOWN: "?"}
 _AS_A_LIST = 3
 """Up to so many messages are shown with all of their steps; of more, those that stand out."""
 
 
 def verdict(trace: Trace) -> str:
-    """Return one word or two for the whole: complete, applied, parked, waiting, unknown."""
+    """Return one word or two for the whole: complete, applied, parked, discarded, waiting, unknown."""
     if not trace.is_known:
         return "unknown"
     if trace.is_complete:
         return "complete"
     if trace.has_failed:
         return "parked"
+    if trace.was_discarded:
+        return "discarded"
     if trace.missing:
         return "incomplete"
     return "applied, not looked up since" if trace.is_applied else "waiting"
@@ -143,7 +145,7 @@ def news(before: Trace | None, now: Trace) -> Iterable[str]:
 
 
 def _done(line: Line) -> Iterator[Step]:
-    return (step for step in line.steps if step.state in {State.DONE, State.FAILED})
+    return (step for step in line.steps if step.state in {State.DONE, State.FAILED, State.DISCARDED})
 
 
 def _identity(line: Line, step: Step) -> tuple[object, ...]:

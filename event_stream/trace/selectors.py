@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
 from django.db.models import Count, F, Max, Min, Q, QuerySet
 
 from event_stream.conf import configuration
-from event_stream.trace.models import CacheFill, HandledBatch, ParkedRecord, PartitionState
+from event_stream.trace.models import CacheFill, HandledBatch, ParkedRecord, PartitionState, SettledRecord
 from event_stream.trace.parts import Change, Consumed, Fill, Group, Handled, Parked, Part, Produced, Span, Standing
 from event_stream.trace.settings import trace_settings
 from event_stream.user_context import USER_ID
@@ -166,11 +167,18 @@ def _consumed(correlation_id: str, spans: Sequence[Span], versions: Iterable[tup
     if not groups:
         return Consumed()
     ours = Q(group__in={group.name for group in groups})
+    parked = tuple(_parked(ours, spans))
+    replays = (
+        Span(it.destination, it.replay_partition, it.replay_offset, it.replay_offset)
+        for it in parked
+        if it.replay_partition is not None and it.replay_offset is not None
+    )
+    spans = [*spans, *islice(dict.fromkeys(replays), MAX_SPANS)]
     return Consumed(
         groups=groups,
         batches=tuple(_batches(ours, spans)),
         standings=tuple(_standings(ours, spans)),
-        parked=tuple(_parked(ours, spans)),
+        parked=tuple(dict.fromkeys((*parked, *_parked(ours, spans)))),
         fills=tuple(_fills(correlation_id, versions)),
     )
 
@@ -221,7 +229,14 @@ def _parked(ours: Q, spans: Sequence[Span]) -> Iterable[Parked]:
         rows = ParkedRecord.objects.filter(
             ours, _in_partition(span), offset__gte=span.first, offset__lte=span.last
         ).order_by("offset")
+        settled = {
+            (row.group, row.offset): row
+            for row in SettledRecord.objects.filter(
+                ours, _in_partition(span), offset__gte=span.first, offset__lte=span.last
+            ).order_by("id")[:_MAX_BATCHES]
+        }
         for row in rows[:_MAX_BATCHES]:
+            settlement = settled.get((row.group, row.offset))
             yield Parked(
                 row.destination,
                 row.group,
@@ -231,6 +246,7 @@ def _parked(ours: Q, spans: Sequence[Span]) -> Iterable[Parked]:
                 row.process,
                 row.error,
                 row.blocked,
+                *((settlement.settled_at, settlement.replay_partition, settlement.replay_offset) if settlement else ()),
             )
 
 

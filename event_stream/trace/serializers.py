@@ -97,6 +97,11 @@ class ParkedSerializer(serializers.Serializer[Parked]):
     process = serializers.CharField()
     error = serializers.CharField()
     blocked = serializers.BooleanField()
+    settledAt = serializers.DateTimeField(
+        source="settled_at", allow_null=True, default=None, help_text="When a person has replayed or discarded it."
+    )
+    replayPartition = serializers.IntegerField(source="replay_partition", allow_null=True, default=None)
+    replayOffset = serializers.IntegerField(source="replay_offset", allow_null=True, default=None)
 
 
 class FillSerializer(serializers.Serializer[Fill]):

@@ -3,7 +3,7 @@
 import enum
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from event_stream.trace.parts import Change, Consumed, Fill, Group, Handled, Missing, Parked, Part, Produced, Standing
@@ -23,6 +23,8 @@ class State(enum.StrEnum):
     WAITING = "waiting"
     FAILED = "failed"
     """Parked: a person has to act."""
+    DISCARDED = "discarded"
+    """Parked, and a person has decided that it is not needed."""
     UNKNOWN = "unknown"
     """The service that could tell was not reached, or no longer has what it recorded."""
 
@@ -74,6 +76,10 @@ class Line:
         return any(step.state is State.FAILED for step in self.steps)
 
     @property
+    def was_discarded(self) -> bool:
+        return any(step.state is State.DISCARDED for step in self.steps)
+
+    @property
     def took_ms(self) -> float | None:
         """From the row to the last group that has applied it; None before that."""
         ends = [step.at for step in self.steps if step.name is Name.APPLIED]
@@ -114,6 +120,13 @@ class Trace:
     @property
     def has_failed(self) -> bool:
         return self.parked > 0 or any(line.has_failed for line in self.lines)
+
+    @property
+    def was_discarded(self) -> bool:
+        """Nothing is to come any more, though not all of it was applied."""
+        return all(line.is_complete or line.was_discarded for line in self.lines) and any(
+            line.was_discarded for line in self.lines
+        )
 
     @property
     def _is_whole(self) -> bool:
@@ -265,12 +278,24 @@ def _consumed(change: Change, consumer: _Consumer, group: Group) -> Iterator[Ste
     if batch is not None:
         sent_at = change.sent_at or change.parked_at or change.written_at
         text = f"by {group.name}, in a batch of offsets {batch.first} to {batch.last}"
+        if parked is not None and parked.replay_offset is not None:
+            text += f"; a dead letter: {parked.error}; replayed as offset {parked.replay_offset}"
         received_ms = _ms(batch.received_at - sent_at)
         yield Step(Name.RECEIVED, State.DONE, service, batch.received_at, received_ms, batch.process, text)
         handled_ms = _ms(batch.handled_at - batch.received_at)
     if parked is not None:
         behind = "an earlier message of its key is a dead letter, and it waits behind" if parked.blocked else ""
         text = behind or f"a dead letter: {parked.error}"
+        if parked.replay_offset is not None:
+            replay = replace(
+                change, sent_at=parked.settled_at, partition=parked.replay_partition, offset=parked.replay_offset
+            )
+            yield from _consumed(replay, consumer, group)
+            return
+        if parked.settled_at is not None:
+            text = f"{text}; a person has discarded it"
+            yield Step(Name.APPLIED, State.DISCARDED, service, parked.settled_at, None, parked.process, text)
+            return
         yield Step(Name.APPLIED, State.FAILED, service, parked.parked_at, None, parked.process, text)
         return
     if batch is None:

@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from event_stream.database_connections import database_connections
 from event_stream.outage_log import OutageLog
-from event_stream.trace.models import CacheFill, HandledBatch, ParkedRecord, PartitionState
+from event_stream.trace.models import CacheFill, HandledBatch, ParkedRecord, PartitionState, SettledRecord
 from event_stream.trace.settings import TraceSettings, trace_settings
 
 logger = logging.getLogger("event_stream.trace")
@@ -30,6 +30,7 @@ _ROWS_AT_ONCE = 500
 _PURGED_BY: Sequence[tuple[type[models.Model], str]] = (
     (HandledBatch, "handled_at"),
     (ParkedRecord, "parked_at"),
+    (SettledRecord, "settled_at"),
     (CacheFill, "filled_at"),
     (PartitionState, "seen_at"),
 )

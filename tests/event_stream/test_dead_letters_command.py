@@ -29,6 +29,7 @@ from event_stream.dead_letters.log import dead_letter_log
 from event_stream.dead_letters.replay import ReplayService
 from event_stream.management.commands import dead_letters
 from event_stream.messaging.channel import registry
+from event_stream.messaging.message import RecordMetadata
 from event_stream.testing.waiting import wait_until
 from tests.event_stream.kafka_topics import admin, new_topic
 
@@ -444,7 +445,7 @@ def test_a_replay_that_is_stopped_says_how_far_it_came(
     send_back = ReplayService._send_back
     sent: list[object] = []
 
-    def stopped(service: ReplayService, *arguments: Any) -> str | None:
+    def stopped(service: ReplayService, *arguments: Any) -> RecordMetadata | str:
         sent.append(arguments)
         if len(sent) == 2:
             os.kill(os.getpid(), signal.SIGTERM)

@@ -1,5 +1,6 @@
 """What worker and web processes record for the trace, on PostgreSQL, and for how long."""
 
+import dataclasses
 import itertools
 import logging
 import threading
@@ -11,12 +12,16 @@ import pytest
 from django.db import OperationalError, connection
 from django.utils import timezone
 
-from event_stream import user_context
+from event_stream import Channel, Message, Sink, signals, user_context
 from event_stream.binders.memory import MemoryBinder
 from event_stream.conf import Binding, ConsumerSettings
 from event_stream.consumer.handler import Handled
 from event_stream.consumer.pauses import pauses
-from event_stream.errors import HeldError, RetryError
+from event_stream.consumer.worker import StopCondition
+from event_stream.dead_letters import DeadLetterPublisher, dead_letter_binding
+from event_stream.dead_letters.log import dead_letter_log
+from event_stream.dead_letters.replay import ReplayResult, ReplayService
+from event_stream.errors import HeldError, RejectedError, RetryError
 from event_stream.fenced_cache import CacheStatus, Found
 from event_stream.fenced_cache.cache import FillOutcome
 from event_stream.fenced_cache.read_through import ReadThrough
@@ -154,6 +159,44 @@ def test_a_parked_record_is_on_record_once(binder: MemoryBinder, rows: Writer, o
 
     parked = ParkedRecord.objects.get()
     assert (parked.group, parked.offset, parked.error, parked.blocked) == ("readers", 7, "builtins.ValueError", False)
+
+
+@pytest.mark.django_db
+def test_a_replay_is_found_where_it_was_handled_and_a_discard_is_known(
+    binder: MemoryBinder, rows: Writer, of_worker: WorkerRecorder
+) -> None:
+    refuses = True
+
+    def refuse(_: Message[Any]) -> None:
+        if refuses:
+            raise RejectedError("not yet")
+
+    signals.letter_settled.connect(recording.record_settlement)
+    binding = dataclasses.replace(BINDING, consumer=dataclasses.replace(SETTINGS, dead_letters=True))
+    source, parked = Channel(binding, binder), Channel(dead_letter_binding(binding), binder)
+    sink = Sink(binding, refuse, error_handler=DeadLetterPublisher(parked, binding))
+    for _ in range(2):
+        binder.append(ProducerRecord("things", b"k", b'"x"', partition=0))
+    with running(binder, binding, sink, StopCondition.CAUGHT_UP) as worker:
+        wait_until(lambda: worker.ended, "both are parked")
+    first, second = dead_letter_log(parked.read()).letters
+    service = ReplayService(source, parked)
+
+    refuses = False
+    assert [*service.replay([first]), *service.discard([second])] == [ReplayResult(first), ReplayResult(second)]
+    with running(binder, binding, sink, StopCondition.CAUGHT_UP) as worker:
+        wait_until(lambda: worker.ended, "the replay is handled")
+    rows.write()
+    signals.letter_settled.disconnect(recording.record_settlement)
+
+    # Asked for the first alone, and for both.
+    [replayed] = own_part("some-id", spans=[Span("things", 0, 0, 0)]).consumed.parked
+    assert (replayed.offset, replayed.replay_partition, replayed.replay_offset) == (0, 0, 2)
+    of_both = own_part("some-id", spans=[Span("things", 0, 0, 1)]).consumed
+    assert {(batch.first, batch.last) for batch in of_both.batches} == {(0, 1), (2, 2)}
+    discarded = of_both.parked[1]
+    assert discarded.settled_at is not None
+    assert discarded.replay_offset is None
 
 
 class Answers:

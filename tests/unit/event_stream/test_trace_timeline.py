@@ -121,6 +121,45 @@ def test_a_dead_letter_is_a_failure_and_what_waits_behind_one_too() -> None:
     assert reason(behind, Name.APPLIED)[1].startswith("an earlier message of its key is a dead letter")
 
 
+PARKED = Parked(TOPIC, GROUP, 2, 40, at(11), "host:1", "app.Broken")
+REPLAYED = replace(PARKED, settled_at=at(300), replay_partition=2, replay_offset=90)
+
+
+def test_a_replay_is_followed_to_where_it_was_applied() -> None:
+    again = replace(BATCH, first=90, last=90, received_at=at(304), handled_at=at(310))
+
+    trace = merged(produced(CHANGE), consumed(batches=(BATCH, again), parked=(REPLAYED,), fills=(FILL,)))
+
+    [line] = trace.lines
+    received = [step for step in line.steps if step.name is Name.RECEIVED]
+    assert [step.duration_ms for step in received] == [4, 4]
+    assert received[0].text.endswith("; a dead letter: app.Broken; replayed as offset 90")
+    assert (trace.is_complete, trace.has_failed, line.took_ms) == (True, False, 310)
+
+
+@pytest.mark.parametrize(
+    ("about", "state", "text", "verdict"),
+    [
+        ({}, State.WAITING, "no worker of readers has been seen on partition 2", "waiting"),
+        ({"parked": (REPLAYED, replace(PARKED, offset=90))}, State.FAILED, "a dead letter: app.Broken", "parked"),
+        (
+            {"parked": (replace(PARKED, settled_at=at(300)),)},
+            State.DISCARDED,
+            "a dead letter: app.Broken; a person has discarded it",
+            "discarded",
+        ),
+    ],
+    ids=["not handled yet", "parked again", "discarded"],
+)
+def test_a_settled_dead_letter_says_what_became_of_it(
+    about: dict[str, object], state: State, text: str, verdict: str
+) -> None:
+    trace = merged(produced(CHANGE), consumed(**{"batches": (BATCH,), "parked": (REPLAYED,), **about}))
+
+    assert reason(trace, Name.APPLIED) == (state, text)
+    assert (report.verdict(trace), trace.is_complete) == (verdict, False)
+
+
 def test_a_service_that_does_not_answer_is_said_to_be_missing() -> None:
     trace = merged(produced(CHANGE), missing=(Missing("reader", "no answer in time"),))
 
@@ -199,7 +238,7 @@ def test_a_part_travels_as_json_and_comes_back_the_same() -> None:
     parked = Parked(TOPIC, GROUP, 2, 40, at(11), "host:1", "app.Broken", blocked=True)
     for part in (
         produced(CHANGE, UNSENT, relay_leads=False, ahead=3),
-        consumed(batches=(BATCH,), standings=(STANDING,), parked=(parked,), fills=(FILL,)),
+        consumed(batches=(BATCH,), standings=(STANDING,), parked=(parked, REPLAYED), fills=(FILL,)),
     ):
         assert part_from(json.loads(json.dumps(PartSerializer(part).data, default=str))) == part
 

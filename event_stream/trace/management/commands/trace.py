@@ -31,7 +31,7 @@ class Command(TerminalCommand):
     help = (
         "Shows the steps of one change over all services: by its correlation id, or by a key and its version. "
         "Exit code: 0 if it is complete, 3 if something is waiting or a service could not be asked, 4 if something is "
-        "parked, 1 if nothing is known or after an error."
+        "parked or was discarded, 1 if nothing is known or after an error."
     )
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
@@ -117,7 +117,7 @@ class Command(TerminalCommand):
                 for line in report.news(before, trace):
                     self.stdout.write(line)
                     self.stdout.flush()
-            if is_reached(trace) or (timeout_s is not None and waited_s >= timeout_s):
+            if is_reached(trace) or trace.was_discarded or (timeout_s is not None and waited_s >= timeout_s):
                 return trace
             before = trace
             time.sleep(_LOOK_EVERY_S)
@@ -127,6 +127,6 @@ class Command(TerminalCommand):
 def _exit_code(trace: Trace, is_reached: Callable[[Trace], bool]) -> int:
     if not trace.is_known:
         return 1
-    if trace.has_failed:
+    if trace.has_failed or trace.was_discarded:
         return PARKED
     return 0 if is_reached(trace) else WAITING
