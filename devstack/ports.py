@@ -1,5 +1,6 @@
 """Ports on 127.0.0.1: free ones for the backing servers, and a clear word where a wanted one is taken."""
 
+import argparse
 import json
 import random
 import socket
@@ -75,6 +76,13 @@ def require_free(port: int, *, purpose: str, choose_with: str) -> int:
         )
     _handed_out.add(port)
     return port
+
+
+def port_argument(text: str) -> int:
+    """For `type=` of argparse."""
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:6]) < 65536):
+        raise argparse.ArgumentTypeError(f"should be a port, 1 to 65535, not {text!r}")
+    return int(text)
 
 
 def _read(file: Path) -> dict[str, int]:

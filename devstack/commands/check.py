@@ -85,6 +85,7 @@ def checks() -> list[Check]:
         Check("import directions", [str(_TOOLS / "lint-imports")], {"PYTHONPATH": _PYTHON_PATH}),
         Check("hadolint", [str(_TOOLS / "hadolint"), "deploy/Dockerfile"]),
         Check("wording", [sys.executable, "-m", "devstack.commands.check", "--wording"]),
+        Check("documents: the site and its links", [sys.executable, "-m", "devstack.commands.docs", "--build"]),
         Check("no secret in the repository", [sys.executable, "-m", "devstack.secret_scan"]),
     ]
 

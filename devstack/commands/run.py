@@ -22,7 +22,7 @@ from devstack.console import Console
 from devstack.errors import StackError
 from devstack.issuer import make_issuer
 from devstack.nginx import Nginx, NginxMissing
-from devstack.ports import RememberedPorts, require_free
+from devstack.ports import RememberedPorts, port_argument, require_free
 from devstack.process import SupervisedProcess
 from devstack.run_state import DEFAULT_DATA, ISSUER, SECRETS, RunLock, Secrets, forget, make_data
 from devstack.servers import BINDERS, DEFAULT_BINDER, start_servers
@@ -65,10 +65,17 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--binder", choices=BINDERS, help=f"the platform that carries the messages (default: {DEFAULT_BINDER})"
     )
-    parser.add_argument("--org-port", type=_port, default=8081, help="of the organization service (default: 8081)")
-    parser.add_argument("--licensing-port", type=_port, default=8080, help="of the licensing service (default: 8080)")
     parser.add_argument(
-        "--gateway-port", type=_port, default=8072, help="of the gateway, where nginx is installed (default: 8072)"
+        "--org-port", type=port_argument, default=8081, help="of the organization service (default: 8081)"
+    )
+    parser.add_argument(
+        "--licensing-port", type=port_argument, default=8080, help="of the licensing service (default: 8080)"
+    )
+    parser.add_argument(
+        "--gateway-port",
+        type=port_argument,
+        default=8072,
+        help="of the gateway, where nginx is installed (default: 8072)",
     )
     parser.add_argument(
         "--data",
@@ -86,12 +93,6 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     if options.picture and not options.picture.absolute().parent.is_dir():
         parser.error(f"--picture: there is no folder {options.picture.absolute().parent}")
     return options
-
-
-def _port(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 0 < int(text[:6]) < 65536):
-        raise argparse.ArgumentTypeError(f"should be a port, 1 to 65535, not {text!r}")
-    return int(text)
 
 
 def _run(options: argparse.Namespace, console: Console, cleanup: ExitStack) -> int:

@@ -41,6 +41,7 @@ WITHOUT_SERVERS: Mapping[str, tuple[Sequence[str], Mapping[str, str], int, str]]
         1,
         "The topic orgChangeTopic can't be made",
     ),
+    "docs": (["--port", "0"], {}, 2, "docs: error: argument --port: should be a port"),
     "manage": (["--data", "nowhere", "org", "doctor"], {}, 1, "Nothing runs on the data in "),
     "run": (["--once", "--data", "made"], {"DATABASE_URL": "http://?"}, 1, "DATABASE_URL is set, but no PostgreSQL"),
     "seed": ([], {"DATABASE_URL": f"postgresql://{NOWHERE}/none"}, 1, "org_project: manage.py load_sample_data failed"),

@@ -1,4 +1,4 @@
-"""What the documents name exists: every test that a guarantee stands on, and every link between pages."""
+"""What the documents name exists: every test that a guarantee stands on, and the code that a page shows."""
 
 import re
 from collections.abc import Iterator
@@ -18,7 +18,6 @@ DOCUMENTS = [
 _TEST = re.compile(r"`(?:\./manage_scripts/test )?(tests/[\w/.]+)(?:::(\w+))?(?: -k (?:\"([^\"]+)\"|(\w+)))?`")
 # `path/to/file.py`, an empty line, and code of it
 _EXCERPT = re.compile(r"^`([\w/.]+)`\n\n```python\n(.*?)```$", re.DOTALL | re.MULTILINE)
-_LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)")
 
 
 def named_tests() -> Iterator[tuple[str, str, str, list[str]]]:
@@ -53,12 +52,6 @@ def test_a_test_that_a_document_names_exists(document: str, path: str, function:
     assert f"def {function}" in text, f"{document} names {path}::{function}"
     missing = [word for word in words if word not in text]
     assert not missing, f"{document} selects {missing} in {path}"
-
-
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_links_between_pages_lead_somewhere(document: Path) -> None:
-    broken = [link for link in _LINK.findall(document.read_text()) if not (document.parent / link).exists()]
-    assert broken == []
 
 
 def test_code_that_a_page_shows_is_that_of_the_file_it_names() -> None:
