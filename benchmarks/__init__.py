@@ -1,1 +1,1 @@
-"""One file a figure, each with what it is compared with in the same run: see docs/benchmarks.md."""
+"""One file a figure, each with what it is compared with in the same run: see docs/performance.md."""

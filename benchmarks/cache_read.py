@@ -5,22 +5,22 @@ unpickles it. The plain way mostly keeps a dictionary rather than bytes: that is
 """
 
 import json
-import statistics
+import os
+import subprocess
 import sys
-import tempfile
 import time
 import uuid
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
 from django.core.cache import cache as django_cache
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from benchmarks import measure
-from devstack import Valkey
+from benchmarks.errors import BenchmarkError
+from benchmarks.figures import Figure, Ratio, Series
+from benchmarks.measure import interleaved, percentile
+from benchmarks.stage import Stage
+from devstack.environment import ROOT
 from event_stream.fenced_cache import CacheSettings, FencedCache
 
 PAYLOAD = (
@@ -29,12 +29,67 @@ PAYLOAD = (
 )
 IDS = [str(uuid.UUID(int=number)) for number in range(200)]
 
-Read = Callable[[str], Any]
-Round = tuple[list[float], float]
-"""The time of each read, and the CPU time of all of them; in seconds."""
+
+def measure(stage: Stage) -> list[Figure]:
+    rounds, reads = stage.pick((3, 1_000), (9, 5_000), (15, 5_000))
+    # In a process of its own: Django's settings are made once in each.
+    argv = [sys.executable, "-m", "benchmarks.cache_read", stage.redis_url(3), str(rounds), str(reads)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(argv, cwd=ROOT, env=environment, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise BenchmarkError(f"the reads have failed: {done.stderr.strip()[-500:]}")
+    series = [Series(**values) for values in json.loads(done.stdout)]
+    ours, *others = series
+    ratios = [
+        Ratio(f"{other.name} / {ours.name}", [b / a for a, b in zip(ours.samples, other.samples, strict=True)])
+        for other in others
+    ]
+    return [Figure("A read of the cache", "µs CPU", series, ratios)]
 
 
-def fill(fenced: FencedCache) -> None:
+def main(url: str, rounds: int, reads: int) -> None:
+    """Write the series as JSON."""
+    settings.configure(CACHES={"default": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": url}})
+    fenced = FencedCache(settings=CacheSettings(max_staleness_s=3600))
+    _fill(fenced)
+    if any(fenced.read(id).value != PAYLOAD or django_cache.get(f"bytes:{id}") != PAYLOAD for id in IDS):
+        raise SystemExit("not every read is a hit")
+    took_s: dict[str, list[float]] = {}
+
+    def timed(name: str, read: Callable[[str], Any]) -> Callable[[], float]:
+        def play() -> float:
+            times_s, cpu_s = took_s.setdefault(name, []), time.process_time()
+            for number in range(reads):
+                began_s = time.perf_counter()
+                read(IDS[number % len(IDS)])
+                times_s.append(time.perf_counter() - began_s)
+            return (time.process_time() - cpu_s) / reads * 1e6
+
+        return play
+
+    played = interleaved(
+        {
+            name: timed(name, read)
+            for name, read in {
+                "FencedCache.read": fenced.read,
+                "cache.get, bytes": lambda id: django_cache.get(f"bytes:{id}"),
+                "cache.get, dictionary": lambda id: django_cache.get(f"dict:{id}"),
+            }.items()
+        },
+        rounds,
+    )
+    series = [
+        {
+            "name": name,
+            "samples": samples,
+            "columns": {f"p{at} µs": percentile(took_s[name], at) * 1e6 for at in (50, 99)},
+        }
+        for name, samples in played.items()
+    ]
+    json.dump(series, sys.stdout)
+
+
+def _fill(fenced: FencedCache) -> None:
     now_ms = fenced.clock.now_ms()
     for partition in range(fenced.keys.partitions):
         fenced.apply(partition, -1, 0, [], now_ms)
@@ -45,53 +100,5 @@ def fill(fenced: FencedCache) -> None:
         django_cache.set(f"dict:{id}", json.loads(b"{%b}" % PAYLOAD))
 
 
-def timed(read: Read, reads: int) -> Round:
-    took_s, cpu_s = [], time.process_time()
-    for number in range(reads):
-        id = IDS[number % len(IDS)]
-        began_s = time.perf_counter()
-        read(id)
-        took_s.append(time.perf_counter() - began_s)
-    return took_s, time.process_time() - cpu_s
-
-
-def row(name: str, rounds: Sequence[Round]) -> dict[str, Any]:
-    took_s = [each for of, _ in rounds for each in of]
-    return {
-        "": name,
-        "p50 µs": measure.percentile(took_s, 50) * 1e6,
-        "p99 µs": measure.percentile(took_s, 99) * 1e6,
-        "CPU µs": statistics.median(cpu_s / len(of) for of, cpu_s in rounds) * 1e6,
-    }
-
-
-def main() -> None:
-    options = measure.options(__doc__)
-    rounds, reads = (3, 1_000) if options.quick else (15, 5_000)
-    where = measure.machine()
-    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder, Valkey(Path(folder) / "valkey") as valkey:
-        default = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": valkey.url()}
-        settings.configure(CACHES={"default": default})
-        fenced = FencedCache(settings=CacheSettings(max_staleness_s=3600))
-        fill(fenced)
-        if any(fenced.read(id).value != PAYLOAD or django_cache.get(f"bytes:{id}") != PAYLOAD for id in IDS):
-            raise SystemExit("not every read is a hit")
-        contestants: dict[str, Read] = {
-            "FencedCache.read": fenced.read,
-            "cache.get, bytes": lambda id: django_cache.get(f"bytes:{id}"),
-            "cache.get, dictionary": lambda id: django_cache.get(f"dict:{id}"),
-        }
-        played: dict[str, list[Round]] = {name: [] for name in contestants}
-        for _ in range(rounds):
-            for name, read in contestants.items():
-                played[name].append(timed(read, reads))
-    ours, *others = played
-    conclusions = {
-        f"{other} / {ours}, CPU": measure.spread(b[1] / a[1] for a, b in zip(played[ours], played[other], strict=True))
-        for other in others
-    }
-    measure.show(options, where, [row(name, of) for name, of in played.items()], conclusions)
-
-
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

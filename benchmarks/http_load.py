@@ -12,8 +12,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +24,20 @@ _SILENCE_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`expected` are members that the JSON of a right answer (status 200) has."""
+    """`expected` are members that the JSON of a right answer (status 200) has; with none, the body is anything."""
 
     method: str
     path: str
-    expected: Mapping[str, Any]
+    expected: Mapping[str, Any] = field(default_factory=dict)
     body: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def encoded(self, host: str) -> bytes:
-        head = f"{self.method} {self.path} HTTP/1.1\r\nHost: {host}\r\nAccept: application/json\r\n"
+        lines = [f"{self.method} {self.path} HTTP/1.1", f"Host: {host}", "Accept: application/json"]
+        lines += [f"{name}: {value}" for name, value in self.headers.items()]
         if self.body:
-            head += f"Content-Type: application/json\r\nContent-Length: {len(self.body.encode())}\r\n"
-        return f"{head}\r\n{self.body}".encode()
+            lines += ["Content-Type: application/json", f"Content-Length: {len(self.body.encode())}"]
+        return "\r\n".join([*lines, "", self.body]).encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,72 +50,113 @@ class Outcome:
     latencies_s: list[float]
     first_error: str = ""
 
-    @property
-    def per_s(self) -> float:
-        return self.answers / self.took_s
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to do: for `seconds`, at most `rate_per_s` (0: as many as possible); or each of `requests` just once."""
+
+    port: int
+    connections: int
+    requests: Sequence[Request]
+    seconds: float = 0.0
+    rate_per_s: float = 0.0
+    each_once: bool = False
 
 
-def run(port: int, requests: Sequence[Request], *, connections: int, seconds: float) -> Outcome:
-    """Let a process of its own ask 127.0.0.1:`port`, each time for one of `requests`."""
-    order = {
-        "port": port,
-        "connections": connections,
-        "seconds": seconds,
-        "requests": [asdict(request) for request in requests],
-    }
+def run(order: Order) -> Outcome:
+    """Let a process of its own ask 127.0.0.1:`order.port`."""
+    with running(order) as child:
+        stdout, _ = child.communicate()
+    return Outcome(**json.loads(stdout))
+
+
+@contextmanager
+def running(order: Order) -> Iterator[subprocess.Popen[str]]:
+    """The same beside what is done in here; killed at the end, if it is not over by then."""
     argv = [sys.executable, str(Path(__file__))]
-    done = subprocess.run(argv, input=json.dumps(order), check=True, stdout=subprocess.PIPE, text=True)
-    return Outcome(**json.loads(done.stdout))
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdin is not None
+        try:
+            child.stdin.write(json.dumps(asdict(order)))
+            child.stdin.close()
+            child.stdin = None
+            yield child
+        finally:
+            child.kill()
 
 
 @dataclass(slots=True)
 class _Connection:
     socket: socket.socket
     buffer: bytes = b""
-    request: int = 0
+    request: int = -1
     sent_s: float = 0.0
 
 
 class _Load:
-    def __init__(self, port: int, requests: Sequence[Request]) -> None:
-        self.port = port
-        self.requests = requests
+    def __init__(self, order: Order) -> None:
+        self.order = order
+        self.requests = order.requests
         self.latencies_s: list[float] = []
         self.errors = 0
         self.first_error = ""
-        self._encoded = [request.encoded(f"127.0.0.1:{port}") for request in requests]
+        self._encoded = [request.encoded(f"127.0.0.1:{order.port}") for request in order.requests]
         # Bodies that have been found right already: reading JSON is not what is to be measured.
-        self._right: list[set[bytes]] = [set() for _ in requests]
+        self._right: list[set[bytes]] = [set() for _ in order.requests]
         self._dice = random.Random(10)
+        self._left = list(range(len(order.requests)))
+        self._sent = 0
+        self._began_s = 0.0
 
-    def run(self, connections: int, seconds: float) -> Outcome:
+    def run(self) -> Outcome:
         selector = selectors.DefaultSelector()
-        opened = [_Connection(socket.create_connection(("127.0.0.1", self.port))) for _ in range(connections)]
-        began_s = time.perf_counter()
-        ends_s = began_s + seconds
+        address = ("127.0.0.1", self.order.port)
+        opened = [_Connection(socket.create_connection(address)) for _ in range(self.order.connections)]
+        idle = list(opened)
         for connection in opened:
             connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             selector.register(connection.socket, selectors.EVENT_READ, connection)
-            self._send(connection)
-        while time.perf_counter() < ends_s and selector.get_map():
-            ready = selector.select(_SILENCE_S)
-            if not ready:
+        self._began_s = time.perf_counter()
+        while True:
+            pause_s = self._send_due(idle)
+            if len(idle) == len(opened) and self._is_over():
+                break
+            ready = selector.select(pause_s)
+            if not ready and pause_s == _SILENCE_S:
                 self._fail("no answer for a long time")
                 break
             for key, _ in ready:
                 if self._receive(key.data):
-                    self._send(key.data)
+                    idle.append(key.data)
                 elif key.data.request < 0:
                     selector.unregister(key.data.socket)
-        took_s = time.perf_counter() - began_s
+                    opened.remove(key.data)
+        took_s = time.perf_counter() - self._began_s
         for connection in opened:
             connection.socket.close()
         return Outcome(len(self.latencies_s), self.errors, took_s, self.latencies_s, self.first_error)
 
+    def _is_over(self) -> bool:
+        if self.order.each_once:
+            return not self._left
+        return time.perf_counter() >= self._began_s + self.order.seconds
+
+    def _send_due(self, idle: list[_Connection]) -> float:
+        """Send on the idle connections what is due by now; return for how long to wait for answers, in seconds."""
+        while idle and not self._is_over():
+            if self.order.rate_per_s:
+                due_s = self._began_s + self._sent / self.order.rate_per_s
+                if (early_s := due_s - time.perf_counter()) > 0:
+                    return early_s
+            self._send(idle.pop())
+        return _SILENCE_S
+
     def _send(self, connection: _Connection) -> None:
-        connection.request = self._dice.randrange(len(self._encoded))
+        pick = self._left.pop() if self.order.each_once else self._dice.randrange(len(self._encoded))
+        connection.request = pick
         connection.sent_s = time.perf_counter()
-        connection.socket.sendall(self._encoded[connection.request])
+        connection.socket.sendall(self._encoded[pick])
+        self._sent += 1
 
     def _receive(self, connection: _Connection) -> bool:
         """Whether the answer is complete, right or wrong. A connection that was closed has no request any more."""
@@ -136,10 +180,10 @@ class _Load:
         if not head.startswith(b"HTTP/1.1 200 "):
             self._fail(head.partition(b"\r\n")[0].decode() + " " + body[:200].decode(errors="replace"))
             return False
-        if body in self._right[number]:
+        expected = self.requests[number].expected
+        if not expected or body in self._right[number]:
             return True
         answer = json.loads(body)
-        expected = self.requests[number].expected
         wrong = {name: answer.get(name) for name in expected if answer.get(name) != expected[name]}
         if wrong:
             self._fail(f"{self.requests[number].path}: {wrong}")
@@ -154,8 +198,8 @@ class _Load:
 
 def main() -> None:
     order = json.load(sys.stdin)
-    load = _Load(order["port"], [Request(**request) for request in order["requests"]])
-    json.dump(asdict(load.run(order["connections"], order["seconds"])), sys.stdout)
+    order["requests"] = [Request(**request) for request in order["requests"]]
+    json.dump(asdict(_Load(Order(**order)).run()), sys.stdout)
 
 
 if __name__ == "__main__":

@@ -1,34 +1,18 @@
-"""The arguments of every benchmark, the arithmetic, and how the outcome is shown."""
+"""The arithmetic of the figures, and what is known of the machine."""
 
-import argparse
-import json
 import os
 import platform
-import statistics
-import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+import resource
+import subprocess
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, TypeVar
 
 import psutil
 
+from devstack.environment import ROOT
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """`quick` is for a look whether it works: its figures are no figures."""
-
-    quick: bool
-    as_json: bool
-
-
-def options(description: str | None) -> Options:
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
-    parser.add_argument("--quick", action="store_true", help="a few seconds: does it run at all")
-    parser.add_argument("--json", action="store_true", help="the figures as one JSON object")
-    given = parser.parse_args()
-    return Options(given.quick, given.json)
+T = TypeVar("T")
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
@@ -37,10 +21,18 @@ def percentile(values: Sequence[float], percent: float) -> float:
     return ordered[max(0, -(-len(ordered) * int(percent * 10) // 1000) - 1)]
 
 
-def spread(values: Iterable[float], digits: int = 2) -> str:
-    """`median (least to greatest)`."""
-    of = list(values)
-    return f"{statistics.median(of):.{digits}f} ({min(of):.{digits}f} to {max(of):.{digits}f})"
+def interleaved(contestants: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
+    """Let each contestant play once a round; return the results of each, round by round.
+
+    They take turns to begin: a machine that gets slower costs all the same.
+    """
+    results: dict[str, list[T]] = {name: [] for name in contestants}
+    order = list(contestants)
+    for number in range(rounds):
+        shift = number % len(order)
+        for name in order[shift:] + order[:shift]:
+            results[name].append(contestants[name]())
+    return results
 
 
 def cpu_s(pid: int) -> float:
@@ -50,39 +42,37 @@ def cpu_s(pid: int) -> float:
     return sum(each.user + each.system for each in times)
 
 
+def children_cpu_s() -> float:
+    """CPU time, in seconds, of the children of this process that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def memory_mb(pids: Iterable[int]) -> float:
+    """Memory of these processes in MB: pages that several share are counted once (PSS)."""
+    total = 0
+    for pid in pids:
+        try:
+            total += psutil.Process(pid).memory_full_info().pss
+        except psutil.NoSuchProcess:
+            continue
+    return total / 1e6
+
+
 def machine() -> dict[str, Any]:
-    """Where this is measured; the load is what was going on before."""
+    """Where and on what this is measured; the load is what was going on before."""
     return {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "commit": _commit(),
         "cores": len(os.sched_getaffinity(0)),
-        "load_1min": round(os.getloadavg()[0], 2),
+        "load before": round(os.getloadavg()[0], 2),
         "python": platform.python_version(),
         "system": platform.platform(terse=True),
     }
 
 
-def show(options: Options, where: dict[str, Any], rows: Sequence[dict[str, Any]], conclusions: dict[str, str]) -> None:
-    """A table with a column for each key of the rows, then what follows from it."""
-    if options.as_json:
-        json.dump({"quick": options.quick, "machine": where, "rows": rows, **conclusions}, sys.stdout, indent=2)
-        print()
-        return
-    print(", ".join(f"{name} {value}" for name, value in where.items()))
-    if options.quick:
-        print("A quick run: these are no figures.")
-    cells = [list(rows[0]), *([_cell(value) for value in row.values()] for row in rows)]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
-    for line in cells:
-        print(
-            "  ".join(
-                cell.ljust(width) if not n else cell.rjust(width)
-                for n, (cell, width) in enumerate(zip(line, widths, strict=True))
-            )
-        )
-    for name, value in conclusions.items():
-        print(f"{name}: {value}")
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}" if abs(value) < 1 else f"{value:.2f}"
-    return str(value)
+def _commit() -> str:
+    done = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=ROOT, check=False, capture_output=True, text=True
+    )
+    return done.stdout.strip() or "unknown"

@@ -19,11 +19,14 @@ _PICTURE_FORMAT = re.sub(r"@font-face {{.*?}}", "", CONSOLE_SVG_FORMAT, flags=re
 
 
 class Console:
-    """Prints steps as they happen. Safe to use from several threads."""
+    """Prints steps as they happen. Safe to use from several threads.
 
-    def __init__(self, *, record: bool = False) -> None:
+    All goes to stderr where stdout is for something else.
+    """
+
+    def __init__(self, *, record: bool = False, to_stderr: bool = False) -> None:
         self._out = RichConsole(
-            highlight=False, soft_wrap=True, record=record, width=_PICTURE_WIDTH if record else None
+            stderr=to_stderr, highlight=False, soft_wrap=True, record=record, width=_PICTURE_WIDTH if record else None
         )
         self._err = RichConsole(stderr=True, highlight=False, soft_wrap=True)
         self._lock = threading.Lock()

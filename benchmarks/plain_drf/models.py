@@ -1,5 +1,6 @@
-"""The licensing service's own table."""
+"""The licensing service's own table, and one of organizations that nobody is told of."""
 
+import uuid
 from typing import ClassVar
 
 from django.db import models
@@ -24,3 +25,21 @@ class License(models.Model):
 
     def __str__(self) -> str:
         return self.product_name
+
+
+class Organization(models.Model):
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    name = models.CharField(max_length=200)
+    contact_name = models.CharField(max_length=200, blank=True, default="")
+    contact_email = models.EmailField(blank=True, default="")
+    contact_phone = models.CharField(max_length=50, blank=True, default="")
+
+    objects: ClassVar[models.Manager["Organization"]] = models.Manager()
+
+    class Meta:
+        app_label = "plain_drf"
+        managed = False
+        db_table = "plain_organization"
+
+    def __str__(self) -> str:
+        return self.name

@@ -8,7 +8,11 @@ from django.core.cache import cache
 from environs import env
 
 _TTL_S = 300
-_client = httpx.Client(base_url=env.str("ORGANIZATION_SERVICE_URL"), timeout=2)
+_client = httpx.Client(
+    base_url=env.str("ORGANIZATION_SERVICE_URL"),
+    timeout=2,
+    headers={"Authorization": env.str("PLAIN_AUTHORIZATION", "")},
+)
 
 
 def find(organization_id: UUID) -> dict[str, Any]:

@@ -1,12 +1,12 @@
 # ruff: noqa: N815 - the names of fields are those on the wire
-"""A license with its organization's fields."""
+"""A license with its organization's fields, and an organization."""
 
 from typing import Any
 
 from rest_framework import serializers
 
 from benchmarks.plain_drf import organizations
-from benchmarks.plain_drf.models import License
+from benchmarks.plain_drf.models import License, Organization
 
 
 class LicenseSerializer(serializers.ModelSerializer[License]):
@@ -21,3 +21,13 @@ class LicenseSerializer(serializers.ModelSerializer[License]):
 
     def to_representation(self, instance: License) -> dict[str, Any]:
         return {**super().to_representation(instance), **organizations.find(instance.organization_id)}
+
+
+class OrganizationSerializer(serializers.ModelSerializer[Organization]):
+    contactName = serializers.CharField(source="contact_name", max_length=200)
+    contactEmail = serializers.EmailField(source="contact_email")
+    contactPhone = serializers.CharField(source="contact_phone", max_length=50)
+
+    class Meta:
+        model = Organization
+        fields = ("id", "name", "contactName", "contactEmail", "contactPhone")
