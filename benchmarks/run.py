@@ -15,9 +15,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import cache_read, costs, eviction, lookup, measure, put, relay, worker
+from benchmarks import bulk_import, cache_read, costs, eviction, footprint, growth, lookup, measure, put, relay, worker
 from benchmarks.errors import BenchmarkError
 from benchmarks.figures import Figure
+from benchmarks.peers import parts as peers
 from benchmarks.report import Pages, Result, plain_text
 from benchmarks.stage import Stage
 from devstack.console import Console
@@ -39,11 +40,18 @@ PARTS = {
     "spread": Part("whether each run of lookups gets as many", lookup.spread),
     "put": Part("PUT with its event, without, and as plain DRF", put.measure),
     "eviction": Part("from the answer to a PUT to the evicted key, beside a bare message", eviction.measure),
+    "memory": Part("memory of the processes, and from their start to ready", footprint.footprint),
+    "misses": Part("1 to 1,000 misses at once", growth.misses),
+    "data": Part("lookups with 1,000 to 1,000,000 organizations", growth.lookups),
     "metrics": Part("what metrics cost", costs.metrics, only_long=True),
     "traces": Part("what OpenTelemetry costs", costs.traces, only_long=True),
     "cache-read": Part("a read of the cache beside django-redis", cache_read.measure),
     "relay": Part("the relay with a backlog, beside a bare producer of the same bytes", relay.measure),
     "worker": Part("the worker with a backlog, beside a bare poll", worker.measure),
+    "peers": Part("the worker with a backlog, beside other libraries", peers.backlog),
+    "takeover": Part("takeover from one of two workers, beside other libraries", peers.takeover),
+    "workers": Part("the worker on 1 to 12 partitions, in 1 to 4 processes", growth.workers),
+    "import": Part("an import, each organization with its event", bulk_import.measure),
     "records": Part("what the worker's records for the trace cost", costs.records, only_long=True),
 }
 """By name, in the order in which they are measured: those on running services come first."""
