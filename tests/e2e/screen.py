@@ -7,6 +7,16 @@ from playwright.sync_api import ConsoleMessage, Page, Request, Response, expect
 
 from tests.e2e.admin import PASSWORD, USER
 
+_MOST_TABS = 150
+_FOCUSED = """() => {
+  const focused = document.activeElement, style = getComputedStyle(focused), box = focused.getBoundingClientRect();
+  const named = focused.getAttribute("aria-label") ?? focused.labels?.[0]?.innerText ?? focused.innerText ?? "";
+  return {
+    name: named.trim() || focused.value || "",
+    visible: box.width > 0 && (style.outlineStyle !== "none" || style.boxShadow !== "none" || focused === document.body)
+  };
+}"""
+
 
 class Console:
     """A page, and whatever went wrong on it behind the user's back."""
@@ -29,6 +39,16 @@ class Console:
         self.page.get_by_label("Password").fill(PASSWORD)
         self.page.get_by_role("button", name="Log in").click()
         expect(self.page.get_by_role("button", name="Log out")).to_be_visible()
+
+    def tab_to(self, name: str) -> None:
+        """To the link, button or field with this name, by the keyboard alone; wherever the focus is, it is visible."""
+        for _ in range(_MOST_TABS):
+            self.page.keyboard.press("Tab")
+            focused = self.page.evaluate(_FOCUSED)
+            assert focused["visible"], f"nobody sees that {focused['name']!r} has the focus"
+            if focused["name"].startswith(name):
+                return
+        raise AssertionError(f"{name!r} can't be reached by the keyboard")
 
     def settle(self) -> None:
         """Until the page has all that it names: that the network is idle is not told reliably."""

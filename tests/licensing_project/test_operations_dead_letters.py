@@ -1,6 +1,7 @@
 """Dead letters on the operations pages: groups, filters, edited replays, and any number of them at once."""
 
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -13,8 +14,9 @@ from event_stream import Message, ProducerRecord, Sink
 from event_stream.binders.memory import MemoryBinder
 from event_stream.consumer.worker import StopCondition, Worker
 from event_stream.dead_letters import dead_letter_channel, error_handler_for, key_blocker
-from event_stream.dead_letters.log import dead_letter_log
+from event_stream.dead_letters.log import OpenLetter, dead_letter_log
 from event_stream.dead_letters.record import own_frame
+from event_stream.dead_letters.replay import ReplayResult, ReplayService
 from event_stream.messaging.channel import registry
 from event_stream.operations.dead_letters import Letter, LetterFilter, groups, open_letters, order, settle
 from event_stream.operations.models import Settlement
@@ -160,6 +162,33 @@ def test_1200_are_discarded_by_a_filter_and_the_others_stay(
     assert "1,200 of 1,200 done" in operator.get(PAGE, {"progress": str(settlement.pk)}).content.decode()
     assert wait_until(LogEntry.objects.exists, within_s=20)
     assert LogEntry.objects.get().change_message == "Discarded: 1,200."
+
+
+def test_who_waits_for_a_settlement_does_not_disturb_its_count(
+    send: Callable[..., None], operator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send("a", *[b"{"] * 5)
+    consume()
+    halfway, over = threading.Event(), threading.Event()
+    discard = ReplayService.discard
+
+    def slowly(service: ReplayService, letters: Sequence[OpenLetter]) -> Iterator[ReplayResult]:
+        for number, result in enumerate(discard(service, letters)):
+            if number == 3:
+                # The progress in the table is that of the first.
+                halfway.set()
+                assert over.wait(20)
+            yield result
+
+    monkeypatch.setattr(ReplayService, "discard", slowly)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "join", lambda _thread, _timeout=None: halfway.wait(20))
+        settlement = settle("discard", LetterFilter(), 5, user_id=User.objects.get().pk, wait_s=1)
+    assert settlement.finished_at is None
+    over.set()
+    # The last that it does.
+    assert wait_until(LogEntry.objects.exists, within_s=20)
+    assert Settlement.objects.get().done == 5
 
 
 def test_a_group_is_replayed_in_order_and_what_fails_again_is_listed_again(

@@ -5,10 +5,12 @@ from typing import Any
 
 from django.http import HttpRequest, QueryDict
 
+from event_stream.admin_links import trace_link
 from event_stream.dead_letters import dead_letter_channel
 from event_stream.dead_letters.log import as_dict, whole_letters
 from event_stream.dead_letters.models import parking_bindings
 from event_stream.dead_letters.record import DeadLetterRecord
+from event_stream.messaging.headers import decode
 from event_stream.operations.dead_letters import (
     DONE,
     Letter,
@@ -22,6 +24,7 @@ from event_stream.operations.dead_letters import (
 )
 from event_stream.operations.models import Settlement
 from event_stream.operations.pages import ActionError, Done, whole_number
+from event_stream.user_context import CORRELATION_ID
 
 _VERBS: Mapping[str, Verb] = {"replay": "replay", "edit": "replay", "discard": "discard"}
 """By the name of a form's action."""
@@ -119,7 +122,13 @@ def _whole(letter: Letter) -> Mapping[str, Any]:
     [(_, whole)] = whole_letters(channel.read, [letter.open_letter])
     if whole is None:
         return {}
-    return {"letter": letter, "shown": as_dict(whole), "body": _editable(whole)}
+    correlation_id = decode(whole.headers).get(CORRELATION_ID, "")
+    return {
+        "letter": letter,
+        "shown": as_dict(whole),
+        "body": _editable(whole),
+        "trace": trace_link(correlation_id) if correlation_id else "",
+    }
 
 
 def _editable(whole: DeadLetterRecord) -> str | None:

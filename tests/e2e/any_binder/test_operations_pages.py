@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
+from devstack.waiting import wait_until
 from tests.e2e.each_binder.test_foreign_producers import Foreigner
 from tests.e2e.screen import Console
-from tests.e2e.world import Customer, World, fresh
+from tests.e2e.world import DEADLINE_S, Customer, World, fresh
 
 PAGES = "/admin/event_stream_operations/operations/"
 BINDING = "inboundOrgChanges"
@@ -70,6 +71,64 @@ def test_pause_and_resume_a_running_worker(world: World, screen: Console, licens
     assert {each.contact for each in world.lookups(customer)} == {contact}
     screen.open(f"{world.platform.licensing_urls[0]}{PAGES}")
     expect(page.get_by_text("Paused. Reason: schema change")).to_be_visible()
+
+
+def test_a_binding_is_paused_and_resumed_by_the_keyboard_alone(screen: Console, licensing: Page) -> None:
+    page, keyboard = licensing, licensing.keyboard
+    screen.tab_to("Operations")
+    keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Processes")).to_be_visible()
+    screen.tab_to("Bindings and workers")
+    keyboard.press("Enter")
+    expect(page.locator(".state-reading")).to_have_count(6)
+    screen.tab_to("Reason")
+    keyboard.type("no mouse")
+    screen.tab_to(f"Pause all of {BINDING}")
+    keyboard.press("Enter")
+    expect(page.get_by_text(f"The binding {BINDING} is paused")).to_be_visible()
+    expect(page.locator("td .state-paused")).to_have_count(6)
+    screen.tab_to(f"Resume all of {BINDING}")
+    keyboard.press("Enter")
+    expect(page.locator(".state-reading")).to_have_count(6)
+
+
+def test_1200_dead_letters_are_discarded_by_a_filter_and_the_keyboard_alone(
+    world: World, screen: Console, licensing: Page, customer: Customer
+) -> None:
+    """More than Django takes form fields of, and those of another key stay."""
+    page, keyboard, url = licensing, licensing.keyboard, f"{world.platform.licensing_urls[0]}{PAGES}dead-letters/"
+    foreigner, key = Foreigner(world), fresh("bulk")
+    foreigner.send(b"{", key=f"stays-{key[5:]}".encode(), partition=0)
+    good = {"action": "UPDATED", "organizationId": customer.id, "correlationId": key, "type": "t"}
+    for _ in range(24):
+        # A worker stops after 100 in a row.
+        foreigner.send_all([b"{"] * 50, key=key.encode(), partition=0)
+        foreigner.send(json.dumps(good).encode(), key=customer.id.encode(), partition=0)
+    foreigner.close()
+    count = page.get_by_role("link", name="Discard all 1,200…")
+
+    def are_there() -> bool:
+        screen.open(f"{url}?q={key}")
+        return count.is_visible()
+
+    assert wait_until(are_there, within_s=DEADLINE_S)
+    screen.open(url)
+    screen.tab_to("Words of error, key or id")
+    keyboard.type(key)
+    keyboard.press("Enter")
+    expect(count).to_be_visible()
+    screen.tab_to("Discard all 1,200…")
+    keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Discard 1,200 dead letters?")).to_be_visible()
+    screen.keep("operations-discard-1200")
+    screen.tab_to("Discard 1,200")
+    keyboard.press("Enter")
+    expect(page.get_by_text("1,200 of 1,200 done")).to_be_visible(timeout=DEADLINE_S * 1000)
+    screen.keep("operations-discarded-1200")
+    screen.open(f"{url}?q={key}")
+    expect(page.get_by_text("None matches.")).to_be_visible()
+    screen.open(f"{url}?q=stays-{key[5:]}")
+    expect(page.get_by_role("link", name="Discard it…")).to_be_visible()
 
 
 def test_the_page_refreshes_itself_and_leaves_the_reader_alone(screen: Console, licensing: Page) -> None:

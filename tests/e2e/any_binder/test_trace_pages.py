@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from playwright.sync_api import Page, expect
 
-from devstack.process import stop_in_parallel
+from devstack.process import start_in_parallel, stop_in_parallel
 from devstack.waiting import wait_until
 from tests.e2e.screen import Console
 from tests.e2e.world import DEADLINE_S, Customer, World, fresh
@@ -99,6 +99,36 @@ def test_without_a_worker_the_page_shows_what_waits_and_why(world: World, screen
             worker.start()
     # The page refreshes itself.
     expect(page.locator(".trace-verdict")).to_have_text("applied, not looked up since", timeout=DEADLINE_S * 1000)
+
+
+def test_a_trace_outlives_every_process(world: World, screen: Console, customer: Customer) -> None:
+    processes = world.platform.processes
+    screen.log_in(f"{world.platform.organization_url}/admin/")
+    stop_in_parallel(world.platform.workers)
+    correlation_id = edit(world, screen, customer)
+    assert wait_until(lambda: world.event_of(correlation_id).published, within_s=DEADLINE_S)
+    # The workers are not running yet.
+    for process in processes[: -len(world.platform.workers)]:
+        process.kill()
+    start_in_parallel(processes)
+    page = screen.open(f"{world.platform.organization_url}/admin/event_stream_trace/trace/?id={correlation_id}")
+    verdict = page.locator(".trace-verdict")
+    expect(verdict).to_have_text("applied, not looked up since", timeout=DEADLINE_S * 1000)
+    world.lookup(customer, 0)
+
+    def is_complete() -> bool:
+        page.reload()
+        return verdict.inner_text() == "complete"
+
+    assert wait_until(is_complete, within_s=DEADLINE_S), states(page)
+    at = page.locator(".trace-steps td[data-label=At]").all_inner_texts()
+    for process in processes:
+        process.kill()
+    start_in_parallel(processes)
+    page.reload()
+    expect(verdict).to_have_text("complete")
+    assert states(page) == [f"{step} done" for step in STEPS]
+    assert page.locator(".trace-steps td[data-label=At]").all_inner_texts() == at
 
 
 def test_a_change_of_many_rows_has_totals_and_the_slowest(world: World, screen: Console) -> None:

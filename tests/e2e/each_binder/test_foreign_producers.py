@@ -1,7 +1,7 @@
 """Messages that are not our organization service's: the book's own service, in Java, and worse."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +36,21 @@ class Foreigner:
         self, value: bytes, *, key: bytes | None = None, headers: Headers | None = None, partition: int | None = None
     ) -> int:
         """Returns the offset."""
-        record = ProducerRecord(self._world.platform.topic, key, value, tuple(headers or ()), partition)
-        return self._producer.send(record).result(20).offset
+        [offset] = self.send_all([value], key=key, headers=headers, partition=partition)
+        return offset
+
+    def send_all(
+        self,
+        values: Sequence[bytes],
+        *,
+        key: bytes | None = None,
+        headers: Headers | None = None,
+        partition: int | None = None,
+    ) -> list[int]:
+        records = [
+            ProducerRecord(self._world.platform.topic, key, value, tuple(headers or ()), partition) for value in values
+        ]
+        return [sent.result(20).offset for sent in [self._producer.send(record) for record in records]]
 
     def send_as_java_does(self, action: str, customer: Customer, partition: int | None = None) -> None:
         """The recorded bytes, with this organization's id in the place of the recorded one."""
