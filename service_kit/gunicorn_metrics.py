@@ -2,14 +2,14 @@
 
 Each worker writes files of its own, and whichever is asked adds them up. prometheus_client names them by process id,
 so a server that replaces its workers for a year has thousands of files to read at each scrape. Here they are named by a
-number that a worker has while it lives and its successor gets after it: the successor counts on where it left off, no
-count goes back, and there are never more files than there were workers at once.
+number that a worker has while it lives and its successor gets after it (`gunicorn_balance.assign_number`): the
+successor counts on where it left off, no count goes back, and there are never more files than there were workers at
+once.
 """
 
 import os
 import shutil
 import tempfile
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -27,24 +27,18 @@ def make_directory(server: Any) -> None:
     os.environ[DIRECTORY] = server.metrics_directory = tempfile.mkdtemp(prefix=f"{_PREFIX}{server.pid}-", dir=parent)
 
 
-def assign_number(server: Any, worker: Any) -> None:
-    """`pre_fork`: the smallest one that no living worker has."""
-    taken = {other.metrics_number for other in server.WORKERS.values()}
-    worker.metrics_number = next(number for number in count() if number not in taken)
-
-
 def use_number(server: Any, worker: Any) -> None:
     """`post_fork`, before the application, and with it the first metric, is loaded."""
     from prometheus_client import values  # noqa: PLC0415 - it looks for the directory when it is imported
 
-    values.ValueClass = values.MultiProcessValue(process_identifier=lambda: worker.metrics_number)
+    values.ValueClass = values.MultiProcessValue(process_identifier=lambda: worker.number)
 
 
 def remove_gauges(server: Any, worker: Any) -> None:
     """`child_exit`: what a dead process was doing just now counts no longer."""
     from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415 - as above
 
-    mark_process_dead(worker.metrics_number, server.metrics_directory)
+    mark_process_dead(worker.number, server.metrics_directory)
 
 
 def remove_directory(server: Any) -> None:

@@ -16,8 +16,8 @@ from django.core.exceptions import ImproperlyConfigured
 from gunicorn import http  # type: ignore[import-untyped]
 from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 from gunicorn.http.unreader import SocketUnreader  # type: ignore[import-untyped]
-from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
+from service_kit.gunicorn_balance import BalancedWorker
 from service_kit.unreadable_requests import HEAD_TOO_LARGE, TIMEOUT, ProblemAnswers, Refusal
 
 logger = logging.getLogger("service_kit")
@@ -78,7 +78,7 @@ class _Lingering:
 _FIRST_TO_SAY = multiprocessing.get_context("fork").Lock()
 
 
-class HealthThreadWorker(ProblemAnswers, ThreadWorker):  # type: ignore[misc]
+class HealthThreadWorker(ProblemAnswers, BalancedWorker):
     """gunicorn's threads, and some that serve `/health/` and `/metrics` alone.
 
     A connection takes a thread only once the head of its request is complete: a client that never finishes one holds

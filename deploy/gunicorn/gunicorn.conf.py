@@ -44,6 +44,7 @@ except ImproperlyConfigured as error:
 
 # With it comes gunicorn, which reads WEB_CONCURRENCY as it is imported.
 from service_kit import gunicorn_metrics  # noqa: E402
+from service_kit.gunicorn_balance import assign_number  # noqa: E402
 from service_kit.gunicorn_worker import HealthThreadWorker  # noqa: E402
 
 HealthThreadWorker.read_timeout_s = _read_timeout_s
@@ -72,9 +73,9 @@ loglevel = _level.lower()
 logger_class = "service_kit.gunicorn_logging.EventLogger"
 
 
+pre_fork = assign_number
 if _metrics:
     on_starting = gunicorn_metrics.make_directory
-    pre_fork = gunicorn_metrics.assign_number
     post_fork = gunicorn_metrics.use_number
     child_exit = gunicorn_metrics.remove_gauges
     on_exit = gunicorn_metrics.remove_directory

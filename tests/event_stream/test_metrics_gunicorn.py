@@ -26,16 +26,12 @@ def start(tmp_path: Path) -> Iterator[Callable[[], Gunicorn]]:
     def start() -> Gunicorn:
         started.append(Gunicorn(tmp_path, WEB_CONCURRENCY=str(PROCESSES), WEB_THREADS="1"))
         started[-1].start()
-        assert wait_until(lambda: len(workers(started[-1])) == PROCESSES, within_s=20)
+        assert wait_until(lambda: len(started[-1].workers()) == PROCESSES, within_s=20)
         return started[-1]
 
     yield start
     for server in started:
         server.stop()
-
-
-def workers(server: Gunicorn) -> set[int]:
-    return {child.pid for child in psutil.Process(server.pid).children() if child.status() != psutil.STATUS_ZOMBIE}
 
 
 def ask(server: Gunicorn, times: int) -> None:
@@ -62,7 +58,7 @@ def files(pid: int) -> set[str]:
 
 def replaced(server: Gunicorn, *gone: int) -> bool:
     """Whether none of these processes is there, and as many as there should be are."""
-    return not set(gone) & workers(server) and len(workers(server)) == PROCESSES
+    return not set(gone) & server.workers() and len(server.workers()) == PROCESSES
 
 
 def test_whichever_process_is_asked_tells_what_all_have_counted(start: Callable[[], Gunicorn]) -> None:
@@ -87,14 +83,14 @@ def test_what_dead_processes_have_counted_stays_and_their_files_do_not_pile_up(
     ask(server, 20)
     expected = 20
     for round_ in range(3):
-        victim = sorted(workers(server))[round_ % PROCESSES]
+        victim = sorted(server.workers())[round_ % PROCESSES]
         os.kill(victim, signal.SIGKILL)
         assert wait_until(partial(replaced, server, victim), within_s=30)
         ask(server, 4)
         expected += 4
         assert counted(server) == expected
     for _ in range(2):
-        before = workers(server)
+        before = server.workers()
         os.kill(server.pid, signal.SIGHUP)
         assert wait_until(partial(replaced, server, *before), within_s=60)
         ask(server, 4)
@@ -113,10 +109,10 @@ def test_a_dead_process_has_no_gauge(start: Callable[[], Gunicorn]) -> None:
     )
     gauges = {name for name in files(server.pid) if name.startswith("gauge_live")}
     assert len(gauges) == PROCESSES
-    for pid in workers(server):
+    for pid in server.workers():
         # It must not come back while the others are looked at.
         os.kill(pid, signal.SIGSTOP)
-    [victim, *others] = sorted(workers(server))
+    [victim, *others] = sorted(server.workers())
     os.kill(victim, signal.SIGKILL)
     try:
         assert wait_until(lambda: bool(gauges - files(server.pid)), within_s=20)

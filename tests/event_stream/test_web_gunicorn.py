@@ -7,11 +7,12 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 
@@ -43,6 +44,15 @@ class Gunicorn(SupervisedProcess):
             return httpx.get(f"{self.url}/health/live", timeout=2).is_success
         except httpx.TransportError:
             return False
+
+    def workers(self) -> set[int]:
+        """The processes that live just now."""
+        alive = set()
+        for child in psutil.Process(self.pid).children():
+            with suppress(psutil.NoSuchProcess):
+                if child.status() != psutil.STATUS_ZOMBIE:
+                    alive.add(child.pid)
+        return alive
 
     def lines(self) -> list[dict[str, Any]]:
         """Every line of the log; a ValueError where one is no JSON."""

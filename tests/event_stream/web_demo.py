@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from typing import Any
 
 from django.core.exceptions import DisallowedHost, RequestDataTooBig, SuspiciousOperation
@@ -168,6 +169,7 @@ urlpatterns = [
     path("", include("service_kit.health")),
     path("", include("service_kit.metrics")),
     path("context", context),
+    path("process", lambda _request: HttpResponse(str(os.getpid()))),
     path("large", lambda _request: HttpResponse(b" " * 20_000_000)),
     path("plain/<kind>", plain),
     path("api/<kind>", Failing.as_view()),
