@@ -26,8 +26,8 @@ _ORGANIZATIONS = """
 """
 _LICENSES = """
     INSERT INTO licenses_license
-        (license_id, organization_id, description, product_name, license_type, comment)
-    SELECT id, id, '', 'Ostock', 'complete', '' FROM unnest(%s::uuid[]) AS id
+        (license_id, organization_id, description, product_name, license_type, comment, version)
+    SELECT id, id, '', 'Ostock', 'complete', '', 1 FROM unnest(%s::uuid[]) AS id
 """
 _FILLED_AT_ONCE = 50_000
 _SAMPLE = 1_000

@@ -9,7 +9,7 @@ import json
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,28 +98,40 @@ def run(port: int, requests: Sequence[Request], *, seconds: float, connections: 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """`cpu_ms` is what the web processes used for one request."""
+    """`cpu_ms` is what the web processes used for one request; `beside_ms`, by name, what the servers did."""
 
     load: Load
     cpu_ms: float
+    beside_ms: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """A web server that answers `requests`; behind a gateway, `port` is that of the gateway."""
+    """A web server that answers `requests`; behind a gateway, `port` is that of the gateway.
+
+    `beside` are servers that work for it, whose CPU time is of interest.
+    """
 
     name: str
     process: SupervisedProcess
     port: int
     requests: Sequence[Request]
+    beside: Sequence[SupervisedProcess] = ()
 
     def play(self, seconds: float) -> Round:
-        before_s = measure.cpu_s(self.process.pid)
+        before_s = self._cpu_s()
         try:
             load = run(self.port, self.requests, seconds=seconds)
         except BenchmarkError as error:
             raise BenchmarkError(f"{self.name}: {error}") from error
-        return Round(load, (measure.cpu_s(self.process.pid) - before_s) / load.answers * 1000)
+        used_ms = [
+            (after - before) / load.answers * 1000 for before, after in zip(before_s, self._cpu_s(), strict=True)
+        ]
+        names = [process.name for process in self.beside]
+        return Round(load, used_ms[0], dict(zip(names, used_ms[1:], strict=True)))
+
+    def _cpu_s(self) -> list[float]:
+        return [measure.cpu_s(process.pid) for process in (self.process, *self.beside)]
 
     def warm_up(self, seconds: float) -> None:
         try:

@@ -28,11 +28,12 @@ def measure(stage: Stage) -> list[Figure]:
     requests = [customer.look_up(stage.read_headers()) for customer in customers]
     plain = stage.gunicorn("plain DRF", "benchmarks.plain_drf.wsgi", plain_settings(stage))
     empty = stage.gunicorn("empty view", "benchmarks.empty_view", {})
+    beside = [stage.server("PostgreSQL"), stage.server("Valkey")]
     with ExitStack() as stack:
         start_all(stack, plain, empty)
         contestants = [
-            Contestant("ours", platform.licensing[0], port_of(platform.licensing_urls[0]), requests),
-            Contestant("plain DRF", plain.process, plain.port, requests),
+            Contestant("ours", platform.licensing[0], port_of(platform.licensing_urls[0]), requests, beside),
+            Contestant("plain DRF", plain.process, plain.port, requests, beside),
             Contestant("empty Django view", empty.process, empty.port, [Request("GET", requests[0].path)]),
         ]
         for contestant in contestants:

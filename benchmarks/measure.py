@@ -5,6 +5,7 @@ import platform
 import resource
 import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -38,8 +39,12 @@ def interleaved(contestants: Mapping[str, Callable[[], T]], rounds: int) -> dict
 def cpu_s(pid: int) -> float:
     """CPU time, in seconds, that a process and its children have used so far."""
     process = psutil.Process(pid)
-    times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
-    return sum(each.user + each.system for each in times)
+    used_s = 0.0
+    for each in (process, *process.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):
+            times = each.cpu_times()
+            used_s += times.user + times.system
+    return used_s
 
 
 def children_cpu_s() -> float:
@@ -52,10 +57,8 @@ def memory_mb(pids: Iterable[int]) -> float:
     """Memory of these processes in MB: pages that several share are counted once (PSS)."""
     total = 0
     for pid in pids:
-        try:
+        with suppress(psutil.NoSuchProcess):
             total += psutil.Process(pid).memory_full_info().pss
-        except psutil.NoSuchProcess:
-            continue
     return total / 1e6
 
 

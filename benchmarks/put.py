@@ -54,13 +54,14 @@ def measure(stage: Stage) -> list[Figure]:
         "Relay, Kafka and the worker share the two cores with ours; the others have them for themselves.",
         JAVA,
     ]
+    beside = [stage.server("PostgreSQL")]
     with ExitStack() as stack:
         start_all(stack, plain, off)
         organization = port_of(platform.organization_url)
         contestants = [
-            Contestant("ours, with its event", platform.organization, organization, requests),
-            Contestant("ours, events off", off.process, off.port, requests),
-            Contestant("plain DRF, no events", plain.process, plain.port, requests),
+            Contestant("ours, with its event", platform.organization, organization, requests, beside),
+            Contestant("ours, events off", off.process, off.port, requests, beside),
+            Contestant("plain DRF, no events", plain.process, plain.port, requests, beside),
         ]
         if earlier := _before(stage, stack, customers, requests, notes):
             contestants.append(earlier)
@@ -129,4 +130,4 @@ def _before(
         _insert(connection, customers)
     process, port = earlier.web(stage.folder)
     start_all(stack, WebServer(process, port))
-    return Contestant(f"ours at {before.COMMIT}", process, port, requests)
+    return Contestant(f"ours at {before.COMMIT}", process, port, requests, [stage.server("PostgreSQL")])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.bar_chart import bar_chart
+from benchmarks.capacity import capacity
 from benchmarks.figures import Figure, Ratio, number, spread
 from devstack.environment import ROOT
 
@@ -64,6 +65,7 @@ class Pages:
         picture = "![Medians of every series, with the least and the most of their rounds](pictures/performance.svg)"
         _replace(page, "summary", f"{summary(results)}\n\n{picture}")
         _replace(page, "figures", details(results))
+        _replace(page, "capacity", _markdown(capacity(_figures(results))))
         readme = self.folder.parent / "README.md"
         if self.folder == ROOT / "docs":
             _replace(readme, "summary", short(results))
@@ -181,6 +183,8 @@ def _where(machine: Mapping[str, Any]) -> str:
 
 
 def _markdown(rows: Table) -> str:
+    if not rows:
+        return ""
     head, *body = (f"| {' | '.join(row)} |" for row in rows)
     rule = "|" + "|".join("---" if not n else "---:" for n in range(len(rows[0]))) + "|"
     return "\n".join([head, rule, *body])

@@ -84,6 +84,10 @@ class Stage:
         self._ends.callback(servers.stop)
         return servers
 
+    def server(self, name: str) -> SupervisedProcess:
+        """One of the servers: PostgreSQL, Valkey or Kafka."""
+        return next(process for process in self.servers.processes if process.name == name)
+
     @cached_property
     def _running(self) -> ServiceCluster:
         issuer = make_issuer(self.folder / "issuer")

@@ -76,5 +76,9 @@ def series(name: str, rounds: Sequence[Round]) -> Series:
         "p50 ms": statistics.median(each.load.p50_s for each in rounds) * 1000,
         "p99 ms": statistics.median(each.load.p99_s for each in rounds) * 1000,
         "CPU ms": statistics.median(each.cpu_ms for each in rounds),
+        **{
+            f"{server} ms": statistics.median(each.beside_ms[server] for each in rounds)
+            for server in rounds[0].beside_ms
+        },
     }
     return Series(name, [each.load.per_s for each in rounds], columns)

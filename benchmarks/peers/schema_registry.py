@@ -5,11 +5,14 @@ part in what is measured.
 """
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+_SCHEMA = re.compile(r"/schemas/ids/(\d+)")
 
 
 @contextmanager
@@ -22,8 +25,12 @@ def schema_registry() -> Iterator[str]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            number = int(self.path.partition("?")[0].rpartition("/")[2])
-            self._answer({"schema": schemas[number - 1]})
+            found = _SCHEMA.match(self.path)
+            if found is None:
+                # As a registry answers that knows no associations of a topic with other subjects.
+                self._answer({"error_code": 404, "message": "HTTP 404 Not Found"}, status=404)
+            else:
+                self._answer({"schema": schemas[int(found[1]) - 1]})
 
         def do_POST(self) -> None:
             schema = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["schema"]
@@ -33,9 +40,9 @@ def schema_registry() -> Iterator[str]:
                 number = schemas.index(schema) + 1
             self._answer({"id": number, "schema": schema, "version": 1, "subject": self.path.split("/")[2]})
 
-        def _answer(self, values: dict[str, Any]) -> None:
+        def _answer(self, values: dict[str, Any], status: int = 200) -> None:
             body = json.dumps(values).encode()
-            self.send_response(200)
+            self.send_response(status)
             self.send_header("Content-Type", "application/vnd.schemaregistry.v1+json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
