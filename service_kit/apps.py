@@ -1,25 +1,38 @@
 """The Django application of what both services share."""
 
+from typing import Any
+
 from django.apps import AppConfig, apps
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+from event_stream import signals
+from event_stream.configuration_source import ConfigurationSource, keep_configuration
 from event_stream.otel import traces_are_wanted
 from service_kit import health
 from service_kit.auth.tokens import JWKSUnavailableError, verifier
+from service_kit.logging import set_level
 from service_kit.searches import bound_changelists
+from service_kit.settings.refresh_scope import on_change, refresh, refresh_on_hangup, state
 
 
 class ServiceKitConfig(AppConfig):
     name = "service_kit"
 
     def ready(self) -> None:
+        on_change("LOG_LEVEL", set_level)
+        signals.command_started.connect(_follow_hangups, dispatch_uid="service_kit.refresh_scope")
+        keep_configuration(ConfigurationSource(lambda: refresh("event"), lambda: state().as_dict()))
         if apps.is_installed("django.contrib.admin"):
             bound_changelists()
         if getattr(settings, "AUTH", None) is not None:
             health.register("issuer's keys", _check_issuers_keys)
         if traces_are_wanted():
             _start_tracing()
+
+
+def _follow_hangups(**_kwargs: Any) -> None:
+    refresh_on_hangup()
 
 
 def _check_issuers_keys() -> None:

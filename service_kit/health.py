@@ -4,7 +4,8 @@
 
 What a service needs beyond its database it adds in an AppConfig.ready: `register("name", check)`. Nothing that a
 service can work without belongs there: with the broker or the cache away it still serves. Why a check has failed is in
-the log, and in the answer for members of the staff and bearers of a token; where the API is open, for everybody.
+the log, and in the answer for members of the staff and bearers of a token; where the API is open, for everybody. They
+also see which version of the configuration the process runs.
 """
 
 import logging
@@ -22,6 +23,7 @@ from event_stream.errors import RefusedError
 from event_stream.outage_log import OutageLog
 from service_kit import database
 from service_kit.logging import redacted
+from service_kit.settings.refresh_scope import state
 
 logger = logging.getLogger("service_kit")
 
@@ -81,8 +83,10 @@ def ready(request: HttpRequest) -> HttpResponse:
     told = [state for state in states.values() if state != "UNKNOWN"]
     worst = max(told, key=_FROM_HARMLESS_TO_NOT.index, default="UP")
     answer: dict[str, object] = {"status": worst, "checks": states}
-    if (failed := {name: error for name, error in errors.items() if error is not None}) and _may_see_details(request):
-        answer["details"] = {name: redacted(str(error)) for name, error in failed.items()}
+    if _may_see_details(request):
+        answer["configuration"] = state().as_dict()
+        if failed := {name: error for name, error in errors.items() if error is not None}:
+            answer["details"] = {name: redacted(str(error)) for name, error in failed.items()}
     return JsonResponse(answer, status=503 if worst == "DOWN" else 200)
 
 

@@ -7,6 +7,7 @@ user_id, org_id, then the call's own values); "plain" is for a terminal.
 
 import json
 import logging
+import logging.config
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -126,12 +127,22 @@ def logging_config(level: str, fmt: str, service: str = "") -> dict[str, Any]:
             "django.security.DisallowedHost": {"level": "CRITICAL"},
             # httpx logs one line per call at INFO.
             "httpx": {"level": "WARNING"},
-            # These log several lines a second during an outage, which the event layer logs once. Keep them at DEBUG.
-            "kafka": {"level": "DEBUG" if level == "DEBUG" else "CRITICAL"},
-            "pika": {"level": "DEBUG" if level == "DEBUG" else "CRITICAL"},
-            "opentelemetry": {"level": "DEBUG" if level == "DEBUG" else "CRITICAL"},
+            **_levels_of_libraries(level),
         },
     }
+
+
+def set_level(level: str) -> None:
+    """Log from this level on, in place of the one that `logging_config` was given. No line is lost meanwhile."""
+    gunicorn = {"gunicorn.error": {"level": level}} if "gunicorn.error" in logging.Logger.manager.loggerDict else {}
+    levels = {"root": {"level": level}, "loggers": {**_levels_of_libraries(level), **gunicorn}}
+    logging.config.dictConfig({"version": 1, "incremental": True, **levels})
+
+
+def _levels_of_libraries(level: str) -> dict[str, dict[str, str]]:
+    """These log several lines a second during an outage, which the event layer logs once. Keep them at DEBUG."""
+    own = "DEBUG" if level == "DEBUG" else "CRITICAL"
+    return {name: {"level": own} for name in ("kafka", "pika", "opentelemetry")}
 
 
 class EventJsonFormatter(JsonFormatter):

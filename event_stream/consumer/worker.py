@@ -25,7 +25,7 @@ from typing import TypeVar
 
 from event_stream import failpoints, signals
 from event_stream.clock import Clock, SystemClock
-from event_stream.conf import Binding
+from event_stream.conf import Binding, ConsumerSettings
 from event_stream.consumer.handler import Batch, BatchHandler, Handled, SeekTo
 from event_stream.consumer.pauses import NO_PAUSES, Pauses
 from event_stream.database_connections import database_connections
@@ -169,6 +169,15 @@ class Worker:
         them.
         """
         self._pauses = pauses
+
+    def configure(self, consumer: ConsumerSettings) -> None:
+        """Have these settings from the next round on. From any thread."""
+        self._settings = consumer
+
+    @property
+    def settings(self) -> ConsumerSettings:
+        """Those that it has now."""
+        return self._settings
 
     @property
     def ready(self) -> bool:

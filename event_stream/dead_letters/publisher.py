@@ -42,7 +42,8 @@ class DeadLetterPublisher:
     def __init__(self, channel: Channel, binding: Binding, *, clock: Clock | None = None) -> None:
         self._channel = channel
         self._group = binding.group or ""
-        self._limit = binding.consumer.dead_letter_limit
+        self.limit = binding.consumer.dead_letter_limit
+        """How many in a row may be parked; it may be changed meanwhile."""
         self._path = f"{binding.path}['consumer']['dead_letter_limit']"
         self._clock = clock or SystemClock()
         self._partitions: int | None = None
@@ -70,7 +71,7 @@ class DeadLetterPublisher:
         place = (record.destination, record.partition, record.offset, record.timestamp_ms)
         if place in self._parked:
             return None
-        if counted and self._in_a_row >= self._limit:
+        if counted and self._in_a_row >= self.limit:
             raise TooManyDeadLettersError(
                 f"{self._in_a_row} messages in a row could not be handled, which is the limit ({self._path}). "
                 f"The next is {record.destination}[{record.partition}] at offset {record.offset}: {error}. Where the "

@@ -152,12 +152,9 @@ class FencedCache:
         self.representation = checked_representation(representation)
         self._as_of_suffix = f"~{representation.decode()}" if representation else ""
         self.keys = KeySpace(namespace, partitions)
-        self.settings = settings or CacheSettings()
+        self.configure(settings or CacheSettings())
         self.clock = clock or SystemClock()
         self.scripts = Scripts(alias)
-        self._max_staleness_ms = int(self.settings.max_staleness_s * 1000)
-        self._hard_ttl_ms = int(self.settings.hard_ttl_s * 1000)
-        self._tombstone_ttl_ms = int(self.settings.tombstone_ttl_s * 1000)
         self._disagreement = OutageLog(
             logger,
             began="cache.settings_disagree",
@@ -166,6 +163,17 @@ class FencedCache:
             quiet_s=_QUIET_S,
             monotonic_s=self.clock.monotonic_s,
         )
+
+    def configure(self, settings: CacheSettings) -> None:
+        """Have these settings from now on. From any thread.
+
+        They need not be the same in all processes: each judges what it reads by its own maximum staleness, a lease and
+        an entry carry the times of the process that took or filled it, and what is late is refused.
+        """
+        self.settings = settings
+        self.max_staleness_ms = int(settings.max_staleness_s * 1000)
+        self._hard_ttl_ms = int(settings.hard_ttl_s * 1000)
+        self._tombstone_ttl_ms = int(settings.tombstone_ttl_s * 1000)
 
     def read(self, id: str) -> Reading:
         """One round trip, no script."""
@@ -180,7 +188,7 @@ class FencedCache:
             return MISS
         fresh_at_ms = value.fresh_at_ms(mark)
         # A proof from the future proves nothing: the clocks are further apart than BOUND.
-        is_fresh = abs(self.clock.now_ms() - fresh_at_ms) <= self._max_staleness_ms and not self.disagrees
+        is_fresh = abs(self.clock.now_ms() - fresh_at_ms) <= self.max_staleness_ms and not self.disagrees
         return Reading(State.HIT if is_fresh else State.STALE, value.payload, value.version, fresh_at_ms)
 
     def lease(self, id: str) -> Lease | None:

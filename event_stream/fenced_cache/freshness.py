@@ -3,10 +3,8 @@
 import logging
 from dataclasses import dataclass
 
-from event_stream.clock import Clock
-from event_stream.fenced_cache.cache import Reading, State
+from event_stream.fenced_cache.cache import FencedCache, Reading, State
 from event_stream.fenced_cache.entry import Heartbeat
-from event_stream.fenced_cache.settings import CacheSettings
 from event_stream.messaging.message import ConsumerRecord
 
 logger = logging.getLogger("event_stream.fenced_cache")
@@ -54,18 +52,16 @@ class ClockSkewGuard:
     keep entries fresh for too long. One guard serves all partitions, because one clock dates all heartbeats.
     """
 
-    def __init__(self, clock: Clock, settings: CacheSettings) -> None:
-        self._clock = clock
-        self._max_staleness_s = settings.max_staleness_s
-        self._max_staleness_ms = int(settings.max_staleness_s * 1000)
+    def __init__(self, cache: FencedCache) -> None:
+        self._cache = cache
         self._partitions: set[int] = set()
         """The partitions whose last heartbeat was ignored."""
         self._ignored = 0
 
     def rejects(self, heartbeat: Heartbeat, record: ConsumerRecord) -> bool:
         """Return whether to ignore the heartbeat. Logs the first ignored one, and the first good one after it."""
-        ahead_ms = heartbeat.as_of_ms - self._clock.now_ms()
-        if ahead_ms <= self._max_staleness_ms:
+        ahead_ms = heartbeat.as_of_ms - self._cache.clock.now_ms()
+        if ahead_ms <= self._cache.max_staleness_ms:
             if record.partition in self._partitions:
                 self._partitions.discard(record.partition)
                 if not self._partitions:
@@ -73,9 +69,10 @@ class ClockSkewGuard:
             return False
         if not self._partitions:
             self._ignored = 0
+            limit_s = self._cache.settings.max_staleness_s
             error = (
                 f"the database's clock, as heartbeats tell it, is {ahead_ms / 1000:.3f} s ahead of this machine's, and "
-                f"the bound allows {self._max_staleness_s:g} s: they are passed over, and lookups ask the origin"
+                f"the bound allows {limit_s:g} s: they are passed over, and lookups ask the origin"
             )
             extra = {"partition": record.partition, "offset": record.offset, "ahead_ms": ahead_ms, "error": error}
             remedy = "let one time service (NTP) set the clocks of the database's machine and of this one"

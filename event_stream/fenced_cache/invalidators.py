@@ -129,7 +129,7 @@ class LogInvalidator:
         self._decode = decode
         self._id_of_key = id_of_key
         self._error_handler = error_handler or LoggingErrorHandler()
-        self._clock_skew_guard = ClockSkewGuard(cache.clock, cache.settings)
+        self._clock_skew_guard = ClockSkewGuard(cache)
         self._claim = SettingsClaim(cache)
         self._contention = ContentionMonitor(cache)
 

@@ -153,11 +153,9 @@ class ReadThrough:
     ) -> None:
         self._cache = cache
         self._fetch = fetch
-        self._budget_s = budget_s
-        self._patience_s = patience_s
+        self.configure(budget_s=budget_s, patience_s=patience_s)
         self._sleep = sleep
         self._clock = cache.clock
-        self._max_staleness_ms = int(cache.settings.max_staleness_s * 1000)
         self._redis = CircuitBreaker(self._clock, cool_down_s)
         # A server that takes no writes still has what it has: hits go on, and nothing new is kept.
         self._writes = CircuitBreaker(
@@ -169,6 +167,11 @@ class ReadThrough:
             ended="cache.takes_writes",
         )
         self._flights: SingleFlight[_Answer] = SingleFlight()
+
+    def configure(self, *, budget_s: float, patience_s: float) -> None:
+        """Have these limits for lookups that begin from now on. From any thread."""
+        self._budget_s = budget_s
+        self._patience_s = patience_s
 
     def find(self, id: str, demand: FreshnessRequirement = ANY) -> Found:
         """Raises FetchFailed where neither the origin nor the cache has an answer, and VersionNotReached."""
@@ -187,7 +190,7 @@ class ReadThrough:
     def _find(self, id: str, demand: FreshnessRequirement) -> Found:
         began_ms = self._clock.now_ms()
         reading = self._redis.attempt(self._cache.read, id)
-        if reading is not None and demand.met_by(reading, began_ms, self._max_staleness_ms):
+        if reading is not None and demand.met_by(reading, began_ms, self._cache.max_staleness_ms):
             return _found(reading, CacheStatus.HIT)
         try:
             found = self._find_together(id, demand, began_ms)
@@ -213,7 +216,7 @@ class ReadThrough:
                 continue
             answer = flight.result()
             asked_since = answer.asked_s is not None and answer.asked_s >= began_s
-            if asked_since or demand.met_by(answer.reading, began_ms, self._max_staleness_ms):
+            if asked_since or demand.met_by(answer.reading, began_ms, self._cache.max_staleness_ms):
                 return answer.found
 
     def _find_leased(
@@ -224,7 +227,7 @@ class ReadThrough:
             lease = self._write(self._cache.lease, id)
             # Read after it, too: whoever had it may have filled since the miss that brought us here.
             reading = None if demand.no_cache else self._redis.attempt(self._cache.read, id)
-            if reading is not None and demand.met_by(reading, began_ms, self._max_staleness_ms):
+            if reading is not None and demand.met_by(reading, began_ms, self._cache.max_staleness_ms):
                 if lease is not None:
                     self._write(self._cache.release, lease)
                 return _Answer(_found(reading, CacheStatus.HIT), reading, None)

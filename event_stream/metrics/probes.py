@@ -25,6 +25,7 @@ from django.core.management.base import CommandError
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from event_stream import signals
+from event_stream.configuration_source import configuration_source
 from event_stream.consumer.worker import PartitionState
 from event_stream.database_connections import database_connections
 from event_stream.errors import ConfigurationError
@@ -246,6 +247,8 @@ class _Handler(BaseHTTPRequestHandler):
                 ready = self.server.ready()
                 status = "UP" if ready.is_ready else "DOWN"
                 body: dict[str, object] = {"status": status, "checks": dict(ready.checks)}
+                if (source := configuration_source()) is not None:
+                    body["configuration"] = source.state()
                 self._answer_json(ready.is_ready, body | ({"details": dict(ready.details)} if ready.details else {}))
             case "/metrics":
                 with database_connections():

@@ -68,6 +68,18 @@ class Pause(models.Model):
         return self.binding if self.partition is None else f"partition {self.partition} of {self.binding}"
 
 
+class ConfigurationRefresh(models.Model):
+    """A person has asked every process to read its settings again. The last one counts."""
+
+    requested_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.id} {self.requested_at:%Y-%m-%d %H:%M:%S}"
+
+
 class Settlement(models.Model):
     """Dead letters that a person has had replayed or discarded: how far it is, and what came of it."""
 

@@ -21,6 +21,7 @@ from django.utils import timezone
 
 from event_stream.operations import series
 from event_stream.operations.models import Process, Settlement
+from event_stream.operations.refreshes import RefreshFollower
 from event_stream.operations.settings import OperationsSettings, operations_settings
 from event_stream.outage_log import OutageLog
 
@@ -65,7 +66,7 @@ class _Report:
     over: threading.Event = field(default_factory=threading.Event)
     """So was the last one."""
 
-    def row(self, *, final: bool) -> Process:
+    def row(self, *, final: bool, configuration: Mapping[str, Any]) -> Process:
         now = timezone.now()
         return Process(
             id=self.id,
@@ -77,7 +78,7 @@ class _Report:
             seen_at=now,
             stopped_at=now if final else None,
             missed=self.missed,
-            state=self.subject.state(),
+            state={**self.subject.state(), **configuration},
             configuration=self.subject.configuration,
         )
 
@@ -94,6 +95,7 @@ class Reporter:
         self._outage = OutageLog(logger, began="operations.not_recorded", ended="operations.recorded")
         self._bucket = self._bucket_now()
         self._purge_at_s = 0.0
+        self._refreshes = RefreshFollower()
 
     @property
     def status_interval_s(self) -> float:
@@ -149,9 +151,11 @@ class Reporter:
 
     def _report(self, reports: Sequence[_Report], ended: Sequence[_Report]) -> None:
         try:
+            self._refreshes.follow()
             for report in reports:
                 report.subject.follow()
-            self._write([report.row(final=report in ended) for report in reports])
+            configuration = self._refreshes.state()
+            self._write([report.row(final=report in ended, configuration=configuration) for report in reports])
             self._sample(reports, ended)
             self._purge_if_due()
         except Error as error:
@@ -169,7 +173,7 @@ class Reporter:
             rows,
             update_conflicts=True,
             unique_fields=["id"],
-            update_fields=["seen_at", "stopped_at", "missed", "state"],
+            update_fields=["seen_at", "stopped_at", "missed", "state", "configuration"],
         )
 
     def _sample(self, reports: Sequence[_Report], ended: Sequence[_Report]) -> None:

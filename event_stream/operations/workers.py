@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from event_stream.conf import Binding
+from event_stream.conf import Binding, ConsumerSettings
 from event_stream.consumer.handler import Batch
 from event_stream.consumer.worker import Partition, Worker
 from event_stream.operations.models import Process
@@ -64,7 +64,10 @@ class WorkerReport:
         self._polled_ms = 0
         self._sampled = 0
         self.binding = worker.binding.name
-        self.configuration = _configuration(worker.binding)
+
+    @property
+    def configuration(self) -> Mapping[str, Any]:
+        return _configuration(self._worker.binding, self._worker.settings)
 
     # On the worker's thread.
 
@@ -138,14 +141,15 @@ def lag_series(binding: str) -> str:
     return f"worker.lag.{binding}"
 
 
-def _configuration(binding: Binding) -> dict[str, Any]:
+def _configuration(binding: Binding, consumer: ConsumerSettings) -> dict[str, Any]:
     """Without the platform's properties, which may hold secrets."""
-    consumer = binding.consumer
     return {
         "destination": binding.destination,
         "group": binding.group,
         "binder": binding.binder,
         "batch_size": consumer.batch_size,
+        "retry_initial_ms": consumer.retry_initial_ms,
+        "retry_max_ms": consumer.retry_max_ms,
         "retry_attempts": consumer.retry_attempts,
         "dead_letters": consumer.dead_letters,
         "dead_letter_limit": consumer.dead_letter_limit,

@@ -1,5 +1,6 @@
 """Settings of the licensing service. All that differs between installations comes from the environment."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
@@ -7,11 +8,12 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
-from organization_lookup.settings import lookup_settings
-from service_kit.logging import FORMATS, LEVELS, logging_config
+from organization_lookup.settings import consumer_limits, lookup_settings
+from service_kit.logging import FORMATS, logging_config
 from service_kit.settings import base, event_binders, trace
 from service_kit.settings.base import *  # noqa: F403 - Django's settings are a module's names
 from service_kit.settings.environment import choice, count, flag, postgresql, redis_url, seconds, topic
+from service_kit.settings.refresh_scope import refreshable
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -104,9 +106,7 @@ CACHES = {
 ORG_CHANGE_PARTITIONS = count("ORG_CHANGE_PARTITIONS", 6, "partitions of the topic", maximum=10_000)
 ORG_CHANGE_TOPIC = topic("ORG_CHANGE_TOPIC", "the name of the topic", "orgChangeTopic")
 LICENSING_GROUP = topic("LICENSING_GROUP", "the name of the consumer group", "licensingGroup")
-DEAD_LETTER_LIMIT = count(
-    "DEAD_LETTER_LIMIT", 100, "messages in a row that may be parked before the worker stops", maximum=1_000_000
-)
+CONSUMER_LIMITS = refreshable("CONSUMER_LIMITS", consumer_limits)
 EVENT_STREAM = {
     # The only server of a developer's machine is nothing to be warned of.
     "single_server": flag("EVENT_SINGLE_SERVER", default=False),
@@ -116,7 +116,7 @@ EVENT_STREAM = {
             "destination": ORG_CHANGE_TOPIC,
             "group": LICENSING_GROUP,
             "content_type": "application/json",
-            "consumer": {"batch_size": 500, "dead_letters": True, "dead_letter_limit": DEAD_LETTER_LIMIT},
+            "consumer": {"batch_size": 500, "dead_letters": True, **asdict(CONSUMER_LIMITS)},
             # The worker asks how many partitions there are and parks dead letters, and hears of SIGTERM after that. A
             # dead letter is larger than its message: headers say what happened.
             "producer": {
@@ -147,7 +147,7 @@ EVENT_STREAM = {
 }
 
 # How organizations are found.
-ORGANIZATION_LOOKUP = lookup_settings()
+ORGANIZATION_LOOKUP = refreshable("ORGANIZATION_LOOKUP", lookup_settings)
 
 EVENT_STREAM_TRACE = {
     "service": "licensing",
@@ -187,4 +187,4 @@ SPECTACULAR_SETTINGS = {
 
 LANGUAGES = [("en", "English"), ("ko", "한국어")]
 
-LOGGING = logging_config(choice("LOG_LEVEL", "INFO", LEVELS), choice("LOG_FORMAT", "json", FORMATS), SERVICE_NAME)
+LOGGING = logging_config(base.LOG_LEVEL, choice("LOG_FORMAT", "json", FORMATS), SERVICE_NAME)

@@ -4,7 +4,9 @@ from django.apps import AppConfig, apps
 from django.utils.translation import gettext_lazy as _
 
 from event_stream.errors import UnavailableError
+from organization_lookup.settings import LookupSettings
 from service_kit import health
+from service_kit.settings.refresh_scope import on_change
 
 
 class OrganizationLookupConfig(AppConfig):
@@ -14,6 +16,7 @@ class OrganizationLookupConfig(AppConfig):
     def ready(self) -> None:
         health.register("shared settings", _check_shared_settings)
         health.register("freshness", _check_freshness)
+        on_change("ORGANIZATION_LOOKUP", _configure)
         if apps.is_installed("event_stream.metrics"):
             from organization_lookup import metrics  # noqa: PLC0415 - it needs the app
 
@@ -22,6 +25,12 @@ class OrganizationLookupConfig(AppConfig):
             from organization_lookup import operations  # noqa: PLC0415 - it needs the app
 
             operations.register()
+
+
+def _configure(options: LookupSettings) -> None:
+    from organization_lookup import lookup  # noqa: PLC0415 - as below
+
+    lookup.configure(options)
 
 
 def _check_shared_settings() -> None:

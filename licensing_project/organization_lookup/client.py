@@ -99,7 +99,6 @@ class OrganizationClient:
         *,
         connect_timeout_s: float,
         read_timeout_s: float,
-        max_connections: int,
         clock: Clock,
         token_file: Path | None = None,
         versioned: bool = True,
@@ -107,8 +106,7 @@ class OrganizationClient:
         self._base_url = base_url
         self._versioned = versioned
         self._token_file = token_file
-        self._connect_timeout_s = connect_timeout_s
-        self._read_timeout_s = read_timeout_s
+        self.configure(connect_timeout_s=connect_timeout_s, read_timeout_s=read_timeout_s)
         self._clock = clock
         self._http = httpx.Client(
             # Proxies are for the way out of the house, and the environment may name some.
@@ -118,8 +116,14 @@ class OrganizationClient:
             # they would be missed.
             verify=ssl.create_default_context() if base_url.startswith("https://") else False,
             follow_redirects=False,
-            limits=httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections),
+            # As many as there are calls, whose number the resilient client bounds.
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
         )
+
+    def configure(self, *, connect_timeout_s: float, read_timeout_s: float) -> None:
+        """Have these limits for calls from now on. From any thread."""
+        self._connect_timeout_s = connect_timeout_s
+        self._read_timeout_s = read_timeout_s
 
     def get(self, organization_id: str, budget_s: float) -> Fetched:
         """The organization's members with their version, or its absence. Takes no longer than `budget_s`.

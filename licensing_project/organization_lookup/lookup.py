@@ -39,7 +39,7 @@ REMEDY = (
 _CLOCK = SystemClock()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Lookup:
     """`current()`, for all threads of a process: they share its connections, its circuit, each other's answers."""
 
@@ -68,6 +68,17 @@ class Lookup:
         fetched = self.fetch(organization_id, Deadline(_CLOCK, self.budget_s))
         return Found(fetched.value, fetched.version, asked_ms, CacheStatus.BYPASS)
 
+    def configure(self, options: LookupSettings) -> None:
+        """Have the limits of these settings for lookups from now on, with the same connections and circuit."""
+        # First, so that a longer budget comes with a lease as long. A lookup that is under way may lose a shorter one:
+        # then its answer is not kept.
+        self.cache.configure(_cache_settings(options))
+        self.client.configure(connect_timeout_s=options.connect_timeout_s, read_timeout_s=options.read_timeout_s)
+        self.fetch.circuit.configure(failures=options.circuit_failures, reset_s=options.circuit_reset_s)
+        self.fetch.configure(attempts=options.attempts, max_calls=options.max_calls)
+        self.read_through.configure(budget_s=options.budget_s, patience_s=options.budget_s / 2)
+        self.budget_s = options.budget_s
+
     def exists(self, organization_id: str) -> bool:
         """Whether there is such an organization; its service is asked about an absence out of the cache.
 
@@ -83,6 +94,15 @@ class Lookup:
         return max(1.0, self.fetch.circuit.retry_after_s())
 
 
+def _cache_settings(options: LookupSettings) -> CacheSettings:
+    return CacheSettings(
+        max_staleness_s=options.max_staleness_s,
+        hard_ttl_s=options.hard_ttl_s,
+        # Nobody is to lose the lease for asking within the budget.
+        lease_ms=int(options.budget_s * 1000) + 500,
+    )
+
+
 def make(
     options: LookupSettings, *, partitions: int, namespace: str | None = None, shared: Mapping[str, str] | None = None
 ) -> Lookup:
@@ -90,12 +110,7 @@ def make(
     cache = FencedCache(
         namespace=namespace or (NAMESPACE if options.versioned else UNVERSIONED_NAMESPACE),
         partitions=partitions,
-        settings=CacheSettings(
-            max_staleness_s=options.max_staleness_s,
-            hard_ttl_s=options.hard_ttl_s,
-            # Nobody is to lose the lease for asking within the budget.
-            lease_ms=int(options.budget_s * 1000) + 500,
-        ),
+        settings=_cache_settings(options),
         representation=organization.representation(),
         shared=shared,
     )
@@ -104,7 +119,6 @@ def make(
         token_file=options.token_file,
         connect_timeout_s=options.connect_timeout_s,
         read_timeout_s=options.read_timeout_s,
-        max_connections=options.max_calls,
         clock=_CLOCK,
         versioned=options.versioned,
     )
@@ -140,6 +154,13 @@ def current() -> Lookup:
     # The cache alone would let several threads that come first make one each.
     with _making:
         return _made()
+
+
+def configure(options: LookupSettings) -> None:
+    """Have this process's lookup follow settings that have changed, if it is made already."""
+    with _making:
+        if _made.cache_info().currsize:
+            _made().configure(options)
 
 
 def current_cache() -> FencedCache:

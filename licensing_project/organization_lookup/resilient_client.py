@@ -64,6 +64,12 @@ class Circuit:
         )
         self._probing = threading.Lock()
 
+    def configure(self, *, failures: int, reset_s: float) -> None:
+        """Have these limits from now on; a circuit that is open stays open for as long as they say. From any thread."""
+        self._reset_s = reset_s
+        self._breaker.fail_max = failures
+        self._breaker.reset_timeout = reset_s
+
     def retry_after_s(self) -> float:
         """Seconds until an open circuit lets one call through; 0 if it does now."""
         opened_at = self._storage.opened_at
@@ -158,10 +164,15 @@ class ResilientClient:
     attempts: int
     max_calls: int
     outages: OutageLog = field(default_factory=outage_log, repr=False)
-    _places: threading.BoundedSemaphore = field(init=False, repr=False)
+    _place: threading.Condition = field(default_factory=threading.Condition, repr=False)
+    _under_way: int = 0
 
-    def __post_init__(self) -> None:
-        self._places = threading.BoundedSemaphore(self.max_calls)
+    def configure(self, *, attempts: int, max_calls: int) -> None:
+        """Have these limits from now on; calls beyond them that are under way go on. From any thread."""
+        with self._place:
+            self.attempts = attempts
+            self.max_calls = max_calls
+            self._place.notify_all()
 
     def __call__(self, organization_id: str, budget: Deadline, /) -> Fetched:
         """Raises OrganizationLookupError or UpstreamAuthError; the budget includes waiting for a place."""
@@ -209,9 +220,13 @@ class ResilientClient:
             signals.origin_called.send_robust(type(self), outcome=outcome, attempt=next(attempts), seconds=seconds)
 
     def _in_a_place(self, organization_id: str, budget: Deadline) -> Fetched:
-        if not self._places.acquire(timeout=budget.remaining_s()):
-            raise BulkheadFull(f"{self.max_calls} calls are under way already")
+        with self._place:
+            if not self._place.wait_for(lambda: self._under_way < self.max_calls, budget.remaining_s()):
+                raise BulkheadFull(f"{self.max_calls} calls are under way already")
+            self._under_way += 1
         try:
             return self.call(organization_id, max(budget.remaining_s(), _LEAST_USEFUL_S))
         finally:
-            self._places.release()
+            with self._place:
+                self._under_way -= 1
+                self._place.notify()

@@ -1,11 +1,11 @@
-"""How organizations are looked up: the value of ORGANIZATION_LOOKUP."""
+"""How organizations are looked up, and how the worker goes on after failures: ORGANIZATION_LOOKUP, CONSUMER_LIMITS."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
-from service_kit.settings.environment import YEAR_S, base_url, choice, count, path, seconds
+from service_kit.settings.environment import YEAR_S, base_url, choice, count, path, scope, seconds
 
 # A lookup has a lease on its entry for as long, and a tombstone has to outlive each lease (CacheSettings).
 _LONGEST_LOOKUP_S = 120.0
@@ -55,9 +55,14 @@ class LookupSettings:
 
 def lookup_settings() -> LookupSettings:
     """Read the environment; each default is here. Raises ImproperlyConfigured that names the variable."""
+    with scope(None):
+        # The keys of the cache and the pool of connections are made of these.
+        service_url = base_url("ORGANIZATION_SERVICE_URL", "a URL such as http://gateway:8072/organization")
+        token_file = path("ORGANIZATION_TOKEN_FILE", "the path of a file with this service's own token")
+        versions = choice("ORGANIZATION_SERVICE_VERSIONS", "required", ("required", "none"))
     return LookupSettings(
-        base_url=base_url("ORGANIZATION_SERVICE_URL", "a URL such as http://gateway:8072/organization"),
-        token_file=path("ORGANIZATION_TOKEN_FILE", "the path of a file with this service's own token"),
+        base_url=service_url,
+        token_file=token_file,
         max_staleness_s=seconds("ORGANIZATION_MAX_STALENESS_S", 10),
         hard_ttl_s=seconds("ORGANIZATION_HARD_TTL_S", 86_400, maximum=YEAR_S),
         connect_timeout_s=seconds("ORGANIZATION_CONNECT_TIMEOUT_S", 0.5, maximum=_LONGEST_LOOKUP_S),
@@ -67,5 +72,31 @@ def lookup_settings() -> LookupSettings:
         max_calls=count("ORGANIZATION_MAX_CALLS", 32, "calls at once", maximum=10_000),
         circuit_failures=count("ORGANIZATION_CIRCUIT_FAILURES", 5, "failures in a row", maximum=1_000_000),
         circuit_reset_s=seconds("ORGANIZATION_CIRCUIT_RESET_S", 5),
-        versioned=choice("ORGANIZATION_SERVICE_VERSIONS", "required", ("required", "none")) == "required",
+        versioned=versions == "required",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerLimits:
+    """Each field is a key of a binding's consumer settings."""
+
+    retry_initial_ms: int
+    retry_max_ms: int
+    dead_letter_limit: int
+
+    def __post_init__(self) -> None:
+        if self.retry_max_ms < self.retry_initial_ms:
+            raise ImproperlyConfigured(
+                f"CONSUMER_RETRY_MAX_MS should be at least CONSUMER_RETRY_INITIAL_MS, {self.retry_initial_ms}: it is "
+                f"{self.retry_max_ms}."
+            )
+
+
+def consumer_limits() -> ConsumerLimits:
+    """Read the environment. Raises ImproperlyConfigured that names the variable."""
+    parked = "messages in a row that may be parked before the worker stops"
+    return ConsumerLimits(
+        retry_initial_ms=count("CONSUMER_RETRY_INITIAL_MS", 200, "milliseconds", maximum=3_600_000),
+        retry_max_ms=count("CONSUMER_RETRY_MAX_MS", 10_000, "milliseconds", maximum=3_600_000),
+        dead_letter_limit=count("DEAD_LETTER_LIMIT", 100, parked, maximum=1_000_000),
     )

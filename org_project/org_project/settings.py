@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from organizations import outbound
-from service_kit.logging import FORMATS, LEVELS, logging_config
+from service_kit.logging import FORMATS, logging_config
 from service_kit.settings import base, event_binders, trace
 from service_kit.settings.base import *  # noqa: F403 - Django's settings are a module's names
 from service_kit.settings.environment import choice, count, flag, is_set, postgresql, topic
+from service_kit.settings.refresh_scope import refreshable
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -114,7 +115,9 @@ EVENT_STREAM_TRACE = {
 }
 
 # Whether reading an organization emits an event too (ActionEnum GET). Each read is then also a write.
-ORGANIZATION_PUBLISH_READS = flag("ORGANIZATION_PUBLISH_READS", default=False)
+ORGANIZATION_PUBLISH_READS = refreshable(
+    "ORGANIZATION_PUBLISH_READS", lambda: flag("ORGANIZATION_PUBLISH_READS", default=False)
+)
 
 # Browsers send cookies to every port of a host, and both services are behind one gateway, so the names differ.
 SESSION_COOKIE_NAME = "organization_session"
@@ -126,4 +129,4 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "The owner of organizations. Every change of one is published as an event.",
 }
 
-LOGGING = logging_config(choice("LOG_LEVEL", "INFO", LEVELS), choice("LOG_FORMAT", "json", FORMATS), SERVICE_NAME)
+LOGGING = logging_config(base.LOG_LEVEL, choice("LOG_FORMAT", "json", FORMATS), SERVICE_NAME)

@@ -8,8 +8,10 @@ from datetime import timedelta
 from django.core.exceptions import ImproperlyConfigured
 
 from service_kit.auth import from_environment
+from service_kit.logging import LEVELS
 from service_kit.settings import security
-from service_kit.settings.environment import address, count, flag, number, origins, seconds
+from service_kit.settings.environment import address, choice, count, flag, number, origins, seconds
+from service_kit.settings.refresh_scope import refreshable
 
 DEBUG = flag("DEBUG", default=False)
 SECRET_KEY = security.secret_key(debug=DEBUG)
@@ -52,6 +54,8 @@ DATABASE_LOCK_TIMEOUT_S = seconds("DATABASE_LOCK_TIMEOUT_S", 3)
 DATABASE_STATEMENT_TIMEOUT_S = seconds("DATABASE_STATEMENT_TIMEOUT_S", 20)
 
 security.check_authorities()
+
+LOG_LEVEL = refreshable("LOG_LEVEL", lambda: choice("LOG_LEVEL", "INFO", LEVELS))
 
 # What the operations pages are drawn from: each process writes a few rows.
 EVENT_STREAM_OPERATIONS = {
@@ -97,8 +101,13 @@ SILENCED_SYSTEM_CHECKS = [
 
 SESSION_ENGINE = "service_kit.sessions"
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
-AXES_FAILURE_LIMIT = count("LOGIN_FAILURE_LIMIT", 10, "wrong passwords from one address", maximum=1_000_000)
-AXES_COOLOFF_TIME = timedelta(minutes=count("LOGIN_COOLOFF_MIN", 15, "minutes", maximum=525_600))
+AXES_FAILURE_LIMIT = refreshable(
+    "AXES_FAILURE_LIMIT",
+    lambda: count("LOGIN_FAILURE_LIMIT", 10, "wrong passwords from one address", maximum=1_000_000),
+)
+AXES_COOLOFF_TIME = refreshable(
+    "AXES_COOLOFF_TIME", lambda: timedelta(minutes=count("LOGIN_COOLOFF_MIN", 15, "minutes", maximum=525_600))
+)
 AXES_LOCKOUT_PARAMETERS = ["ip_address"]
 AXES_CLIENT_IP_CALLABLE = "service_kit.logins.client_address"
 AXES_USERNAME_CALLABLE = "service_kit.logins.tried_name"

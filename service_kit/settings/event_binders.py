@@ -1,13 +1,12 @@
 """The parts of EVENT_STREAM that come from the environment: the platform, and TLS and login for Kafka."""
 
-import os
 import ssl
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
-from service_kit.settings.environment import addresses, amqp_urls, choice, path, redis_url, text
+from service_kit.settings.environment import addresses, amqp_urls, choice, is_there, path, redis_url, text
 
 Properties = Mapping[str, Any]
 
@@ -73,7 +72,7 @@ def kafka_security() -> dict[str, Any]:
 def _check_absent(names: tuple[str, ...], protocol: str) -> None:
     for name in names:
         for variable in (name, f"{name}_FILE"):
-            if variable in os.environ:
+            if is_there(variable):
                 raise ImproperlyConfigured(f"{variable} should not be set where KAFKA_SECURITY_PROTOCOL is {protocol}.")
 
 

@@ -70,7 +70,17 @@ class Site:
             self.bootstrap_servers = self._kafka.address
         self.pooler = PgBouncer(folder / "pgbouncer", self.postgres.url) if pooled else None
         self._folder = folder
+        self.config_file = folder / "settings.env"
+        """What processes read again while they run."""
+        self.configure()
         self._stack = ExitStack()
+
+    def configure(self, **settings: str) -> None:
+        """Have these settings in the file, and the maximum staleness; no process reads it before it is told to."""
+        lines = {"ORGANIZATION_MAX_STALENESS_S": str(BOUND_S), **settings}
+        written = self.config_file.with_suffix(".new")
+        written.write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
+        written.replace(self.config_file)
 
     @property
     def servers(self) -> list[SupervisedProcess]:
@@ -118,7 +128,7 @@ class Site:
                 "WEB_THREADS": "8",
                 "OUTBOX_EMBEDDED": "false",
                 **({"OUTBOX_DATABASE_URL": _at(self.database_url, self._postgres)} if self.pooler else {}),
-                "ORGANIZATION_MAX_STALENESS_S": str(BOUND_S),
+                "CONFIG_FILE": str(self.config_file),
                 "ORGANIZATION_CIRCUIT_RESET_S": "0.5",
                 "DEAD_LETTER_LIMIT": str(_MORE_THAN_ANY_TEST_SENDS),
                 # Longer than a busy machine makes anybody wait who is not kept waiting by the fault.

@@ -39,7 +39,10 @@ def redis_frozen(site: Site, chance: random.Random) -> None:
 
 def reloaded(site: Site, chance: random.Random) -> None:
     """SIGHUP: gunicorn reads its configuration again and replaces its workers."""
-    process = chance.choice([site.platform.organization, *site.platform.licensing])
+    reload_web(chance.choice([site.platform.organization, *site.platform.licensing]))
+
+
+def reload_web(process: SupervisedProcess) -> None:
     before = children(process)
     os.kill(process.pid, signal.SIGHUP)
     assert wait_until(lambda: not before & children(process), within_s=DEADLINE_S), "the workers are not replaced"

@@ -56,9 +56,7 @@ def test_by_the_api(organization_service: OrganizationService, db: None, identit
 
 @pytest.mark.parametrize("identity", HOSTILE)
 def test_by_whoever_calls_the_client(organization_service: OrganizationService, identity: str) -> None:
-    client = OrganizationClient(
-        organization_service.url, connect_timeout_s=1, read_timeout_s=5, max_connections=1, clock=SystemClock()
-    )
+    client = OrganizationClient(organization_service.url, connect_timeout_s=1, read_timeout_s=5, clock=SystemClock())
     with pytest.raises(ValueError, match="no organization's id"):
         client.get(identity, 5)
     client.close()

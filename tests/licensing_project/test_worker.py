@@ -108,7 +108,7 @@ def test_what_can_not_be_read_evicts_by_its_key_and_holds_nothing_up(
 
 @pytest.mark.usefixtures("cached")
 def test_too_many_in_a_row_that_can_not_be_read_end_it_with_what_to_do(platform: MemoryBinder, settings: Any) -> None:
-    limit = settings.DEAD_LETTER_LIMIT
+    limit = settings.CONSUMER_LIMITS.dead_letter_limit
     for _ in range(limit + 1):
         platform.append(ProducerRecord(TOPIC, NASA.encode(), b"{"))
     with pytest.raises(CommandError, match=rf"{limit} messages in a row .*\['dead_letter_limit'\]"):
@@ -144,7 +144,7 @@ def test_a_database_whose_clock_is_ahead_stops_no_worker(
     home = lookup.current().cache.keys.partition_of(NASA)
     before = lookup.current().cache.watermark(home)
     hour_ahead_ms = time.time_ns() // 1_000_000 + 3_600_000
-    count = settings.DEAD_LETTER_LIMIT + 20
+    count = settings.CONSUMER_LIMITS.dead_letter_limit + 20
     for number in range(count):
         beat(platform, home, hour_ahead_ms + number)
     consume()

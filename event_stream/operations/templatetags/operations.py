@@ -7,6 +7,7 @@ from django import template
 from django.template import Context
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -32,6 +33,12 @@ def sparkline(chart: Chart) -> dict[str, Any]:
 def ago(moment: datetime | None) -> SafeString | str:
     """How long ago that was; the exact time is in the title."""
     return "-" if moment is None else _time(moment, f"{duration(timezone.now() - moment)} ago")
+
+
+@register.filter
+def instant(text: str) -> datetime | None:
+    """The instant that JSON says in the form of ISO 8601."""
+    return parse_datetime(text)
 
 
 @register.filter

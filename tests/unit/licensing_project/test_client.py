@@ -48,7 +48,6 @@ def client_of(
         url,
         connect_timeout_s=1.0,
         read_timeout_s=read_timeout_s,
-        max_connections=4,
         clock=CLOCK,
         token_file=token_file,
         versioned=versioned,

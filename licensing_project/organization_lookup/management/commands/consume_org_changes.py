@@ -1,5 +1,6 @@
 """`manage.py consume_org_changes [--once | --until-caught-up]`"""
 
+import dataclasses
 import gc
 import logging
 import threading
@@ -10,16 +11,19 @@ from django.core.management.base import CommandError, CommandParser
 
 from event_stream import signals
 from event_stream.conf import Binding
+from event_stream.consumer.error_handler import RecordErrorHandler
 from event_stream.consumer.group_watch import GroupWatch
 from event_stream.consumer.shutdown import stop_on_signals
 from event_stream.consumer.worker import StopCondition, Worker
-from event_stream.dead_letters import dead_letter_channel, error_handler_for
+from event_stream.dead_letters import DeadLetterPublisher, dead_letter_channel, error_handler_for
 from event_stream.errors import ConfigurationError, TooManyDeadLettersError, UnavailableError
 from event_stream.fenced_cache import FencedCache, LogInvalidator, QueueInvalidator
 from event_stream.messaging.channel import Channel, registry
 from event_stream.terminal import TerminalCommand
 from organization_lookup import lookup
 from organization_lookup.handlers import OrganizationChangeDecoder, id_of_key
+from organization_lookup.settings import ConsumerLimits
+from service_kit.settings.refresh_scope import on_change
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +74,9 @@ class Command(TerminalCommand):
         if not _claim(cache, stop):
             return
         _look_for_dead_letter_destination(channel.binding)
-        worker, until = Worker(BINDING, _handler(channel)), options["until"] or StopCondition.STOPPED
+        error_handler = error_handler_for(channel.binding)
+        worker, until = Worker(BINDING, _handler(channel, error_handler)), options["until"] or StopCondition.STOPPED
+        _follow_limits(worker, error_handler)
         ended = threading.Event()
         if until is StopCondition.STOPPED:
             binder = registry().binder(channel.binding.binder)
@@ -84,13 +90,25 @@ class Command(TerminalCommand):
             _retire(cache)
 
 
-def _handler(channel: Channel) -> LogInvalidator | QueueInvalidator:
+def _follow_limits(worker: Worker, error_handler: RecordErrorHandler) -> None:
+    """Have both follow CONSUMER_LIMITS, which a refresh may change."""
+
+    def configure(limits: ConsumerLimits) -> None:
+        worker.configure(dataclasses.replace(worker.binding.consumer, **dataclasses.asdict(limits)))
+        if isinstance(error_handler, DeadLetterPublisher):
+            error_handler.limit = limits.dead_letter_limit
+
+    on_change("CONSUMER_LIMITS", configure)
+    # It may have changed since the binding was made.
+    configure(settings.CONSUMER_LIMITS)
+
+
+def _handler(channel: Channel, error_handler: RecordErrorHandler) -> LogInvalidator | QueueInvalidator:
     """What the platform and the organization service allow for. By default, a log keeps entries fresh; where there is
     none, or not every change is known to be in it, no entry is fresh beyond its own age."""
     current = lookup.current()
     cache, decode = current.cache, OrganizationChangeDecoder(channel.binding, versioned=current.versioned)
     if channel.capabilities.seekable and current.versioned:
-        error_handler = error_handler_for(channel.binding)
         return LogInvalidator(cache, decode, id_of_key=id_of_key, error_handler=error_handler)
     reason = "the binder can't seek" if current.versioned else "the organization service gives no versions"
     logger.warning(
@@ -102,7 +120,6 @@ def _handler(channel: Channel) -> LogInvalidator | QueueInvalidator:
             "it can be",
         },
     )
-    error_handler = error_handler_for(channel.binding)
     return QueueInvalidator(cache, decode, id_of_key=id_of_key, error_handler=error_handler)
 
 
