@@ -19,6 +19,7 @@ from benchmarks.http_load import Request
 from devstack import SupervisedProcess
 
 CONNECTIONS = 16
+_LONGEST_S = 60.0
 
 _SCRIPT = """
 local requests = {}
@@ -88,6 +89,9 @@ def run(port: int, requests: Sequence[Request], *, seconds: float, connections: 
     if outcome_line is None:
         raise BenchmarkError(f"wrk failed: {(done.stdout + done.stderr).strip()[-500:]}")
     came = json.loads(outcome_line.removeprefix("OUTCOME "))
+    if not any(came[name] for name in ("answers", "failed", "timeouts")) and seconds < _LONGEST_S:
+        # A second is too short for a machine that has other things to do, as that of the tests may.
+        return run(port, requests, seconds=max(1.0, 2 * seconds), connections=connections)
     if not came["answers"] or came["failed"] or came["timeouts"]:
         raise BenchmarkError(
             f"{came['failed']} of {came['answers']} answers were wrong, and {came['timeouts']} did not come"
