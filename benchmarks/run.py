@@ -40,11 +40,11 @@ PARTS = {
     "spread": Part("whether each run of lookups gets as many", lookup.spread),
     "put": Part("PUT with its event, without, and as plain DRF", put.measure),
     "eviction": Part("from the answer to a PUT to the evicted key, beside a bare message", eviction.measure),
+    "metrics": Part("what metrics cost", costs.metrics, only_long=True),
+    "traces": Part("what OpenTelemetry costs", costs.traces, only_long=True),
     "memory": Part("memory of the processes, and from their start to ready", footprint.footprint),
     "misses": Part("1 to 1,000 misses at once", growth.misses),
     "data": Part("lookups with 1,000 to 1,000,000 organizations", growth.lookups),
-    "metrics": Part("what metrics cost", costs.metrics, only_long=True),
-    "traces": Part("what OpenTelemetry costs", costs.traces, only_long=True),
     "cache-read": Part("a read of the cache beside django-redis", cache_read.measure),
     "relay": Part("the relay with a backlog, beside a bare producer of the same bytes", relay.measure),
     "worker": Part("the worker with a backlog, beside a bare poll", worker.measure),
@@ -58,6 +58,7 @@ PARTS = {
 
 
 def main(arguments: Sequence[str]) -> int:
+    began_s = time.monotonic()
     options = _options(arguments)
     console = Console(to_stderr=options.as_json)
     folder: Path = options.output or (LOCAL / "benchmarks" / "quick" if options.quick else ROOT / "docs")
@@ -75,6 +76,8 @@ def main(arguments: Sequence[str]) -> int:
         for name in names:
             result = _measure(name, stage, where, console)
             measured.append(result)
+            if result.failure:
+                stage.start_over()
             # One that fails leaves the figures that were there.
             if not result.failure or name not in kept:
                 kept[name] = result
@@ -85,7 +88,9 @@ def main(arguments: Sequence[str]) -> int:
     failed = [result for result in measured if result.failure]
     for result in failed:
         console.error(f"{result.part}: {result.failure}")
-    console.line(f"{len(measured) - len(failed)} of {len(measured)} parts were measured; see {_shown(folder)}")
+    took_min = (time.monotonic() - began_s) / 60
+    done = f"{len(measured) - len(failed)} of {len(measured)} parts were measured in {took_min:.0f} min"
+    console.line(f"{done}; see {_shown(folder)}")
     return 1 if failed else 0
 
 

@@ -130,6 +130,10 @@ class Stage:
             self._running.stop()
             self._is_up = False
 
+    def start_over(self) -> None:
+        """Stop the services: a part that has failed may have left them in any state. The next part starts them."""
+        self._stop_services()
+
     def bulk(self) -> ServiceCluster:
         """Both services and the worker, not started, with databases, a topic and a cache of their own.
 

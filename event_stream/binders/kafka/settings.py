@@ -30,8 +30,9 @@ _CONSUMER = {
     "client_id": "django-event-stream",
     # A fetch under way does not ask for a partition that has just been sought or drained; it is held this long at most.
     "fetch_max_wait_ms": 100,
-    # A member that died is replaced after the session, and a rebalance is heard of with the next heartbeat.
-    "session_timeout_ms": 10_000,
+    # A member that died is replaced after the session (the shortest that brokers allow by default), and a rebalance is
+    # heard of with the next heartbeat.
+    "session_timeout_ms": 6_000,
     "heartbeat_interval_ms": 500,
     "max_poll_interval_ms": 300_000,
     "request_timeout_ms": 10_000,
