@@ -11,15 +11,18 @@ allkeys-*                        watermarks may go
 """
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
-from redis import RedisError
+from redis import Redis
 
 from event_stream.consumer.pauses import NO_PAUSES, Pauses
 from event_stream.doctor.database import clock
 from event_stream.doctor.examination import Finding, failed, ok, unknown, warning
 from event_stream.errors import UnavailableError
 from event_stream.fenced_cache import FencedCache
+from event_stream.fenced_cache.cache import FAULTS
+from event_stream.fenced_cache.redis_cluster import primaries
 
 _SOUND_POLICIES = {"noeviction", "volatile-lru", "volatile-lfu", "volatile-random"}
 _FULL_SHARE = 0.9
@@ -35,13 +38,15 @@ def check(
     `has_log` says whether a log is behind it, whose heartbeats keep entries fresh: see `Capabilities.seekable`, and
     whether the origin gives versions. `paused` are partitions that a person has paused: their watermarks stand still.
     """
-    redis, subjects = cache.scripts.redis, ("clock of Redis", "shared settings", "watermarks")
+    subjects = ("clock of Redis", "shared settings", "watermarks")
     try:
-        information = redis.info()
-        yield ok("Redis", f"answers: version {_version(information)}")
-        yield from _memory(information)
-        yield from _persistence(information)
-        yield clock(subjects[0], lambda: _now_s(redis.time()), cache.settings.max_staleness_s)
+        for address, server in primaries(cache.scripts.redis):
+            name = f" {address}" if address else ""
+            information: dict[str, Any] = server.info()
+            yield ok(f"Redis{name}", f"answers: version {_version(information)}")
+            yield from _memory(information, name)
+            yield from _persistence(information, name)
+            yield clock(f"{subjects[0]}{name}", partial(_server_time_s, server), cache.settings.max_staleness_s)
         yield _shared_settings(cache, worker, remedy)
         if (reason := cache.contention()) is not None:
             text, _, advice = reason.partition(". ")
@@ -50,7 +55,7 @@ def check(
             yield from _watermarks(cache, worker, paused)
         else:
             yield ok("watermarks", f"none: an entry is good for {cache.settings.max_staleness_s:g} s from its call on")
-    except (RedisError, UnavailableError) as error:
+    except (*FAULTS, UnavailableError) as error:
         yield failed(
             "Redis", f"does not answer: {error}", "start it, or correct REDIS_URL; lookups do without meanwhile"
         )
@@ -58,26 +63,26 @@ def check(
             yield unknown(subject, "Redis can't be asked")
 
 
-def _memory(information: dict[str, Any]) -> Iterator[Finding]:
+def _memory(information: dict[str, Any], name: str) -> Iterator[Finding]:
     policy, used, limit = information["maxmemory_policy"], information["used_memory"], information["maxmemory"]
     if policy.startswith("allkeys"):
         text = f"{policy} may drop a watermark when memory runs out, and with it all entries of its partition"
-        yield warning("Redis eviction", text, _POLICY_REMEDY)
+        yield warning(f"Redis eviction{name}", text, _POLICY_REMEDY)
     elif policy not in _SOUND_POLICIES:
         text = f"{policy} drops leases first when memory runs out: nothing could be filled in any longer"
-        yield warning("Redis eviction", text, _POLICY_REMEDY)
+        yield warning(f"Redis eviction{name}", text, _POLICY_REMEDY)
     else:
-        yield ok("Redis eviction", f"{policy}: a watermark is never dropped")
+        yield ok(f"Redis eviction{name}", f"{policy}: a watermark is never dropped")
     room = limit or information.get("total_system_memory", 0)
     text = f"{_megabytes(used)} of {_megabytes(room)} used{'' if limit else ', with no maxmemory set'}"
     if room and used > room * _FULL_SHARE:
         remedy = "raise maxmemory, or let entries go sooner, by a shorter time to live"
-        yield warning("Redis memory", text, remedy)
+        yield warning(f"Redis memory{name}", text, remedy)
     else:
-        yield ok("Redis memory", text)
+        yield ok(f"Redis memory{name}", text)
 
 
-def _persistence(information: dict[str, Any]) -> Iterator[Finding]:
+def _persistence(information: dict[str, Any], name: str) -> Iterator[Finding]:
     failing = [
         what
         for what, state in (
@@ -88,11 +93,11 @@ def _persistence(information: dict[str, Any]) -> Iterator[Finding]:
     ]
     if failing:
         text = f"{' and '.join(failing)} could not be written: Redis may refuse writes because of it"
-        yield warning("Redis persistence", text, "look at its disk")
+        yield warning(f"Redis persistence{name}", text, "look at its disk")
     elif information.get("aof_enabled"):
-        yield ok("Redis persistence", "append-only file: the cache outlives a restart")
+        yield ok(f"Redis persistence{name}", "append-only file: the cache outlives a restart")
     else:
-        yield ok("Redis persistence", "no append-only file: after a restart lookups fill the cache anew")
+        yield ok(f"Redis persistence{name}", "no append-only file: after a restart lookups fill the cache anew")
 
 
 def _shared_settings(cache: FencedCache, worker: str, remedy: str) -> Finding:
@@ -142,8 +147,8 @@ def _version(information: dict[str, Any]) -> str:
     return str(information.get("valkey_version") or information["redis_version"])
 
 
-def _now_s(answer: Any) -> float:
-    seconds, microseconds = answer
+def _server_time_s(server: Redis) -> float:
+    seconds, microseconds = server.time()
     return float(seconds) + float(microseconds) / 1e6
 
 

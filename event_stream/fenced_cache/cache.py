@@ -12,7 +12,9 @@ from typing import Any, TypeVar, cast
 from django.core.cache import InvalidCacheBackendError
 from django_redis import get_redis_connection
 from redis import ReadOnlyError, Redis, RedisError, ResponseError
+from redis.cluster import RedisCluster
 from redis.commands.core import Script
+from redis.exceptions import RedisClusterException
 
 from event_stream.clock import Clock, SystemClock
 from event_stream.errors import ConfigurationError, RefusedError, UnavailableError
@@ -41,6 +43,9 @@ _QUIET_S = 5.0
 """While a worker takes over, partitions with its epoch and with an older one are read by turns."""
 
 _CONTENDED_S = 60
+
+FAULTS = (RedisError, RedisClusterException)
+"""What a call of redis-py raises; its class for clusters has one of its own."""
 
 T = TypeVar("T")
 
@@ -180,7 +185,7 @@ class FencedCache:
         partition = self.keys.partition_of(id)
         try:
             entry, watermark = self.scripts.redis.mget(self.keys.entry(id, partition), self.keys.watermark(partition))
-        except RedisError as error:
+        except FAULTS as error:
             raise unavailable(error) from error
         value = parse_entry(cast("bytes | None", entry))
         mark = self._own_watermark(parse_watermark(cast("bytes | None", watermark)))
@@ -252,7 +257,7 @@ class FencedCache:
     def watermark(self, partition: int) -> Watermark | None:
         try:
             return parse_watermark(cast("bytes | None", self.scripts.redis.get(self.keys.watermark(partition))))
-        except RedisError as error:
+        except FAULTS as error:
             raise unavailable(error) from error
 
     def forget_watermark(self, partition: int) -> None:
@@ -295,7 +300,7 @@ class FencedCache:
         """The settings of the workers; None before the first."""
         try:
             return parse_record(cast("bytes | None", self.scripts.redis.get(self.keys.shared_settings)))
-        except RedisError as error:
+        except FAULTS as error:
             raise unavailable(error) from error
 
     def record_contention(self, reason: str) -> None:
@@ -306,7 +311,7 @@ class FencedCache:
         """Return what a worker has lately found of other workers that undo its work; None for nothing."""
         try:
             reason = cast("bytes | None", self.scripts.redis.get(self.keys.contended))
-        except RedisError as error:
+        except FAULTS as error:
             raise unavailable(error) from error
         return None if reason is None else reason.decode(errors="replace")
 
@@ -342,7 +347,7 @@ class FencedCache:
             try:
                 for key in self.scripts.redis.scan_iter(match=self.keys.entries_pattern(partition), count=1000):
                     yield self.keys.id_of(cast("bytes", key).decode(), partition)
-            except RedisError as error:
+            except FAULTS as error:
                 raise unavailable(error) from error
 
     def _pairs(self, partition: int, evictions: Iterable[Eviction]) -> list[str]:
@@ -375,7 +380,7 @@ def source(*names: str) -> str:
     return "\n".join((folder / f"{name}.lua").read_text(encoding="utf-8") for name in names)
 
 
-def unavailable(error: RedisError) -> UnavailableError:
+def unavailable(error: RedisError | RedisClusterException) -> UnavailableError:
     kind = RefusedError if isinstance(error, ResponseError) else UnavailableError
     return kind(f"Redis: {error or type(error).__name__}")
 
@@ -413,7 +418,10 @@ class Scripts:
             try:
                 return command()
             except ReadOnlyError:
+                if isinstance(self.redis, RedisCluster):
+                    # There, a demoted primary says where the new one is, and redis-py goes to it.
+                    raise
                 self.redis.connection_pool.disconnect(inuse_connections=False)
                 return command()
-        except RedisError as error:
+        except FAULTS as error:
             raise unavailable(error) from error

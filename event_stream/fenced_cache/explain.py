@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import cast
 
-from redis import RedisError
-
-from event_stream.fenced_cache.cache import FencedCache, unavailable
+from event_stream.fenced_cache.cache import FAULTS, FencedCache, unavailable
 from event_stream.fenced_cache.entry import Tombstone, Value, Watermark, parse_entry, parse_watermark
 
 
@@ -91,7 +89,7 @@ def explain(cache: FencedCache, id: str) -> Explanation:
                 pipeline.pttl(key)
             pipeline.get(cache.keys.watermark(partition))
             entry, entry_ttl_ms, lease, lease_ttl_ms, watermark = cast("list[bytes | int | None]", pipeline.execute())
-    except RedisError as error:
+    except FAULTS as error:
         raise unavailable(error) from error
     mark = parse_watermark(cast("bytes | None", watermark))
     return Explanation(

@@ -4,15 +4,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.retry import Retry
 
 from organization_lookup.settings import consumer_limits, lookup_settings
 from service_kit.logging import FORMATS, logging_config
 from service_kit.settings import base, event_binders, trace
 from service_kit.settings.base import *  # noqa: F403 - Django's settings are a module's names
-from service_kit.settings.environment import choice, count, flag, postgresql, redis_url, seconds, topic
+from service_kit.settings.environment import choice, count, flag, postgresql, redis_servers, seconds, topic
+from service_kit.settings.redis_cache import redis_cache
 from service_kit.settings.refresh_scope import refreshable
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -84,23 +82,12 @@ DATABASES["default"]["OPTIONS"] = {"connect_timeout": 5, **DATABASES["default"].
 # A cursor on the server outlives its transaction, and a pooler in transaction mode has another session by then.
 DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = True
 
-REDIS_TIMEOUT_S = seconds("REDIS_TIMEOUT_S", 0.5)
 CACHES = {
-    "default": {
-        "BACKEND": "django_redis.cache.RedisCache",
-        # A list of one: django-redis splits a text at each comma, and a password may have one.
-        "LOCATION": [redis_url("REDIS_URL", "a Redis URL such as redis://host:6379/0")],
-        "OPTIONS": {
-            "SOCKET_CONNECT_TIMEOUT": REDIS_TIMEOUT_S,
-            "SOCKET_TIMEOUT": REDIS_TIMEOUT_S,
-            "CONNECTION_POOL_KWARGS": {
-                "max_connections": count("REDIS_MAX_CONNECTIONS", 100, "connections", maximum=100_000),
-                # One more try at once, for a pooled connection that the server has closed meanwhile. Not for a server
-                # that hangs: it would cost its timeout twice.
-                "retry": Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
-            },
-        },
-    }
+    "default": redis_cache(
+        redis_servers("REDIS_URL", "a Redis URL such as redis://host:6379/0"),
+        timeout_s=seconds("REDIS_TIMEOUT_S", 0.5),
+        max_connections=count("REDIS_MAX_CONNECTIONS", 100, "connections", maximum=100_000),
+    )
 }
 
 ORG_CHANGE_PARTITIONS = count("ORG_CHANGE_PARTITIONS", 6, "partitions of the topic", maximum=10_000)

@@ -17,7 +17,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
-from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlencode, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 from dotenv.parser import parse_stream
@@ -236,6 +236,18 @@ _OPTIONS_OF_DJANGO = frozenset({"assume_role", "isolation_level", "pool", "serve
 _LONGEST_NAME = 63
 
 
+@dataclass(frozen=True, slots=True)
+class RedisServers:
+    """`sentinels` or `nodes` of a cluster, host:port each; neither for one server."""
+
+    url: str
+    """One server's. With sentinels its host is the name by which they know the primary."""
+    sentinels: tuple[str, ...] = ()
+    nodes: tuple[str, ...] = ()
+    sentinel_login: Mapping[str, str] = field(default_factory=dict)
+    """`username` and `password` for the sentinels themselves."""
+
+
 def setting(read: Callable[..., T], name: str, should_be: str, **options: Any) -> T:
     """Return the variable's value, read by one of `env`'s parsers. Raises ImproperlyConfigured with its name."""
     if call := _call.get():
@@ -374,6 +386,12 @@ def redis_url(name: str, should_be: str) -> str:
 
 
 @_recorded
+def redis_servers(name: str, should_be: str) -> RedisServers:
+    """Read where a cache is: one server, or nodes of Redis Sentinel or Redis Cluster."""
+    return _redis_servers(setting(env.str, name, should_be, validate=_are_redis_servers))
+
+
+@_recorded
 def amqp_urls(name: str, should_be: str) -> list[str]:
     """Read the URLs of RabbitMQ's nodes between commas. A comma within one does not end it."""
     value = setting(env.str, name, should_be, validate=_are_amqp_urls)
@@ -495,6 +513,40 @@ def _is_redis_url(value: str) -> None:
         raise ValidationError(f"It has a parameter {unknown}, which redis-py does not know.") from None
     except (RedisError, ValueError) as error:
         raise ValidationError(f"{error}.") from None
+
+
+def _redis_servers(value: str) -> RedisServers:
+    """Raises ValidationError."""
+    scheme, separator, rest = value.partition("://")
+    secure, _, kind = scheme.partition("+")
+    if not separator or secure not in {"redis", "rediss"} or kind not in {"sentinel", "cluster"}:
+        _is_redis_url(value)
+        return RedisServers(value)
+    path_at = min((place for place in map(rest.find, "/?#") if place >= 0), default=len(rest))
+    login, at, hosts = rest[:path_at].rpartition("@")
+    nodes = tuple(hosts.split(","))
+    if not all(map(_is_host_and_port, nodes)):
+        raise ValidationError("It has no host:port, or several between commas, after user and password.")
+    path, question, query = rest[path_at:].partition("?")
+    if kind == "cluster":
+        if path.strip("/") not in {"", "0"}:
+            raise ValidationError("A cluster has the database 0 alone.")
+        url = f"{secure}://{login}{at}{nodes[0]}/0{question}{query}"
+        _is_redis_url(url)
+        return RedisServers(url, nodes=nodes)
+    primary, _, database = path.strip("/").partition("/")
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", primary):
+        raise ValidationError("The name by which the sentinels know the primary is missing after the hosts: /NAME/0.")
+    pairs = parse_qs(query, keep_blank_values=True)
+    own = {name: pairs.pop(f"sentinel_{name}")[-1] for name in ("username", "password") if f"sentinel_{name}" in pairs}
+    url = f"{secure}://{login}{at}{primary}/{database or 0}"
+    url += f"?{urlencode(pairs, doseq=True)}" if pairs else ""
+    _is_redis_url(url)
+    return RedisServers(url, sentinels=nodes, sentinel_login=own)
+
+
+def _are_redis_servers(value: str) -> None:
+    _redis_servers(value)
 
 
 def _split_amqp_urls(value: str) -> list[str]:

@@ -25,6 +25,7 @@ from tests.e2e.world import Customer, World
 from tests.faults import evidence, naive, shifted_clock
 from tests.faults.link import Link
 from tests.faults.naive import Naive
+from tests.faults.redis_nodes import RedisNodes
 
 BOUND_S = 1.0
 SETTLE_S = 90.0
@@ -42,9 +43,12 @@ class Site:
     """One, of `brokers` Kafka brokers. With several there is no link before them: they name each other to clients.
 
     `pooled` has the web processes reach PostgreSQL by a PgBouncer in transaction mode. Raises PgBouncerMissing.
+    With `redis_nodes` the product's cache is on these, with no link before them, and `valkey` is the control's alone.
     """
 
-    def __init__(self, folder: Path, *, brokers: int = 1, pooled: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *, brokers: int = 1, pooled: bool = False, redis_nodes: RedisNodes | None = None
+    ) -> None:
         # Durable, or a kill would take with it what it has committed.
         self.postgres = Postgres(folder / "postgres")
         self.valkey = Valkey(folder / "valkey", durable=False, settings={"repl-diskless-sync-delay": "0"})
@@ -69,6 +73,7 @@ class Site:
             self.brokers = [Kafka(folder / "kafka", port=kafka_port, settings=_QUICK_SESSION | advertised)]
             self.bootstrap_servers = self._kafka.address
         self.pooler = PgBouncer(folder / "pgbouncer", self.postgres.url) if pooled else None
+        self.redis_nodes = redis_nodes
         self._folder = folder
         self.config_file = folder / "settings.env"
         """What processes read again while they run."""
@@ -93,6 +98,9 @@ class Site:
             if self.pooler is not None:
                 self._stack.callback(self.pooler.stop)
                 self.pooler.start()
+            if self.redis_nodes is not None:
+                self._stack.callback(self.redis_nodes.stop)
+                self.redis_nodes.start()
             for links in self.links.values():
                 for link in links:
                     self._stack.enter_context(link)
@@ -123,6 +131,7 @@ class Site:
             org_port=self._org_port,
             asked_at=f"http://{self._http.address}",
             databases=(_ORGANIZATION, _LICENSING),
+            redis_url=self.redis_nodes.url if self.redis_nodes else None,
             settings={
                 "WEB_CONCURRENCY": "1",
                 "WEB_THREADS": "8",
@@ -211,7 +220,7 @@ class Site:
         drained = wait_until(lambda: evidence.is_drained(self.database_url), within_s=SETTLE_S)
         assert drained, "the outbox is not drained"
         last = evidence.ends(self.bootstrap_servers, self.platform.topic)
-        with redis.Redis.from_url(self.valkey.url()) as cache:
+        with self.redis_nodes.client() if self.redis_nodes else redis.Redis.from_url(self.valkey.url()) as cache:
             applied = Licensing(self.world, cache).applied
 
             def done() -> bool:

@@ -13,6 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from organization_lookup.settings import LookupSettings
 from service_kit.settings import environment as read
+from service_kit.settings.redis_cache import redis_cache
 
 READERS: dict[str, Any] = {
     "flag": lambda: read.flag("X", default=False),
@@ -158,3 +159,30 @@ def test_the_services_own_token_is_for_callers_who_are_known() -> None:
     done = start(AUTH_REQUIRED="false", ORGANIZATION_TOKEN_FILE="/nowhere")
     assert done.returncode != 0
     assert "AUTH_ISSUER should be set where ORGANIZATION_TOKEN_FILE is" in done.stderr
+
+
+def test_redis_may_be_one_server_sentinels_or_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    def cache(url: str) -> dict[str, Any]:
+        monkeypatch.setenv("X", url)
+        return redis_cache(read.redis_servers("X", "a Redis URL"), timeout_s=0.5, max_connections=7)
+
+    one = cache("redis://u:p,w@h:6379/2")
+    assert one["LOCATION"] == ["redis://u:p,w@h:6379/2"]
+    assert "CONNECTION_FACTORY" not in one["OPTIONS"]
+    sentinel = cache("redis+sentinel://u:p%40w@a:1,[::1]:2/main/3?sentinel_password=s&health_check_interval=5")
+    assert sentinel["LOCATION"] == ["redis://u:p%40w@main/3?health_check_interval=5"]
+    options = sentinel["OPTIONS"]
+    assert options["CONNECTION_FACTORY"] == "django_redis.pool.SentinelConnectionFactory"
+    assert options["SENTINELS"] == [("a", 1), ("::1", 2)]
+    assert options["SENTINEL_KWARGS"]["password"] == "s"
+    assert options["SENTINEL_KWARGS"]["socket_timeout"] == 0.5
+    assert "ssl" not in options["CONNECTION_POOL_KWARGS"]
+    secure = cache("rediss+sentinel://a:1/main?ssl_cert_reqs=none")
+    assert secure["LOCATION"] == ["redis://main/0?ssl_cert_reqs=none"]
+    for connection in (secure["OPTIONS"]["CONNECTION_POOL_KWARGS"], secure["OPTIONS"]["SENTINEL_KWARGS"]):
+        assert connection["ssl"] is True
+        assert connection["ssl_cert_reqs"] == "none"
+    cluster = cache("rediss+cluster://u:p@a:1,b:2?ssl_cert_reqs=none")
+    assert cluster["LOCATION"] == ["rediss://u:p@a:1/0?ssl_cert_reqs=none"]
+    assert cluster["OPTIONS"]["NODES"] == [("a", 1), ("b", 2)]
+    assert cluster["OPTIONS"]["CONNECTION_POOL_KWARGS"]["max_connections"] == 7
