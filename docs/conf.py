@@ -10,7 +10,7 @@ root_doc = "docs/index"
 include_patterns = [
     "*.md",
     "docs/**.md",
-    "deploy/*.md",
+    "deploy/**.md",
     "event_stream/*.md",
     "examples/*/*.md",
     "licensing_project/*.md",

@@ -1,4 +1,4 @@
-"""`manage.py doctor [--json]`"""
+"""`manage.py doctor [--json] [--fail-level failed]`"""
 
 import json
 from collections import Counter
@@ -29,6 +29,12 @@ class Command(TerminalCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
+        parser.add_argument(
+            "--fail-level",
+            choices=(Level.WARNING.value, Level.FAILED.value),
+            default=Level.WARNING.value,
+            help="with failed, a warning is shown and is no failure: exit code 0 (default: warning)",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         autodiscover_modules("doctor")
@@ -49,7 +55,7 @@ class Command(TerminalCommand):
             raise CommandError(f"Something does not work: {summary}.", returncode=FAILURES)
         if counts[Level.UNKNOWN]:
             raise CommandError(f"Something could not be checked: {summary}.", returncode=UNCHECKED)
-        if counts[Level.WARNING]:
+        if counts[Level.WARNING] and options["fail_level"] == Level.WARNING:
             raise CommandError(f"It works, with warnings: {summary}.", returncode=WARNINGS)
 
     def _write(self, finding: Finding) -> None:

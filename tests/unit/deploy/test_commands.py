@@ -36,6 +36,7 @@ COMMANDS: Mapping[Project, Mapping[Command, Ends]] = {
         ("flush", "--no-input"): (1, FAILED),
         ("outbox_status",): (1, FAILED),
         ("refresh_configuration",): (1, FAILED),
+        ("follow_change",): (1, FAILED),
         ("trace", "some-id"): (1, FAILED),
         ("dead_letters", "list"): (1, "--binding should be"),
         ("doctor",): (4, "Something does not work: "),
