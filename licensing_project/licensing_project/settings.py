@@ -82,10 +82,11 @@ DATABASES["default"]["OPTIONS"] = {"connect_timeout": 5, **DATABASES["default"].
 # A cursor on the server outlives its transaction, and a pooler in transaction mode has another session by then.
 DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = True
 
+REDIS_TIMEOUT_S = seconds("REDIS_TIMEOUT_S", 0.5)
 CACHES = {
     "default": redis_cache(
         redis_servers("REDIS_URL", "a Redis URL such as redis://host:6379/0"),
-        timeout_s=seconds("REDIS_TIMEOUT_S", 0.5),
+        timeout_s=REDIS_TIMEOUT_S,
         max_connections=count("REDIS_MAX_CONNECTIONS", 100, "connections", maximum=100_000),
     )
 }
