@@ -24,7 +24,7 @@ import redis
 
 from benchmarks import http_load
 from benchmarks.errors import BenchmarkError
-from benchmarks.figures import Figure, Ratio, Series
+from benchmarks.figures import Figure, Ratio, Series, paired
 from benchmarks.measure import interleaved, percentile
 from benchmarks.stage import Customer, Stage, port_of
 from devstack import ServiceCluster
@@ -270,7 +270,7 @@ def _figure(title: str, ours: Lags, bare: Lags, notes: list[str]) -> Figure:
         medians_ms = [percentile(lags, 50) * 1000 for lags in rounds]
         rows.append(Series(name, medians_ms, {**columns, "most ms": max(every) * 1000, "of": float(len(every))}))
     ratios = [
-        Ratio("ours / bare, p50", [a / b for a, b in zip(rows[0].samples, rows[1].samples, strict=True)], "<= 1.5"),
+        paired("ours / bare, p50", rows[0], rows[1], "<= 1.5"),
         Ratio("ours / bare, p99", [rows[0].columns["p99 ms"] / rows[1].columns["p99 ms"]], "<= 2"),
     ]
     return Figure(title, "ms at p50", rows, ratios, notes)

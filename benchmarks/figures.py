@@ -7,7 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-_COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {">=": operator.ge, "<=": operator.le, ">": operator.gt}
+_COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    ">": operator.gt,
+    "<": operator.lt,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +30,15 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """A comparison, a sample a pair, and what it should reach, such as `>= 2.5`; empty where nothing is asked for."""
+    """A comparison, a sample a pair, and what it should reach, such as `>= 2.5`; empty where nothing is asked for.
+
+    `series` are the names of the two that it compares, where it is one of their rates or times.
+    """
 
     name: str
     samples: Sequence[float]
     reach: str = ""
+    series: Sequence[str] = ()
 
     @property
     def median(self) -> float:
@@ -70,7 +79,13 @@ class Figure:
 
 def paired(name: str, ours: Series, other: Series, reach: str = "") -> Ratio:
     """`ours` divided by `other`, round by round."""
-    return Ratio(name, [a / b for a, b in zip(ours.samples, other.samples, strict=True)], reach)
+    samples = [a / b for a, b in zip(ours.samples, other.samples, strict=True)]
+    return Ratio(name, samples, reach, [ours.name, other.name])
+
+
+def of_medians(name: str, ours: Series, other: Series, reach: str = "") -> Ratio:
+    """The same where the two had not as many rounds: of their medians."""
+    return Ratio(name, [ours.median / other.median], reach, [ours.name, other.name])
 
 
 def number(value: float) -> str:

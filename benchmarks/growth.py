@@ -90,7 +90,7 @@ def misses(stage: Stage) -> list[Figure]:
 
 def workers(stage: Stage) -> list[Figure]:
     """A backlog for one worker on more and more partitions, then for more and more workers."""
-    rounds, amount = stage.pick((1, 600), (3, 30_000))
+    rounds, amount = stage.pick((1, 600), (2, 20_000), (5, 50_000))
     shapes = stage.pick([(1, 1), (12, 2)], [(1, 1), (3, 1), (6, 1), (12, 1), (12, 2), (12, 4)])
     rows = []
     for partitions, processes in shapes:

@@ -77,17 +77,11 @@ def summary(results: Iterable[Result]) -> str:
     for figure in _figures(results):
         series = {each.name: each for each in figure.series}
         for ratio in figure.ratios:
-            ours, beside = _compared(figure, ratio)
-            rows.append(
-                [
-                    figure.title,
-                    f"{number(series[ours].median)} {figure.unit}" if ours else "",
-                    f"{beside}: {number(series[beside].median)}" if beside else ratio.name,
-                    spread(ratio.samples),
-                    _sign(ratio.reach),
-                    _verdict(ratio),
-                ]
-            )
+            cells = ["", ratio.name]
+            if ratio.series:
+                ours, beside = (series[name] for name in ratio.series)
+                cells = [f"{number(ours.median)} {figure.unit}", f"{beside.name}: {number(beside.median)}"]
+            rows.append([figure.title, *cells, spread(ratio.samples), _sign(ratio.reach), _verdict(ratio)])
     return _markdown(rows)
 
 
@@ -97,12 +91,10 @@ def short(results: Iterable[Result]) -> str:
     for figure in _figures(results):
         series = {each.name: each for each in figure.series}
         for ratio in figure.ratios:
-            ours, beside = _compared(figure, ratio)
-            if ours and beside and ratio.reach:
-                ours_text = f"{number(series[ours].median)} {figure.unit}"
-                rows.append(
-                    [figure.title, ours_text, f"{beside}: {number(series[beside].median)}", number(ratio.median)]
-                )
+            if ratio.series and ratio.reach:
+                ours, beside = (series[name] for name in ratio.series)
+                cells = [f"{number(ours.median)} {figure.unit}", f"{beside.name}: {number(beside.median)}"]
+                rows.append([figure.title, *cells, number(ratio.median)])
     return _markdown(rows)
 
 
@@ -150,20 +142,6 @@ def plain_text(figure: Figure) -> str:
 
 def _figures(results: Iterable[Result]) -> list[Figure]:
     return [figure for result in results for figure in result.figures]
-
-
-def _compared(figure: Figure, ratio: Ratio) -> tuple[str, str]:
-    """The two series of a ratio called `a / b`, by the beginnings of their names; empty ones for another ratio."""
-    parts = ratio.name.split(" / ")
-    names = [each.name for each in figure.series]
-    if len(parts) != 2:
-        return "", ""
-    found = [next((name for name in names if name == part), "") for part in parts]
-    if not found[0] and parts[0] == "ours":
-        found[0] = names[0]
-    if not found[1]:
-        found[1] = next((name for name in names[1:] if parts[1] in name), "")
-    return (found[0], found[1]) if all(found) else ("", "")
 
 
 def _sign(reach: str) -> str:

@@ -56,7 +56,7 @@ class Consumer:
     key: Callable[[str, int], str]
     leaves_tombstone: bool
     takeovers: int = 5
-    """How many rounds of takeovers there is time for: each waits for the session timeout of the library."""
+    """How many rounds of takeovers there is time for: each waits for the library's session timeout, 45 s at most."""
 
     def event(self, id: str, partitions: int) -> Event:
         old, new = _TEMPLATE_ID.encode(), id.encode()
@@ -205,7 +205,7 @@ def consumers(stage: Stage, notes: list[str]) -> Iterator[list[Consumer]]:
         for name, package, takeovers in (
             ("faststream_confluent", "FastStream, confluent", 5),
             ("faststream_aiokafka", "FastStream, aiokafka", 5),
-            ("django_kafka_consumer", "django-kafka", 2),
+            ("django_kafka_consumer", "django-kafka", 1),
         ):
             found.append(
                 Consumer(
@@ -268,7 +268,7 @@ def _edx(stage: Stage, stack: ExitStack, python: Any) -> Consumer:
         Event(_TEMPLATE_ID, 0, b"", b"", []),
         lambda id, _partition: f"organization:{id}",
         leaves_tombstone=False,
-        takeovers=2,
+        takeovers=1,
     )
     producer = SupervisedProcess(
         "edx producer",

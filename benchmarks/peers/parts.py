@@ -13,7 +13,7 @@ from functools import partial
 
 from benchmarks import measure
 from benchmarks.errors import BenchmarkError
-from benchmarks.figures import Figure, Ratio, Series, paired
+from benchmarks.figures import Figure, Series, of_medians, paired
 from benchmarks.measure import interleaved
 from benchmarks.peers.contest import Consumer, Contest, consumers
 from benchmarks.stage import Stage
@@ -87,14 +87,14 @@ def takeover(stage: Stage) -> list[Figure]:
     figures = []
     for number in (signal.SIGTERM, signal.SIGKILL):
         series = [Series(consumer.name, times[number]) for consumer, times in zip(working, took, strict=True)]
-        ratios = [Ratio(f"ours / {other.name}", [series[0].median / other.median], "< 1") for other in series[1:]]
+        ratios = [of_medians(f"ours / {other.name}", series[0], other, "< 1") for other in series[1:]]
         figures.append(Figure(f"Takeover after {number.name} of one of two workers", "s", series, ratios, notes))
     return figures
 
 
 def _takeovers(stage: Stage, consumer: Consumer) -> dict[int, list[float]]:
     """How long each took, in seconds, by signal."""
-    rounds = stage.pick(1, consumer.takeovers)
+    rounds = stage.pick(1, consumer.takeovers, 5)
     took: dict[int, list[float]] = {signal.SIGTERM: [], signal.SIGKILL: []}
     with closing(Contest(stage, consumer)) as contest:
         numbers = iter(range(1, 1000))
