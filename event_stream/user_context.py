@@ -52,10 +52,7 @@ class UserContext:
 
     def message_headers(self) -> dict[str, str]:
         """For an outgoing message: credentials stay out, because a log keeps what it is given."""
-        headers = self._headers()
-        for source in message_header_sources:
-            headers |= source()
-        return headers
+        return {**self._headers(), **sourced_headers()}
 
     def _headers(self) -> dict[str, str]:
         headers = {CORRELATION_ID: self.correlation_id}
@@ -68,6 +65,14 @@ class UserContext:
 
 message_header_sources: set[Callable[[], Mapping[str, str]]] = set()
 """Functions that return what else goes with a message from here: a trace context, say."""
+
+
+def sourced_headers() -> dict[str, str]:
+    """Return what `message_header_sources` have for a message from here."""
+    headers: dict[str, str] = {}
+    for source in message_header_sources:
+        headers |= source()
+    return headers
 
 
 def from_headers(headers: Mapping[str, str]) -> tuple[UserContext, str | None]:

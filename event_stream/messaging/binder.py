@@ -38,6 +38,18 @@ class OffsetRange:
     end: int
 
 
+class Delivery(Protocol):
+    """What becomes of a record that was handed over: a Future of its receipt, or what costs less than one."""
+
+    def done(self) -> bool: ...
+
+    def result(self, timeout: float | None = None) -> RecordMetadata:
+        """The receipt. Raises PublishError, or TimeoutError where it is not known within that many seconds."""
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """The PublishError; None where there is a receipt."""
+
+
 class Producer(Protocol):
     """Sends records. Safe to use from several threads."""
 
@@ -49,6 +61,17 @@ class Producer(Protocol):
 
     def close(self, timeout_s: float) -> None:
         """Wait for what is under way, then disconnect."""
+
+
+@runtime_checkable
+class BatchProducer(Protocol):
+    """A producer that takes many records at once for less than it takes each. None has to be one."""
+
+    def send_all(self, records: Sequence[ProducerRecord]) -> Sequence[Delivery]:
+        """Hand records over in their order, up to the first that fails at once and is not refused for good.
+
+        That one is the last of the deliveries.
+        """
 
 
 class RebalanceListener(Protocol):

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from typing import cast
 
@@ -10,8 +10,16 @@ from django.core.signals import setting_changed
 
 from event_stream import conf
 from event_stream.conf import Binding
-from event_stream.errors import ConfigurationError
-from event_stream.messaging.binder import Binder, Capabilities, Consumer, Producer, RebalanceListener
+from event_stream.errors import ConfigurationError, UnsendableError
+from event_stream.messaging.binder import (
+    BatchProducer,
+    Binder,
+    Capabilities,
+    Consumer,
+    Delivery,
+    Producer,
+    RebalanceListener,
+)
 from event_stream.messaging.message import ConsumerRecord, ProducerRecord, RecordMetadata
 
 
@@ -31,6 +39,18 @@ class Channel:
     def publish(self, record: ProducerRecord) -> "Future[RecordMetadata]":
         """Hand the record over; the future ends with the platform's receipt or a PublishError."""
         return self._connected().send(record)
+
+    def publish_all(self, records: Sequence[ProducerRecord]) -> Sequence[Delivery]:
+        """Hand records over in their order, up to the first that fails at once; see `BatchProducer.send_all`."""
+        producer = self._connected()
+        if isinstance(producer, BatchProducer):
+            return producer.send_all(records)
+        deliveries: list[Delivery] = []
+        for record in records:
+            deliveries.append(producer.send(record))
+            if failed_at_once(deliveries[-1]):
+                break
+        return deliveries
 
     def partition_count(self) -> int:
         """How many partitions the destination has. Raises UnavailableError when the platform can't be asked."""
@@ -60,6 +80,11 @@ class Channel:
             if self._producer is None:
                 self._producer = self._binder.producer(self.binding)
             return self._producer
+
+
+def failed_at_once(delivery: Delivery) -> bool:
+    """Whether it has failed already, and may be sent again: no server answers, say."""
+    return delivery.done() and not isinstance(delivery.exception(), UnsendableError | None)
 
 
 TYPES = {

@@ -1,6 +1,7 @@
 """Between a message and its bytes: one converter for each content type."""
 
 import dataclasses
+import functools
 import json
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -10,7 +11,7 @@ from event_stream.conf import Binding
 from event_stream.errors import ConversionError
 from event_stream.messaging import headers
 from event_stream.messaging.interceptors import intercepted
-from event_stream.messaging.message import JSON, ConsumerRecord, Message, ProducerRecord
+from event_stream.messaging.message import JSON, ConsumerRecord, JsonText, Message, ProducerRecord
 
 
 class Converter(Protocol):
@@ -32,6 +33,8 @@ class JsonConverter:
     content_type = "application/json"
 
     def encode(self, message: Message[JSON]) -> bytes:
+        if isinstance(message.payload, JsonText):
+            return message.payload.encode()
         try:
             text = json.dumps(message.payload, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
             return text.encode()
@@ -59,9 +62,8 @@ def register(converter: Converter) -> None:
 
 def converter_for(content_type: str) -> Converter:
     """The converter for a Content-Type value, whose parameters (charset) are passed over."""
-    media_type = content_type.partition(";")[0].strip().lower()
     try:
-        return _converters[media_type]
+        return _converters[_media_type(content_type)]
     except KeyError:
         known = ", ".join(sorted(_converters))
         raise ConversionError(
@@ -69,20 +71,43 @@ def converter_for(content_type: str) -> Converter:
         ) from None
 
 
+@functools.lru_cache(maxsize=128)
+def _media_type(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
+
+
 register(JsonConverter())
 
 
-def encode(binding: Binding, message: Message[Any]) -> ProducerRecord:
-    """The message as it goes to the platform. Raises ConversionError."""
-    message = intercepted(binding, message)
-    context = user_context.current_or_new().message_headers()
+def encode(binding: Binding, message: Message[Any], context: Mapping[str, str] | None = None) -> ProducerRecord:
+    """The message as it goes to the platform. Raises ConversionError.
+
+    `context` are the headers that go with it if it has none of these; by default those of the user context.
+    """
+    if binding.producer.interceptors:
+        message = intercepted(binding, _parsed(message))
+    if context is None:
+        context = user_context.current_or_new().message_headers()
     complete = {headers.CONTENT_TYPE: binding.content_type, **context, **message.headers}
+    converter = converter_for(complete[headers.CONTENT_TYPE])
+    complete_message = Message(message.payload, message.key, complete)
+    if not isinstance(converter, JsonConverter):
+        complete_message = _parsed(complete_message)
     return ProducerRecord(
         destination=binding.destination,
         key=None if message.key is None else message.key.encode(),
-        value=converter_for(complete[headers.CONTENT_TYPE]).encode(dataclasses.replace(message, headers=complete)),
+        value=converter.encode(complete_message),
         headers=headers.encode(complete, binding.header_format),
     )
+
+
+def _parsed(message: Message[Any]) -> Message[Any]:
+    if not isinstance(message.payload, JsonText):
+        return message
+    try:
+        return dataclasses.replace(message, payload=json.loads(message.payload))
+    except (ValueError, RecursionError) as error:
+        raise ConversionError(f"the payload can't be read: {error}") from error
 
 
 def decode(binding: Binding, record: ConsumerRecord) -> Message[Any]:

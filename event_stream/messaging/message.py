@@ -54,3 +54,9 @@ class ConsumerRecord:
 
 JSON = Any
 """A value that json.loads returns."""
+
+
+class JsonText(str):
+    """A payload that is JSON already: it goes out as it is, unless an interceptor or another content type needs it."""
+
+    __slots__ = ()

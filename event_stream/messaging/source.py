@@ -1,12 +1,14 @@
 """A source: what application code sends with. It knows no platform."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
+from event_stream.messaging.binder import Delivery
 from event_stream.messaging.channel import Channel, registry
 from event_stream.messaging.converters import encode
-from event_stream.messaging.message import Message, RecordMetadata
+from event_stream.messaging.message import Message, ProducerRecord, RecordMetadata
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -24,6 +26,14 @@ class Source:
         channel = self.channel
         record = encode(channel.binding, message)
         return channel.publish(record if partition is None else dataclasses.replace(record, partition=partition))
+
+    def encode(self, message: Message[Any], context: Mapping[str, str] | None = None) -> ProducerRecord:
+        """Serialize one message for `send_all`; `context` as in `converters.encode`. Raises ConversionError."""
+        return encode(self.channel.binding, message, context)
+
+    def send_all(self, records: Sequence[ProducerRecord]) -> Sequence[Delivery]:
+        """Publish records in their order, up to the first that fails at once and may be sent again."""
+        return self.channel.publish_all(records)
 
     def partition_count(self) -> int:
         """How many partitions the destination has. Raises UnavailableError when the platform can't be asked."""

@@ -1,9 +1,13 @@
 """Sends entries, waits for the acknowledgements and marks what arrived; sends fallback messages and heartbeats too."""
 
+import itertools
+import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -18,7 +22,9 @@ from event_stream.errors import (
     UnsendableError,
 )
 from event_stream.failpoints import FailPoint
-from event_stream.messaging.message import Message, RecordMetadata
+from event_stream.messaging.binder import Delivery
+from event_stream.messaging.channel import failed_at_once
+from event_stream.messaging.message import Message, ProducerRecord, RecordMetadata
 from event_stream.messaging.partitioner import partition_for
 from event_stream.messaging.source import source
 from event_stream.outage_log import OutageLog
@@ -66,7 +72,7 @@ class FallbackMessages:
         try:
             # Keep only the correlation id: another header may be what made the entry too large.
             headers = {user_context.CORRELATION_ID: entry.correlation_id}
-            message = Message(make(entry.payload), key=entry.key or None, headers=headers)
+            message = Message(make(json.loads(entry.payload)), key=entry.key or None, headers=headers)
             with user_context.use(entry.context()):
                 return source(entry.binding).send(message)
         except Exception:
@@ -101,12 +107,26 @@ class FailedPartitions:
         return entry.binding, partition_for(entry.key.encode(), count) if count and entry.key else None
 
 
-class Publisher:
-    """Publishes entries in the order of each partition.
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Entries that are under way."""
 
-    Once a send has failed, the later sends to its partition count as failed too. One of them may be in the log all the
-    same, ahead of the entry that failed; it is sent again after that entry. A key's last message in the log is always
-    its latest.
+    entries: Sequence[Entry]
+    sent: Sequence[tuple[Entry, Delivery]]
+    is_whole: bool
+    """Whether each entry was sent or parked: sending stops when no server answers."""
+    began_s: float
+
+
+class Publisher:
+    """Publishes entries in the order of each partition, several batches at a time.
+
+    While the platform acknowledges one batch and the database marks it, the next is on its way already. All go through
+    one producer, so their order is that of sending.
+
+    Once a send has failed, the later sends to its partition count as failed too, those of the batches behind it
+    included, and nothing more is sent until each batch is settled. One of them may be in the log all the same, ahead of
+    the entry that failed; it is sent again after that entry. A key's last message in the log is always its latest.
     """
 
     def __init__(self, store: Store, outage: OutageLog, stop: Callable[[], bool]) -> None:
@@ -114,66 +134,96 @@ class Publisher:
         self._outage = outage
         self._stop = stop
         self._fallback_messages = FallbackMessages()
+        self._batches: deque[_Batch] = deque()
+        self._failed = FailedPartitions()
+        self._is_whole = True
+        """Whether each entry of the batches that are under way, or failed behind them, was sent or parked."""
         self.parked = 0
 
-    def publish(self, entries: Sequence[Entry]) -> bool:
-        """Return whether every entry is published or parked; otherwise try the rest again."""
+    @property
+    def under_way(self) -> Collection[int]:
+        """The ids of the entries that are sent and not settled."""
+        return [entry.id for batch in self._batches for entry in batch.entries]
+
+    @property
+    def may_send(self) -> bool:
+        """False after a failure, until all is settled that was under way."""
+        return self._is_whole and not self._failed
+
+    def send(self, entries: Sequence[Entry]) -> None:
         began_s = time.monotonic()
-        sent, complete = self._send(entries)
+        sent: list[tuple[Entry, Delivery]] = []
+        self._is_whole = self._send(entries, sent)
+        self._batches.append(_Batch(entries, sent, self._is_whole, began_s))
+
+    def settle(self) -> bool:
+        """Wait for the acknowledgements of the oldest batch, and mark its entries.
+
+        Return whether every one of them is published or parked; otherwise read and send the rest again once nothing is
+        under way.
+        """
+        batch = self._batches.popleft()
+        is_done = batch.is_whole
         receipts: dict[int, RecordMetadata] = {}
-        failed = FailedPartitions()
-        for entry, future in sent:
+        for entry, delivery in batch.sent:
             try:
-                receipt = self._result(future)
+                receipt = self._result(delivery)
             except UnsendableError as error:
                 if not self._park(entry, error):
-                    failed.add(entry)
+                    self._failed.add(entry)
             except PublishError as error:
                 self._outage.failed(error)
-                failed.add(entry)
+                self._failed.add(entry)
             else:
                 if receipt is None:
-                    complete = False
+                    is_done = False
                     break
-                if not failed.has(entry):
+                if not self._failed.has(entry):
                     receipts[entry.id] = receipt
+        is_done = is_done and not self._failed
         if receipts:
-            if complete and not failed:
+            if is_done:
                 self._outage.succeeded()
-            failpoints.reached(FailPoint.OUTBOX_SENT_NOT_MARKED)
-            seconds = time.monotonic() - began_s
-            published_at = self._store.mark_published(receipts)
-            self._report(entries, receipts, published_at, seconds)
-            signals.entries_published.send_robust(
-                type(self), entries=entries, receipts=receipts, published_at=published_at, seconds=seconds
-            )
-        return complete and not failed
+            self._mark(batch, receipts)
+        if not self._batches:
+            self._failed, self._is_whole = FailedPartitions(), True
+        return is_done
 
-    def _send(self, entries: Iterable[Entry]) -> tuple[list[tuple[Entry, "Future[RecordMetadata]"]], bool]:
-        """Return the sends under way, and whether they are all: sending stops when no server answers."""
-        sent: list[tuple[Entry, Future[RecordMetadata]]] = []
+    def _mark(self, batch: _Batch, receipts: dict[int, RecordMetadata]) -> None:
+        failpoints.reached(FailPoint.OUTBOX_SENT_NOT_MARKED)
+        seconds = time.monotonic() - batch.began_s
+        published_at = self._store.mark_published(receipts)
+        self._report(batch.entries, receipts, published_at, seconds)
+        signals.entries_published.send_robust(
+            type(self), entries=batch.entries, receipts=receipts, published_at=published_at, seconds=seconds
+        )
+
+    def _send(self, entries: Sequence[Entry], sent: list[tuple[Entry, Delivery]]) -> bool:
+        """Add the sends under way to `sent`; return whether each entry was sent or parked."""
         bindings = configuration().bindings
-        for entry in entries:
-            if entry.binding not in bindings:
-                self._park(entry, f"EVENT_STREAM['bindings'] has no {entry.binding!r}")
+        for name, of_binding in itertools.groupby(entries, key=lambda entry: entry.binding):
+            remaining = list(of_binding)
+            if name not in bindings:
+                for entry in remaining:
+                    self._park(entry, f"EVENT_STREAM['bindings'] has no {name!r}")
                 continue
-            try:
-                with user_context.use(entry.context()):
-                    future = source(entry.binding).send(entry.message())
-            except ConversionError as error:
-                if not self._park(entry, error):
-                    return sent, False
-                continue
-            sent.append((entry, future))
-            if future.done() and not isinstance(future.exception(), UnsendableError | None):
-                return sent, False
-        return sent, True
+            while remaining:
+                records, error = _encoded(name, remaining)
+                deliveries = source(name).send_all(records) if records else []
+                sent += zip(remaining, deliveries, strict=False)
+                if len(deliveries) < len(records) or (deliveries and failed_at_once(deliveries[-1])):
+                    return False
+                # What can't be encoded has its turn after what comes before it.
+                if error is not None and not self._park(remaining[len(records)], error):
+                    return False
+                remaining = remaining[len(records) + 1 :]
+        return True
 
-    def _result(self, future: "Future[RecordMetadata]") -> RecordMetadata | None:
+    def _result(self, delivery: Delivery) -> RecordMetadata | None:
         """None where the relay has to stop before the result is known. Raises PublishError."""
         while True:
             try:
-                return future.result(_STOP_CHECK_S)
+                return delivery.result(_STOP_CHECK_S)
             except TimeoutError:
                 if self._stop():
                     return None
@@ -233,6 +283,25 @@ class Publisher:
             keys = [entry.key for entry in by_trigger[:_KEYS_SHOWN]]
             extra = {"count": len(by_trigger), "correlation_ids": correlation_ids, "keys": keys}
             logger.warning("outbox.by_trigger", extra=extra)
+
+
+def _encoded(binding_name: str, entries: Sequence[Entry]) -> tuple[list[ProducerRecord], ConversionError | None]:
+    """Return the records of entries, up to the first that can't be converted, and its error."""
+    records: list[ProducerRecord] = []
+    sender = source(binding_name)
+    # Interceptors may ask for the context of the entry.
+    needs_context = bool(configuration().bindings[binding_name].producer.interceptors)
+    shared = user_context.sourced_headers()
+    try:
+        for entry in entries:
+            if needs_context:
+                with user_context.use(entry.context()):
+                    records.append(sender.encode(entry.message(), shared))
+            else:
+                records.append(sender.encode(entry.message(), shared))
+    except ConversionError as error:
+        return records, error
+    return records, None
 
 
 class Heartbeats:

@@ -8,6 +8,7 @@ import atexit
 import logging
 import threading
 import time
+from collections.abc import Sequence
 
 import psycopg
 
@@ -16,7 +17,7 @@ from event_stream.errors import ConfigurationError
 from event_stream.outbox.leader_lock import LeaderLock
 from event_stream.outbox.publisher import Heartbeats, Publisher, outage_log
 from event_stream.outbox.settings import OutboxSettings, outbox_settings
-from event_stream.outbox.store import Store, connect
+from event_stream.outbox.store import Entry, Store, UnsentReader, connect
 from event_stream.retry import backoff_s
 
 logger = logging.getLogger("event_stream.outbox")
@@ -134,24 +135,34 @@ class Relay:
     def _lead(self, leader_lock: LeaderLock, store: Store, publisher: Publisher) -> None:
         heartbeats = Heartbeats(store, self._broker, self._settings.heartbeat_interval_s)
         retention = Retention(store, self._settings)
+        unsent = UnsentReader(store)
         retry_s, idle_backoff_s, was_busy = _RETRY_MIN_S, _IDLE_BACKOFF_MIN_S, False
+        # A backlog goes in two halves: while one is acknowledged and marked, the other is read and sent.
+        half = max(1, self._settings.batch_size // 2)
         while not self._stop.is_set():
-            entries = store.unsent(self._settings.batch_size)
+            under_way = publisher.under_way
+            entries: Sequence[Entry] | None = None
+            if publisher.may_send and len(under_way) + half <= self._settings.batch_size:
+                entries = unsent.read(half, under_way)
             if entries:
                 if was_busy:
                     leader_lock.suppress_notify()
                 was_busy = True
                 idle_backoff_s = _IDLE_BACKOFF_MIN_S
-                if publisher.publish(entries):
+                publisher.send(entries)
+            if under_way or (entries and len(entries) < half):
+                # Otherwise there may be more to send meanwhile.
+                if publisher.settle():
                     retry_s = _RETRY_MIN_S
-                else:
+                elif not publisher.under_way:
+                    unsent.start_over()
                     self._stop.wait(retry_s)
                     retry_s = min(retry_s * 2, _RETRY_MAX_S)
             heartbeats.beat_if_due()
             retention.purge_if_due()
             self._failures = 0
             signals.relay_polled.send_robust(type(self), relay=self)
-            if entries:
+            if entries is None or entries or publisher.under_way:
                 continue
             if self._drained(store):
                 return
@@ -164,6 +175,9 @@ class Relay:
                 timeout_s = min(heartbeats.wait_s(), retention.wait_s(), self._settings.poll_interval_s)
                 leader_lock.wait(timeout_s, self._stop.is_set)
                 was_busy = False
+        while publisher.under_way:
+            # What is acknowledged by now need not be sent again by the next leader.
+            publisher.settle()
 
     def _drained(self, store: Store) -> bool:
         """Return whether the relay is to end with the outbox drained, and it is drained."""

@@ -15,7 +15,7 @@ class OutboxSettings:
     """Whether `start_embedded_relay()` starts a relay in the web process."""
     database: str = "default"
     """The relay's alias in DATABASES. A pooler in transaction mode is refused: it shares the sessions."""
-    batch_size: int = 500
+    batch_size: int = 2_000
     """How many entries the relay holds in memory at once."""
     heartbeat_interval_s: float = 1.0
     poll_interval_s: float = 1.0

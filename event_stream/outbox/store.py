@@ -1,7 +1,8 @@
 """The relay's own connection to the database, and the statements it runs there."""
 
-import uuid
-from collections.abc import Mapping
+import json
+from collections import deque
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,7 +12,7 @@ from django.db import connections
 
 from event_stream import user_context
 from event_stream.errors import ConfigurationError
-from event_stream.messaging.message import Message, RecordMetadata
+from event_stream.messaging.message import JsonText, Message, RecordMetadata
 from event_stream.process_name import process_name
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -82,23 +83,27 @@ class Entry:
     """An unsent row of the outbox."""
 
     id: int
-    event_id: uuid.UUID
+    event_id: str
     binding: str
     key: str
-    payload: Any
+    payload: JsonText
     headers: Mapping[str, str]
     version: int | None
     correlation_id: str
     written_at: datetime
     by_trigger: bool
 
-    def message(self) -> Message[Any]:
-        headers = {**self.headers, user_context.CORRELATION_ID: self.correlation_id}
-        return Message(self.payload, key=self.key or None, headers=headers)
+    def message(self) -> Message[JsonText]:
+        correlation_id = {user_context.CORRELATION_ID: self.correlation_id}
+        headers = {**correlation_id, **self.headers, **correlation_id} if self.headers else correlation_id
+        return Message(self.payload, self.key or None, headers)
 
     def context(self) -> user_context.UserContext:
         """Return the context in which the message was written, as far as it is known."""
         return user_context.UserContext(self.correlation_id)
+
+
+_NO_HEADERS: Mapping[str, str] = {}
 
 
 class Store:
@@ -122,24 +127,50 @@ class Store:
             [limit],
         )
 
-    def unsent(self, limit: int) -> list[Entry]:
-        """Return the oldest unsent entries. There is no cursor: the lowest id may be committed last.
+    def unsent(self, limit: int, under_way: Collection[int] = ()) -> list[Entry]:
+        """Return the oldest unsent entries but those with the ids `under_way`.
 
-        Raises psycopg.errors.ReadOnlySqlTransaction where there are some that could not be marked as sent.
+        There is no cursor: the lowest id may be committed last. Raises psycopg.errors.ReadOnlySqlTransaction where
+        there are some that could not be marked as sent.
         """
         # Only the partial index has this order. With statistics from before a backlog was sent, the planner might walk
         # the primary key instead, and pass over every published row each time.
+        return self._entries(
+            f"id <> ALL(%s::bigint[]) AND {_UNSENT} ORDER BY (id + 0) LIMIT %s", [list(under_way), limit]
+        )
+
+    def unsent_ids(self, limit: int, under_way: Collection[int]) -> list[int]:
+        """Return the ids of the oldest unsent entries, in their order, but those `under_way`."""
+        rows = self._connection.execute(
+            f"""
+            SELECT id FROM event_stream_outbox WHERE id <> ALL(%s::bigint[]) AND {_UNSENT} ORDER BY (id + 0) LIMIT %s
+            """,  # noqa: S608
+            [list(under_way), limit],
+        )
+        return [id for (id,) in rows]
+
+    def with_ids(self, ids: Collection[int]) -> list[Entry]:
+        """Return those of the entries with these ids that are still unsent, in their order. Raises like `unsent`."""
+        return self._entries(f"id = ANY(%s::bigint[]) AND {_UNSENT} ORDER BY id", [list(ids)])
+
+    def _entries(self, condition: str, parameters: Sequence[object]) -> list[Entry]:
+        # The payload goes on as the text that it is; decoded and encoded again, it would take more than sending does.
         rows = self._connection.execute(
             f"""
             SELECT current_setting('transaction_read_only') = 'on',
-                id, event_id, binding, key, payload, headers, version, correlation_id, written_at, by_trigger
-            FROM event_stream_outbox WHERE {_UNSENT} ORDER BY (id + 0) LIMIT %s
+                id, event_id::text, binding, key, payload::text, NULLIF(headers::text, '{{}}'), version, correlation_id,
+                written_at, by_trigger
+            FROM event_stream_outbox WHERE {condition}
             """,  # noqa: S608
-            [limit],
+            parameters,
+            binary=True,
         ).fetchall()
-        if any(is_read_only for is_read_only, *_entry in rows[:1]):
+        if rows and rows[0][0]:
             raise psycopg.errors.ReadOnlySqlTransaction("the server is read-only: no entry can be marked as sent")
-        return [Entry(*entry) for _is_read_only, *entry in rows]
+        return [
+            Entry(id, event_id, binding, key, JsonText(payload), json.loads(headers) if headers else _NO_HEADERS, *rest)
+            for _is_read_only, id, event_id, binding, key, payload, headers, *rest in rows
+        ]
 
     def mark_published(self, receipts: Mapping[int, RecordMetadata]) -> dict[int, datetime]:
         """Mark the entries with these ids; return when each was marked."""
@@ -210,3 +241,38 @@ class Store:
             """,
             [older_than_hours, limit],
         ).rowcount
+
+
+class UnsentReader:
+    """Reads the unsent entries in their order, a batch at a time.
+
+    In a backlog it looks their ids up for many batches at once. Each search walks over the index entries of what was
+    sent before, until a vacuum removes them: without the list, a row of a backlog of a million would take longer than
+    one of ten thousand.
+
+    The list is one snapshot, and its order is as good as that of one large batch: a writer holds the row that it
+    changes until it commits, so of one key's messages the one with the lower id is never seen after the other.
+    """
+
+    _IDS = 50_000
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._ids: deque[int] = deque()
+
+    def read(self, limit: int, under_way: Collection[int]) -> list[Entry]:
+        """Return the next entries; none once there are no more but those `under_way`."""
+        while self._ids:
+            ids = [self._ids.popleft() for _ in range(min(limit, len(self._ids)))]
+            # Somebody may have deleted or parked them.
+            if entries := self._store.with_ids(ids):
+                return entries
+        entries = self._store.unsent(limit, under_way)
+        if len(entries) == limit:
+            under_way = [*under_way, *(entry.id for entry in entries)]
+            self._ids.extend(self._store.unsent_ids(self._IDS, under_way))
+        return entries
+
+    def start_over(self) -> None:
+        """Begin with the oldest again: an entry that was read could not be sent."""
+        self._ids.clear()

@@ -14,7 +14,7 @@ from event_stream.binders.kafka.binder import KafkaBinder
 from event_stream.binders.kafka.consumer import KafkaConsumer
 from event_stream.binders.kafka.producer import KafkaProducer
 from event_stream.conf import Binding, ConsumerSettings, ProducerSettings
-from event_stream.messaging.binder import Producer
+from event_stream.messaging.binder import BatchProducer, Producer
 from event_stream.messaging.message import ProducerRecord
 from event_stream.testing.reader import Reader
 from event_stream.testing.waiting import wait_until
@@ -58,6 +58,32 @@ def test_a_broker_that_is_away_fails_the_message_and_hangs_nobody(away: KafkaBin
     with pytest.raises(UnavailableError):
         producer.partition_count("t")
     producer.close(5)
+
+
+@lets_sockets_leak
+def test_of_many_messages_for_a_broker_that_is_away_one_fails_and_the_others_are_not_tried(away: KafkaBinder) -> None:
+    producer = away.producer(Binding("b", "t", "k", producer=ProducerSettings(properties={"max_block_ms": 100})))
+    assert isinstance(producer, BatchProducer)
+    [delivery] = producer.send_all([ProducerRecord("t", None, b"v")] * 3)
+    assert isinstance(delivery.exception(0), PublishError)
+    producer.close(5)
+
+
+def test_many_messages_are_in_order_and_a_refused_one_holds_none_up(
+    kafka_bootstrap_servers: str, producer_of: Callable[[Binding], Producer]
+) -> None:
+    binding = new_binding(kafka_bootstrap_servers, 2)
+    producer = producer_of(binding)
+    assert isinstance(producer, BatchProducer)
+    records = [ProducerRecord(binding.destination, str(n % 7).encode(), str(n).encode()) for n in range(200)]
+    records[100] = ProducerRecord(binding.destination, b"k", b"x" * 3_000_000)
+    deliveries = producer.send_all(records)
+    assert isinstance(deliveries.pop(100).exception(0), UnsendableError)  # type: ignore[attr-defined]
+    receipts = [delivery.result(ACK_TIMEOUT_S) for delivery in deliveries]
+    assert all(delivery.done() and delivery.exception() is None for delivery in deliveries)
+    for partition in range(2):
+        offsets = [receipt.offset for receipt in receipts if receipt.partition == partition]
+        assert offsets == list(range(len(offsets)))
 
 
 @lets_sockets_leak

@@ -314,6 +314,43 @@ def test_after_a_failure_nothing_later_of_its_partition_is_marked_before_it(held
     assert offsets(*same) == sorted(offsets(*same))
 
 
+def test_a_failure_holds_back_its_partition_in_the_batch_behind_it() -> None:
+    """The second half of a backlog is on its way before it is known that a message of the first has failed."""
+    binder = flaky()
+    binder.held, numbers = [], range(6)
+    may_pass = threading.Event()
+    binder.verdict = lambda key, _attempt: PublishError("no") if key == "k0" and not may_pass.is_set() else None
+    other = next(f"k{n}" for n in numbers[1:] if partition_for(f"k{n}".encode(), 3) != partition_for(b"k0", 3))
+    # In halves of two: the failing one, and later ones of the same key and of another.
+    write("k0", other, "k0", other, "k0", other)
+    with relaying(batch_size=4):
+        until(lambda: len(binder.held or []) == 4)
+        held, binder.held = binder.held or [], None
+        for settle in held:
+            settle()
+        until(lambda: binder.attempts["k0"] >= 4)
+        assert set(OutboxEntry.objects.filter(published_at__isnull=False).values_list("key", flat=True)) <= {other}
+        may_pass.set()
+        until(lambda: published() == 6)
+    assert versions_in_log("k0") == [0, 2, 4]
+    assert versions_in_log(other) == [1, 3, 5]
+
+
+def test_an_entry_that_is_gone_from_a_backlog_is_passed_over() -> None:
+    """Its id may be in the list of what is to be read next."""
+    binder = flaky()
+    binder.held = []
+    write(*[str(n) for n in range(12)])
+    with relaying(batch_size=4):
+        until(lambda: len(binder.held or []) == 4)
+        OutboxEntry.objects.filter(key__in=["4", "5", "7"]).delete()
+        held, binder.held = binder.held or [], None
+        for settle in held:
+            settle()
+        until(lambda: published() == 9)
+    assert sorted(keys_in_log(), key=int) == ["0", "1", "2", "3", "6", "8", "9", "10", "11"]
+
+
 def test_an_outage_is_told_once_and_the_backlog_drains_in_order(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="event_stream.outbox")
     binder = flaky()

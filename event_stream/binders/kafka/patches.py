@@ -10,8 +10,8 @@ moved what is patched here.
 import logging
 import re
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
 from weakref import WeakSet
 
@@ -106,6 +106,26 @@ def receive_before_end(transport: Any) -> None:
         return (data, None) if data else (data, error)
 
     transport._sock_recv = receive_first
+
+
+_GATHER_MS = 100
+
+
+@contextmanager
+def gathered(client: Any, linger_ms: int) -> Iterator[None]:
+    """Have what is sent meanwhile go in as few requests as possible, and at once afterwards.
+
+    `linger_ms` is the producer's own. Without one, the sender's thread takes each record as it comes, a few at a time,
+    and half of the time goes into the many requests; with one, a message that is alone would wait for it. kafka-python
+    knows no linger for a part of the messages, and its flush waits for the acknowledgements.
+    """
+    settings = client._accumulator.config
+    settings["linger_ms"] = max(linger_ms, _GATHER_MS)
+    try:
+        yield
+    finally:
+        settings["linger_ms"] = linger_ms
+        client._sender.wakeup()
 
 
 def knows_topic(client: Any, topic: str) -> bool:

@@ -24,6 +24,8 @@ _PRODUCER = {
     "request_timeout_ms": 5_000,
     "delivery_timeout_ms": 10_000,
     "linger_ms": 0,
+    # For a backlog, in fewer and larger requests. Nothing waits for a batch to fill.
+    "batch_size": 131_072,
 }
 _CONSUMER = {
     # By it the members of a group that are ours are told from those that are not.

@@ -1,5 +1,6 @@
 """Messages as bytes: what Spring Cloud Stream sends is read, what it can read is sent."""
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,9 +9,12 @@ from typing import Any
 import pytest
 
 from event_stream import ConsumerRecord, ConversionError, Message, decode, encode, user_context
-from event_stream.conf import Binding
+from event_stream.conf import Binding, ProducerSettings
 from event_stream.messaging import headers
+from event_stream.messaging.cloudevents import attributes
+from event_stream.messaging.cloudevents.converter import CloudEventsConverter
 from event_stream.messaging.converters import converter_for, register
+from event_stream.messaging.message import JsonText
 
 BINDING = Binding("out", "orgChangeTopic", "memory")
 RECORDED = json.loads((Path(__file__).parents[2] / "event_stream/data/spring_cloud_stream_messages.json").read_text())[
@@ -142,6 +146,33 @@ def test_refuses_a_content_type_it_does_not_know() -> None:
 def test_refuses_a_payload_that_json_has_no_word_for(payload: Any) -> None:
     with pytest.raises(ConversionError):
         encode(BINDING, Message(payload))
+
+
+def doubled(message: Message[Any]) -> Message[Any]:
+    return dataclasses.replace(message, payload={**message.payload, "n": 2 * message.payload["n"]})
+
+
+@pytest.mark.parametrize("interceptors", [(), (f"{__name__}.doubled",)], ids=["plain", "intercepted"])
+@pytest.mark.parametrize("content_type", ["application/json", "application/cloudevents+json"])
+def test_json_that_is_text_already_says_the_same(content_type: str, interceptors: tuple[str, ...]) -> None:
+    register(CloudEventsConverter())
+    binding = Binding(
+        "out", "d", "memory", content_type=content_type, producer=ProducerSettings(interceptors=interceptors)
+    )
+    payload = {"n": 3, "name": "한국어 🚀", "deep": [1.5, None, {"a": True}]}
+    event = attributes(id="e-1", source="/things", type="org.example.changed")
+    sent = [encode(binding, Message(body, "k", event), {}) for body in (payload, JsonText(json.dumps(payload)))]
+    assert [decode(binding, record(out.value, *out.headers)).payload for out in sent] == [
+        {**payload, "n": 6 if interceptors else 3}
+    ] * 2
+    assert sent[0].headers == sent[1].headers
+
+
+@pytest.mark.parametrize("text", ["1" * 5_000, "{"])
+def test_text_that_is_no_json_is_refused_where_it_has_to_be_read(text: str) -> None:
+    binding = Binding("out", "d", "memory", producer=ProducerSettings(interceptors=(f"{__name__}.doubled",)))
+    with pytest.raises(ConversionError, match="the payload can't be read"):
+        encode(binding, Message(JsonText(text)))
 
 
 def test_refuses_a_header_that_has_no_bytes() -> None:
