@@ -59,6 +59,11 @@ def check_preconditions(
         )
 
 
+def has_preconditions(request: HttpRequest | Request) -> bool:
+    """Return whether `check_preconditions` would look at the version."""
+    return "HTTP_IF_MATCH" in request.META or "HTTP_IF_NONE_MATCH" in request.META
+
+
 def not_modified(request: HttpRequest | Request, version: Version) -> bool:
     """Return whether a read's If-None-Match names this version, so that a 304 suffices.
 

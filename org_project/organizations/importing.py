@@ -288,17 +288,13 @@ class Importer:
     @staticmethod
     @rerun_on_conflict
     def _write(organizations: list[Organization], tally: Tally, *, write: bool) -> None:
-        # Locked in the order of ids, as by all bulk writes.
-        ids = [organization.pk for organization in organizations]
-        existing = Organization.objects.filter(pk__in=ids).order_by("pk")
-        with transaction.atomic():
-            updated = len(existing.select_for_update().values_list("pk")) if write else existing.count()
-            if write:
-                Organization.objects.bulk_create(
-                    organizations, update_conflicts=True, unique_fields=["id"], update_fields=list(_NAMES)
-                )
-        tally.updated += updated
-        tally.created += len(organizations) - updated
+        if write:
+            created = Organization.objects.upsert(organizations)
+        else:
+            ids = [organization.pk for organization in organizations]
+            created = len(ids) - Organization.objects.filter(pk__in=ids).count()
+        tally.created += created
+        tally.updated += len(organizations) - created
 
 
 def _batched(lines: Iterable[Line | BadLine], size: int) -> Iterator[list[Line | BadLine]]:

@@ -1,10 +1,12 @@
 """Bulk writes, which send no signals: each emits the events of its rows in its own transaction."""
 
+import json
 import uuid
 from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from django.db import models, transaction
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import connections, models, transaction
 
 from event_stream.outbox.models import OutboxEntry
 from event_stream.retry import rerun_on_conflict
@@ -16,6 +18,18 @@ if TYPE_CHECKING:
 
 CHUNK = 1_000
 """The number of rows that are locked and written at a time."""
+
+
+_FIELDS = ("id", "name", "contact_name", "contact_email", "contact_phone")
+# A row that was inserted has not been locked or deleted by anybody, and so it has no xmax.
+_UPSERT = f"""
+    INSERT INTO organizations_organization ({", ".join(_FIELDS)}, version)
+    SELECT {", ".join(_FIELDS)}, 0 FROM json_to_recordset(%s)
+        AS row (id uuid, name text, contact_name text, contact_email text, contact_phone text)
+    ORDER BY id
+    ON CONFLICT (id) DO UPDATE SET {", ".join(f"{field} = EXCLUDED.{field}" for field in _FIELDS[1:])}
+    RETURNING id, version, xmax = 0
+"""  # noqa: S608
 
 
 class OrganizationQuerySet(models.QuerySet["Organization"]):
@@ -81,6 +95,25 @@ class OrganizationQuerySet(models.QuerySet["Organization"]):
         return objs
 
     bulk_create.alters_data = True  # type: ignore[attr-defined]
+
+    def upsert(self, organizations: Collection["Organization"]) -> int:
+        """Create each organization, or update it if its id exists; return how many were created.
+
+        One statement for all, which takes a tenth of the time of `bulk_create`. Their ids differ.
+        """
+        self._for_write = True
+        rows = [{field: getattr(organization, field) for field in _FIELDS} for organization in organizations]
+        with transaction.atomic(using=self.db, savepoint=False):
+            with connections[self.db].cursor() as cursor:
+                cursor.execute(_UPSERT, [json.dumps(rows, cls=DjangoJSONEncoder)])
+                written: list[tuple[uuid.UUID, int, bool]] = cursor.fetchall()
+            created = [(id, version) for id, version, is_new in written if is_new]
+            updated = [(id, version) for id, version, is_new in written if not is_new]
+            events.publish(ActionEnum.CREATED, created, using=self.db)
+            events.publish(ActionEnum.UPDATED, updated, using=self.db)
+        return len(created)
+
+    upsert.alters_data = True  # type: ignore[attr-defined]
 
     def _locked(self) -> Iterator[list[uuid.UUID]]:
         """Lock the rows and yield their ids in chunks. Writing a chunk does not change the later ones."""

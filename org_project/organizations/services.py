@@ -34,6 +34,14 @@ def update_organization(*, organization_id: uuid.UUID, values: Mapping[str, str]
 
 
 @rerun_on_conflict
+def replace_organization(*, organization_id: uuid.UUID, values: Mapping[str, str]) -> Organization:
+    """Update an organization without looking at it. `values` has each field. Raises Organization.DoesNotExist."""
+    organization = Organization(pk=organization_id, **values)
+    organization.save(force_update=True)
+    return organization
+
+
+@rerun_on_conflict
 @transaction.atomic
 def delete_organization(*, organization_id: uuid.UUID, guard: Guard) -> int:
     """Delete an organization; return the deletion's version. Raises Organization.DoesNotExist."""

@@ -376,7 +376,7 @@ def bind_address(name: str, default: str) -> str:
 def postgresql(name: str, should_be: str, **options: Any) -> dict[str, Any]:
     """Read a postgresql:// URL as an entry of DATABASES."""
     setting(env.str, name, should_be, validate=_is_postgresql_url)
-    entry: dict[str, Any] = setting(env.dj_db_url, name, should_be, engine="django.db.backends.postgresql", **options)
+    entry: dict[str, Any] = setting(env.dj_db_url, name, should_be, engine="service_kit.postgresql", **options)
     return entry
 
 

@@ -127,12 +127,16 @@ class OrganizationDetail(GenericAPIView[Organization]):
     def _update(self, request: Request, organization_id: uuid.UUID, *, whole: bool) -> Response:
         serializer = self.get_serializer(Organization(pk=organization_id), data=request.data, partial=not whole)
         serializer.is_valid(raise_exception=True)
+        values = serializer.validated_data
         with _absence_as_404(organization_id):
-            organization = services.update_organization(
-                organization_id=organization_id,
-                values=serializer.validated_data,
-                guard=partial(conditional_requests.check_preconditions, request),
-            )
+            if whole and not conditional_requests.has_preconditions(request):
+                organization = services.replace_organization(organization_id=organization_id, values=values)
+            else:
+                organization = services.update_organization(
+                    organization_id=organization_id,
+                    values=values,
+                    guard=partial(conditional_requests.check_preconditions, request),
+                )
         return Response(self.get_serializer(organization).data, headers=_version_headers(organization.version))
 
 
