@@ -198,7 +198,11 @@ class LogInvalidator:
         key_evictions = [Eviction(id) for record, _ in undecodable if (id := self._id_of_key(record.key))]
         evictions = summary.evictions()
         # Records without a key may be in another partition than their id, whose watermark is not this one's.
-        misrouted = [eviction for eviction in evictions if self._cache.keys.partition_of(eviction.id) != partition]
+        own_evictions: list[Eviction] = []
+        misrouted: list[Eviction] = []
+        for eviction in evictions:
+            is_own = self._cache.keys.partition_of(eviction.id) == partition
+            (own_evictions if is_own else misrouted).append(eviction)
         self._cache.evict(key_evictions + misrouted)
         try:
             self._handle_errors(undecodable, changes)
@@ -207,7 +211,6 @@ class LogInvalidator:
             if done := [record for record in records if record.offset < stop.offset]:
                 self._apply(partition, previous_offset, done)
             raise
-        own_evictions = [eviction for eviction in evictions if self._cache.keys.partition_of(eviction.id) == partition]
         outcome = self._cache.apply(partition, previous_offset, records[-1].offset, own_evictions, summary.as_of_ms)
         if isinstance(outcome, OtherSettings):
             return self._take_over(partition, previous_offset)

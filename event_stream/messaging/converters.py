@@ -27,6 +27,14 @@ class Converter(Protocol):
         """The payload and all headers, without a key. Raises ConversionError for what is not of this content type."""
 
 
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not a value of JSON")
+
+
+# json.loads with an argument makes one each time.
+_DECODER = json.JSONDecoder(parse_constant=_refuse)
+
+
 class JsonConverter:
     """application/json: compact, UTF-8, and nothing that JSON has no word for (NaN)."""
 
@@ -43,13 +51,9 @@ class JsonConverter:
 
     def decode(self, value: bytes, headers: Mapping[str, str]) -> Message[JSON]:
         try:
-            return Message(json.loads(value.decode(), parse_constant=_refuse), headers=headers)
+            return Message(_DECODER.decode(value.decode()), headers=headers)
         except (ValueError, RecursionError) as error:
             raise ConversionError(f"the body is no JSON: {error}") from error
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not a value of JSON")
 
 
 _converters: dict[str, Converter] = {}
@@ -117,4 +121,5 @@ def decode(binding: Binding, record: ConsumerRecord) -> Message[Any]:
     message_headers = headers.decode(record.headers)
     converter = converter_for(message_headers.get(headers.CONTENT_TYPE, binding.content_type))
     key = None if record.key is None else record.key.decode(errors="backslashreplace")
-    return dataclasses.replace(converter.decode(record.value, message_headers), key=key)
+    message = converter.decode(record.value, message_headers)
+    return Message(message.payload, key, message.headers)

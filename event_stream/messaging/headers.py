@@ -93,6 +93,10 @@ def _text(value: bytes) -> str:
     plain = value.decode(errors="backslashreplace")
     if not (plain.startswith('"') and plain.endswith('"')):
         return plain
+    inner = plain[1:-1]
+    if len(plain) > 1 and inner.isprintable() and "\\" not in inner and '"' not in inner:
+        # What json.loads would return, for nearly every header that there is.
+        return inner
     try:
         quoted = json.loads(plain)
     except ValueError:

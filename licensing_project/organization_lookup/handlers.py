@@ -6,6 +6,7 @@
 """
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -18,7 +19,7 @@ from event_stream.fenced_cache import Change, Heartbeat
 from event_stream.messaging.converters import decode
 from event_stream.messaging.message import ConsumerRecord
 from event_stream.user_context import CORRELATION_ID, is_acceptable
-from service_kit.uuids import parse_uuid
+from service_kit.uuids import canonical_uuid
 
 # Counts what a producer of a later time says and we do not understand.
 
@@ -63,7 +64,11 @@ FIELDS = frozenset({"type", "action", "organizationId", "correlationId", "versio
 
 # A version is at least the microseconds of the database's clock. One from far beyond would be a floor under which
 # no true version could ever be cached, so it is not believed.
-_MOST_AHEAD = timedelta(hours=1)
+_MOST_AHEAD_US = 3_600_000_000
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 class OrganizationChangeDecoder:
@@ -114,7 +119,7 @@ class OrganizationChangeDecoder:
 def canonical_id(text: str) -> str | None:
     """The form under which an organization is cached: its UUID in lower case. None for what is no UUID."""
     try:
-        return str(parse_uuid(text))
+        return canonical_uuid(text)
     except ValueError:
         return None
 
@@ -138,7 +143,7 @@ def _version(value: object, record: ConsumerRecord) -> int | None:
     """None, which evicts whatever is cached, for a version that is missing or can't be one."""
     if value is None:
         return None
-    limit_us = int((datetime.now(UTC) + _MOST_AHEAD).timestamp() * 1_000_000)
+    limit_us = time.time_ns() // 1_000 + _MOST_AHEAD_US
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= limit_us:
         logger.warning(
             "message.unbelievable_version",
@@ -158,4 +163,4 @@ def _instant_ms(value: object) -> int | None:
         return None
     if instant.tzinfo is None:
         return None
-    return (instant - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+    return (instant - _EPOCH) // _MILLISECOND

@@ -305,7 +305,7 @@ def as_record(record: Any) -> ConsumerRecord:
         offset=record.offset,
         key=record.key,
         value=record.value,
-        headers=tuple((name, value or b"") for name, value in record.headers),
+        headers=tuple([(name, value or b"") for name, value in record.headers]),
         timestamp_ms=record.timestamp,
     )
 
