@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,22 @@ from tests.deploy.compose_file import OURS, compose, filled_in
 from tests.deploy.systemd_units import CONFIGURATION, UNITS, copy_to, services
 
 PROGRAM = shutil.which("systemd-analyze")
-needs_systemd = pytest.mark.skipif(PROGRAM is None, reason="there is no systemd-analyze: install systemd")
+# The first that rates units of a folder.
+_LEAST_VERSION = 250
+
+
+def _version() -> int:
+    if PROGRAM is None:
+        return 0
+    told = subprocess.run([PROGRAM, "--version"], capture_output=True, text=True, timeout=30, check=False).stdout
+    match = re.match(r"systemd (\d+)", told)
+    return int(match[1]) if match else 0
+
+
+needs_systemd = pytest.mark.skipif(
+    _version() < _LEAST_VERSION,
+    reason=f"there is no systemd-analyze of systemd {_LEAST_VERSION} or newer: install systemd",
+)
 # Of 10; a service without any such setting has 9.6.
 MOST_EXPOSED = 2.0
 
