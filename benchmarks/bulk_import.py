@@ -1,20 +1,19 @@
 """`manage.py import_organizations` of a file, each organization with its event, beside an earlier commit."""
 
 import json
-import subprocess
-import time
-from collections.abc import Sequence
 from functools import partial
 
 import psycopg
 
-from benchmarks import before
+from benchmarks import before, timed_command
 from benchmarks.errors import BenchmarkError
 from benchmarks.figures import Figure, Series, paired
-from benchmarks.measure import children_cpu_s, interleaved
+from benchmarks.measure import interleaved
 from benchmarks.stage import Stage
 from devstack.django_commands import ORGANIZATION, Project
-from devstack.environment import ROOT, service_environment
+from devstack.environment import service_environment
+
+_TOO_LONG_S = 300.0
 
 
 def measure(stage: Stage) -> list[Figure]:
@@ -34,11 +33,9 @@ def measure(stage: Stage) -> list[Figure]:
     cpu_us: dict[str, list[float]] = {}
 
     def run(name: str) -> float:
-        project, settings = contestants[name]
-        before_s = children_cpu_s()
-        rate = _import(project, settings, str(file), amount)
-        cpu_us.setdefault(name, []).append((children_cpu_s() - before_s) / amount * 1e6)
-        return rate
+        done = _import(*contestants[name], str(file), amount)
+        cpu_us.setdefault(name, []).append(done.cpu_s / amount * 1e6)
+        return amount / done.took_s
 
     stage.announce(f"{rounds} imports of {amount:,} organizations")
     played = interleaved({name: partial(run, name) for name in contestants}, rounds)
@@ -56,22 +53,15 @@ def _organization(number: int) -> dict[str, str]:
     }
 
 
-def _import(project: Project, settings: dict[str, str], file: str, amount: int) -> float:
-    """Organizations a second."""
+def _import(project: Project, settings: dict[str, str], file: str, amount: int) -> timed_command.Finished:
     with psycopg.connect(settings["DATABASE_URL"], autocommit=True) as connection:
         # Without the triggers, which would write an event for each row.
         connection.execute("SET session_replication_role = 'replica'")
         connection.execute("TRUNCATE organizations_organization, event_stream_outbox")
-        argv: Sequence[str] = project.command("import_organizations", file)
-        began_s = time.perf_counter()
-        done = subprocess.run(
-            argv, cwd=ROOT, env=service_environment(settings), check=False, capture_output=True, text=True
-        )
-        took_s = time.perf_counter() - began_s
-        if done.returncode:
-            raise BenchmarkError(f"import_organizations has failed: {done.stderr.strip()[-500:]}")
+        argv = project.command("import_organizations", file)
+        done = timed_command.run(argv, service_environment(settings), within_s=_TOO_LONG_S)
         tables = ("organizations_organization", "event_stream_outbox")
         counts = [connection.execute(f"SELECT count(*) FROM {table}").fetchone() for table in tables]
     if counts != [(amount,), (amount,)]:
         raise BenchmarkError(f"{counts} organizations and events are there after an import of {amount}")
-    return amount / took_s
+    return done

@@ -6,7 +6,6 @@ unpickles it. The plain way mostly keeps a dictionary rather than bytes: that is
 
 import json
 import os
-import subprocess
 import sys
 import time
 import uuid
@@ -16,7 +15,7 @@ from typing import Any
 from django.conf import settings
 from django.core.cache import cache as django_cache
 
-from benchmarks.errors import BenchmarkError
+from benchmarks import timed_command
 from benchmarks.figures import Figure, Ratio, Series
 from benchmarks.measure import interleaved, percentile
 from benchmarks.stage import Stage
@@ -27,6 +26,7 @@ PAYLOAD = (
     b'"organizationName":"Customer 10","contactName":"Ann Example",'
     b'"contactEmail":"ann@example.org","contactPhone":"+1 555 0100"'
 )
+_TOO_LONG_S = 120.0
 IDS = [str(uuid.UUID(int=number)) for number in range(200)]
 
 
@@ -34,10 +34,7 @@ def measure(stage: Stage) -> list[Figure]:
     rounds, reads = stage.pick((3, 1_000), (9, 5_000), (15, 5_000))
     # In a process of its own: Django's settings are made once in each.
     argv = [sys.executable, "-m", "benchmarks.cache_read", stage.redis_url(3), str(rounds), str(reads)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(argv, cwd=ROOT, env=environment, check=False, capture_output=True, text=True)
-    if done.returncode:
-        raise BenchmarkError(f"the reads have failed: {done.stderr.strip()[-500:]}")
+    done = timed_command.run(argv, os.environ | {"PYTHONPATH": str(ROOT)}, within_s=_TOO_LONG_S)
     series = [Series(**values) for values in json.loads(done.stdout)]
     ours, *others = series
     ratios = [

@@ -20,6 +20,7 @@ from typing import Any
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _SILENCE_S = 10.0
+_TOO_LONG_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class Order:
 def run(order: Order) -> Outcome:
     """Let a process of its own ask 127.0.0.1:`order.port`."""
     with running(order) as child:
-        stdout, _ = child.communicate()
+        stdout, _ = child.communicate(timeout=order.seconds + _TOO_LONG_S)
     return Outcome(**json.loads(stdout))
 
 

@@ -84,7 +84,7 @@ def run(port: int, requests: Sequence[Request], *, seconds: float, connections: 
         script.write_text(_SCRIPT % lines)
         argv = [program, "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "10s", "-s"]
         argv += [str(script), f"http://127.0.0.1:{port}"]
-        done = subprocess.run(argv, check=False, capture_output=True, text=True)
+        done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=seconds + 60)
     outcome_line = next((line for line in done.stdout.splitlines() if line.startswith("OUTCOME ")), None)
     if outcome_line is None:
         raise BenchmarkError(f"wrk failed: {(done.stdout + done.stderr).strip()[-500:]}")

@@ -6,7 +6,6 @@ mark. The other one, with the same settings, sends the records from a list in me
 """
 
 import json
-import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -17,15 +16,17 @@ from typing import Any
 import kafka
 import psycopg
 
+from benchmarks import timed_command
 from benchmarks.errors import BenchmarkError
 from benchmarks.figures import Figure, Series, number, of_medians, paired
-from benchmarks.measure import children_cpu_s, interleaved
+from benchmarks.measure import interleaved
 from benchmarks.stage import Stage
 from devstack import ServiceCluster
 from devstack.django_commands import ORGANIZATION
 from devstack.environment import service_environment
 from devstack.topics import Topic, create_topics
 
+_TOO_LONG_S = 600.0
 # In the form of `organizations.events.PAYLOAD_SQL`: what the relay reads is what the service writes.
 _FILL = """
     INSERT INTO event_stream_outbox (event_id, binding, key, payload, headers, version, correlation_id)
@@ -54,23 +55,17 @@ def drain(platform: ServiceCluster, rows: int, topic: str) -> Drain:
         connection.execute("SET event_stream.forget_messages = 'on'")
         connection.execute("TRUNCATE event_stream_outbox")
         connection.execute(_FILL, [rows])
-        before_s = children_cpu_s()
-        done = subprocess.run(
+        done = timed_command.run(
             ORGANIZATION.command("relay_outbox", "--until-drained"),
-            env=service_environment({**platform.organization_settings, "ORG_CHANGE_TOPIC": topic}),
-            check=False,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
+            service_environment({**platform.organization_settings, "ORG_CHANGE_TOPIC": topic}),
+            within_s=_TOO_LONG_S,
         )
-        cpu_us = (children_cpu_s() - before_s) / rows * 1e6
-        if done.returncode:
-            raise BenchmarkError(f"relay_outbox has failed: {done.stderr.decode()[-500:]}")
         found = connection.execute("SELECT count(published_at), max(published_at) FROM event_stream_outbox").fetchone()
     if found is None or found[0] != rows:
         raise BenchmarkError(f"{found and found[0]} of {rows} rows were published")
     lines = (json.loads(line) for line in done.stderr.splitlines() if line.startswith(b"{"))
     led_at = next(datetime.fromisoformat(line["timestamp"]) for line in lines if line["event"] == "outbox.leader")
-    return Drain(rows / (found[1] - led_at).total_seconds(), cpu_us)
+    return Drain(rows / (found[1] - led_at).total_seconds(), done.cpu_s / rows * 1e6)
 
 
 def published(platform: ServiceCluster, topic: str) -> Iterator[Any]:

@@ -6,7 +6,6 @@ with kafka-python and does nothing with them.
 """
 
 import json
-import subprocess
 import time
 from collections.abc import Mapping
 from contextlib import closing
@@ -17,15 +16,15 @@ from itertools import count
 import kafka
 import redis
 
-from benchmarks import relay
-from benchmarks.errors import BenchmarkError
+from benchmarks import relay, timed_command
 from benchmarks.figures import Figure, Series, paired
-from benchmarks.measure import children_cpu_s, interleaved
+from benchmarks.measure import interleaved
 from benchmarks.stage import Stage
 from devstack import ServiceCluster
 from devstack.django_commands import LICENSING
 from devstack.environment import service_environment
 
+_TOO_LONG_S = 300.0
 _groups = (f"benchmark-{number}" for number in count())
 
 
@@ -46,23 +45,17 @@ def drain(platform: ServiceCluster, settings: Mapping[str, str] | None = None) -
     """Let one worker go from the start of the topic to its end."""
     with redis.Redis.from_url(platform.licensing_settings["REDIS_URL"]) as cache:
         cache.flushdb()
-    before_s = children_cpu_s()
-    done = subprocess.run(
+    done = timed_command.run(
         LICENSING.command("consume_org_changes", "--until-caught-up"),
-        env=service_environment({**platform.licensing_settings, "LICENSING_GROUP": new_group(), **(settings or {})}),
-        check=False,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        service_environment({**platform.licensing_settings, "LICENSING_GROUP": new_group(), **(settings or {})}),
+        within_s=_TOO_LONG_S,
     )
-    cpu_s = children_cpu_s() - before_s
-    if done.returncode:
-        raise BenchmarkError(f"consume_org_changes has failed: {done.stderr.decode()[-500:]}")
     lines = [json.loads(line) for line in done.stderr.splitlines() if line.startswith(b"{")]
     ready_at, stopped_at = (
         next(datetime.fromisoformat(line["timestamp"]) for line in lines if line["event"] == event)
         for event in ("worker.ready", "worker.stopped")
     )
-    return Drain((stopped_at - ready_at).total_seconds(), cpu_s)
+    return Drain((stopped_at - ready_at).total_seconds(), done.cpu_s)
 
 
 def poll_bare(platform: ServiceCluster) -> float:
