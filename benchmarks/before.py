@@ -37,10 +37,19 @@ class Before:
     def web(self, folder: Path) -> tuple[SupervisedProcess, int]:
         """Its gunicorn, not started yet, and its port."""
         port = free_port()
-        gunicorn = self.root / "deploy" / "gunicorn" / "serve.py"
+        settings = self.root / "deploy" / "gunicorn" / "gunicorn.conf.py"
         process = SupervisedProcess(
             "before",
-            [sys.executable, gunicorn, "--chdir", self.project.folder, "org_project.wsgi:application"],
+            [
+                sys.executable,
+                "-m",
+                "gunicorn",
+                "-c",
+                settings,
+                "--chdir",
+                self.project.folder,
+                "org_project.wsgi:application",
+            ],
             log=folder / "before.log",
             ready=lambda: is_ready(f"http://127.0.0.1:{port}"),
             port=port,
