@@ -57,4 +57,4 @@ def _pages(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
             lexer = TextLexer()
         code = app.builder.highlighter.highlight_block(text, lexer.aliases[0], linenos="inline", force=True)
         title = nodes.Text(path).astext()
-        yield f"{_FOLDER}/{path}", {"title": title, "body": f"<h1>{title}</h1>\n{code}"}, "page.html"
+        yield f"{_FOLDER}/{path}", {"title": title, "body": f'<h1 class="path">{title}</h1>\n{code}'}, "page.html"

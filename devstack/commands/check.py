@@ -19,7 +19,7 @@ from devstack.django_commands import JOURNAL, LICENSING, ORGANIZATION, Project
 from devstack.environment import ROOT
 
 # Enough for the settings to load; no check talks to a server.
-_SETTINGS = {
+SETTINGS = {
     "AUTH_REQUIRED": "false",
     "SECRET_KEY": "for-checks-only-" + "x" * 50,
     "REDIS_URL": "redis://127.0.0.1:1/0",
@@ -56,7 +56,7 @@ class Check:
         done = subprocess.run(
             self.argv,
             cwd=ROOT,
-            env=os.environ | _SETTINGS | self.environment,
+            env=os.environ | SETTINGS | self.environment,
             check=False,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

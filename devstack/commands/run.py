@@ -155,6 +155,8 @@ def _run(options: argparse.Namespace, console: Console, cleanup: ExitStack) -> i
     console.fact("login of both", f"{_ADMIN} / {secrets.admin_password}")
     console.fact("a token for programs", _command("token --role USER", data))
     console.fact("commands of a service", _command("manage org doctor", data))
+    if kafka := started_servers.broker.environment.get("KAFKA_BOOTSTRAP_SERVERS"):
+        console.fact("for a consumer of yours", f"KAFKA_BOOTSTRAP_SERVERS={kafka}")
     console.fact("data and logs", str(data))
     console.heading("Ctrl-C stops everything and keeps the data.")
     if binder != (options.binder or DEFAULT_BINDER):

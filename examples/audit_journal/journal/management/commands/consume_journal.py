@@ -20,7 +20,7 @@ BINDING = "journalOrgChanges"
 class Command(TerminalCommand):
     help = (
         "Writes each organization change into the journal until SIGTERM or SIGINT. Any number may run: they share the "
-        "topic. Exit code 0 when told to stop, or done; 1 after an error that trying again can't mend."
+        "topic. Exit code 0 when told to stop, or done; 1 after an error that trying again can't fix."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
