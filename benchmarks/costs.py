@@ -60,6 +60,8 @@ def traces(stage: Stage) -> list[Figure]:
     """
     with _receiver() as endpoint:
         variants = {"traces off": {}, "traces 1 %": _traced(endpoint, "0.01"), "traces 100 %": _traced(endpoint, "1")}
+        if stage.pick(True, False):
+            del variants["traces 1 %"]
         with lookups_and_updates(stage, "What traces cost", variants) as (figures, _):
             return figures
 

@@ -40,7 +40,9 @@ def backlog(stage: Stage) -> list[Figure]:
 
 
 def _working(stage: Stage, found: list[Consumer], notes: list[str]) -> list[Consumer]:
-    """Those that evict a single key. Ours has to."""
+    """Those that evict a single key. Ours has to; in a quick run, which shows that each runs, all of them."""
+    if stage.pick(True, False):
+        return found
     working = []
     for consumer in found:
         try:
