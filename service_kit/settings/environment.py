@@ -43,7 +43,8 @@ class Reading:
     text: str | None = field(repr=False)
     """As it stands in the environment or in a file; None where it is not set."""
     should_be: str = ""
-    default: object = None
+    default: object = ...
+    """`...` where there is none, and the setting has to be there."""
     scope: str | None = None
     """The refresh scope that it belongs to; None for a setting that only a restart applies."""
 
@@ -62,7 +63,7 @@ class _Call:
     """Of the outermost reader: readers are made of others."""
 
     should_be: str = ""
-    default: object = None
+    default: object = ...
 
 
 _current: Snapshot | None = None
@@ -251,7 +252,7 @@ class RedisServers:
 def setting(read: Callable[..., T], name: str, should_be: str, **options: Any) -> T:
     """Return the variable's value, read by one of `env`'s parsers. Raises ImproperlyConfigured with its name."""
     if call := _call.get():
-        call.should_be, call.default = should_be, options.get("default")
+        call.should_be, call.default = should_be, options.get("default", ...)
     _check_place(name)
     if is_there(name) and is_there(f"{name}_FILE"):
         raise ImproperlyConfigured(f"{name} should be set, or {name}_FILE, and not both.")
