@@ -209,7 +209,7 @@ def check_web_settings() -> None:
 def web(project: Project, name: str, settings: Mapping[str, str], *, port: int, folder: Path) -> SupervisedProcess:
     """A gunicorn on 127.0.0.1:`port`, ready when its health page says so."""
     argv = [sys.executable, str(_GUNICORN.with_name("serve.py"))]
-    argv += ["--chdir", str(ROOT / project.name), f"{project.name}.wsgi:application"]
+    argv += ["--chdir", str(project.folder), f"{project.name}.wsgi:application"]
     return SupervisedProcess(
         name,
         argv,
@@ -237,10 +237,12 @@ class LoggedProcess(SupervisedProcess):
         )
 
 
-def worker(name: str, settings: Mapping[str, str], *, folder: Path) -> SupervisedProcess:
-    return LoggedProcess(LICENSING, "consume_org_changes", name, settings, ready_event="worker.ready", folder=folder)
+def worker(name: str, settings: Mapping[str, str], *, folder: Path, project: Project = LICENSING) -> SupervisedProcess:
+    return LoggedProcess(project, "consume_org_changes", name, settings, ready_event="worker.ready", folder=folder)
 
 
-def relay(name: str, settings: Mapping[str, str], *, folder: Path) -> SupervisedProcess:
+def relay(
+    name: str, settings: Mapping[str, str], *, folder: Path, project: Project = ORGANIZATION
+) -> SupervisedProcess:
     """The relay as a process of its own; by default it runs inside the organization service."""
-    return LoggedProcess(ORGANIZATION, "relay_outbox", name, settings, ready_event="outbox.ready", folder=folder)
+    return LoggedProcess(project, "relay_outbox", name, settings, ready_event="outbox.ready", folder=folder)

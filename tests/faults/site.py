@@ -1,6 +1,7 @@
 """Servers of its own with a link before each, both services on them, relays, and the control beside it all."""
 
 import dataclasses
+import threading
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -11,6 +12,7 @@ import redis
 
 from devstack import cluster
 from devstack.cluster import DEFAULT_TOPIC, ServiceCluster
+from devstack.django_commands import LICENSING, ORGANIZATION, Project
 from devstack.kafka import Kafka, kafka_cluster
 from devstack.pgbouncer import PgBouncer
 from devstack.ports import free_port
@@ -35,6 +37,8 @@ _ORGANIZATION, _LICENSING, _NAIVE = "fault_organization", "fault_licensing", "fa
 _QUICK_SESSION = {"broker.session.timeout.ms": "2000", "broker.heartbeat.interval.ms": "500"}
 """A broker that was killed is believed to be alive for the length of its session, and let in again after it."""
 _MORE_THAN_ANY_TEST_SENDS = 1_000_000
+_DRAIN_S = 1.0
+"""Longer than between choosing an instance and connecting to it; an orchestrator's pre-stop hook."""
 _NAIVE_DATABASE = 1
 """In Redis, beside the product's 0."""
 
@@ -75,6 +79,7 @@ class Site:
         self.pooler = PgBouncer(folder / "pgbouncer", self.postgres.url) if pooled else None
         self.redis_nodes = redis_nodes
         self._folder = folder
+        self._rollouts = 0
         self.config_file = folder / "settings.env"
         """What processes read again while they run."""
         self.configure()
@@ -189,6 +194,49 @@ class Site:
         self.valkey, self.replica = self.replica, self.valkey
         hand_over(self.replica, self.valkey, self._redis)
 
+    def roll_out(self, organization: Project = ORGANIZATION, licensing: Project = LICENSING) -> None:
+        """Replace each process by one of these projects, as an orchestrator does: all new ones are ready beside the old
+        ones, then one after the other is asked in the place of its old one, which is told to stop."""
+        self._rollouts += 1
+        platform, folder = self.platform, self._folder
+
+        def name(of: str) -> str:
+            return f"{of}-rollout-{self._rollouts}"
+
+        settings, port = platform.organization_settings, free_port()
+        web = cluster.web(organization, name("organization"), settings, port=port, folder=folder)
+        relays = [
+            cluster.relay(name(f"relay-{number}"), settings, folder=folder, project=organization)
+            for number in range(len(self.relays))
+        ]
+        settings, ports = platform.licensing_settings, [free_port() for _ in platform.licensing]
+        webs = [
+            cluster.web(licensing, name(f"licensing-{number}"), settings, port=port, folder=folder)
+            for number, port in enumerate(ports)
+        ]
+        probes = [f"127.0.0.1:{free_port()}" for _ in platform.workers]
+        workers = [
+            cluster.worker(
+                name(f"worker-{number}"), {**settings, "PROBES_BIND": address}, folder=folder, project=licensing
+            )
+            for number, address in enumerate(probes)
+        ]
+        start_in_parallel([web, *webs, *workers, *relays])
+        old, platform.organization, platform.organization_url = platform.organization, web, f"http://127.0.0.1:{port}"
+        self._http.lead_to(f"127.0.0.1:{port}", drop=False)
+        _drain(old)
+        for number, new in enumerate(webs):
+            old, platform.licensing[number] = platform.licensing[number], new
+            platform.licensing_urls[number] = f"http://127.0.0.1:{ports[number]}"
+            _drain(old)
+        for number, new in enumerate(workers):
+            old, platform.workers[number] = platform.workers[number], new
+            platform.worker_urls[number] = f"http://{probes[number]}"
+            old.stop()
+        for number, new in enumerate(relays):
+            old, self.relays[number] = self.relays[number], new
+            old.stop()
+
     # What a test looks at, past every link.
 
     @property
@@ -229,6 +277,12 @@ class Site:
             assert wait_until(done, within_s=SETTLE_S), "the log is not applied"
         with redis.Redis.from_url(self.valkey.url(_NAIVE_DATABASE)) as cache:
             self.naive.settle(cache)
+
+
+def _drain(web: SupervisedProcess) -> None:
+    """Stop it once those are answered who had just decided to ask it."""
+    threading.Event().wait(_DRAIN_S)
+    web.stop(within_s=SETTLE_S)
 
 
 def hand_over(demoted: Valkey, promoted: Valkey, link: Link) -> None:

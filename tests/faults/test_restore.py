@@ -1,4 +1,5 @@
-"""All organizations flushed away by `manage.py flush`, then restored from a dump that is older than the caches."""
+"""All organizations flushed away by `manage.py flush`, then restored from a dump that is older than the caches; and the
+whole database restored from a backup, as docs/runbook.md says."""
 
 import time
 from collections import Counter
@@ -6,13 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import psycopg
+import redis
 
 from devstack.django_commands import ORGANIZATION, manage
+from devstack.process import start_in_parallel, stop_in_parallel
 from tests.consistency.history import Read, Write
 from tests.consistency.load import Client
 from tests.e2e.world import Customer
 from tests.event_stream.leaks import lets_sockets_leak
-from tests.event_stream.postgres_programs import dump_data, restore
+from tests.event_stream.postgres_programs import dump_data, dump_database, restore, restore_database
 from tests.faults import evidence, naive, results
 from tests.faults.campaign import CUSTOMERS
 from tests.faults.oracle import Commit, Evidence, Final, judge
@@ -129,3 +132,58 @@ def test_a_flush_and_a_restore_reach_every_cache(site: Site, tmp_path: Path) -> 
     # The oracle would have seen it: the control goes on with organizations that are gone, then with versions that are.
     for quiet in (control.finals[:flushed], control.finals[flushed:]):
         assert any(final.version != final.owners for final in quiet)
+
+
+def test_a_database_restored_from_a_backup_reaches_every_cache(site: Site, tmp_path: Path) -> None:
+    backup = tmp_path / "backup"
+    old, new = site.customers(2), []
+    side = Side(Tolerant(site.world), old, site.database_url, TABLE)
+    side.change()
+    site.settle()
+    # Its event is in the backup, and not in the log yet.
+    stop_in_parallel(site.relays)
+    unsent = site.world.change(old[0], "unsent").headers["Organization-Version"]
+    dump_database(site.database_url, backup)
+    start_in_parallel(site.relays)
+
+    # What comes after the backup is lost with the database, and the caches have it.
+    side.change()
+    new += site.customers(1)
+    site.settle()
+    side.read()
+    for instance in range(len(site.platform.licensing_urls)):
+        assert not site.world.lookup(new[0], instance).absent
+    owned = [site.platform.organization, *site.relays]
+    stop_in_parallel(owned)
+    with psycopg.connect(site.database_url, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA public, shifted CASCADE")
+        connection.execute("CREATE SCHEMA public")
+    restore_database(site.database_url, backup)
+    start_in_parallel(owned)
+    site.settle()
+
+    def compare() -> tuple[list[Final], list[Final]]:
+        """Of those that were in the backup, and of the one that was not."""
+        found = Side(side._client, old, site.database_url, TABLE)
+        found.compare_with_owner(site)
+        other = Side(side._client, new, site.database_url, TABLE)
+        other.compare_with_owner(site)
+        return found.finals, other.finals
+
+    # The events that were not sent are sent, and evict; the rest of the caches knows more than the owner does.
+    log = evidence.log(site.bootstrap_servers, site.platform.topic, {old[0].id})
+    assert int(unsent) in {event.version for event in log}
+    assert any(final.version != final.owners for finals in compare() for final in finals), "nothing to repair"
+
+    with redis.Redis.from_url(site.valkey.url()) as cache:
+        cache.flushdb()
+    with psycopg.connect(site.database_url) as connection:
+        connection.execute("UPDATE organizations_organization SET name = name")
+    site.settle()
+
+    for finals in compare():
+        assert [final for final in finals if final.version != final.owners] == []
+    # Each was announced again, for the other consumers of the topic.
+    announced = evidence.log(site.bootstrap_servers, site.platform.topic, {customer.id for customer in old})
+    owners = evidence.owners(site.database_url, TABLE, {customer.id for customer in old})
+    assert owners.items() <= {(event.organization_id, event.version) for event in announced}

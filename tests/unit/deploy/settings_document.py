@@ -31,11 +31,10 @@ _HEAD = f"| {' | '.join(_COLUMNS)} |\n{'|---' * len(_COLUMNS)}|\n"
 def settings() -> dict[str, dict[str, Any]]:
     """Every setting by name, with its `services`."""
     found: dict[str, dict[str, Any]] = {"CONFIG_FILE": _CONFIG_FILE}
-    script = str(ROOT / "tests/unit/deploy/settings_read.py")
     platforms = json.dumps([RIGHT | platform for platform in PLATFORMS])
     for project, service in SERVICES.items():
         done = subprocess.run(
-            [sys.executable, script, str(project.folder), platforms],
+            [sys.executable, "-m", "tests.unit.deploy.settings_read", str(project.folder), platforms],
             env={"PATH": os.environ["PATH"]},
             cwd=ROOT,
             capture_output=True,

@@ -1,4 +1,4 @@
-"""Run as a script: `settings_read.py PROJECT_FOLDER '[{"NAME": "right value"}, …]'`.
+"""Run as `python -m tests.unit.deploy.settings_read PROJECT_FOLDER '[{"NAME": "right value"}, …]'`.
 
 Prints as JSON every setting that a project and gunicorn read with any of these environments, as the readers noted it:
 what it should be, its default, and what applies a new value.
@@ -11,9 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from read_settings import load
-
 from service_kit.settings import environment
+from tests.unit.deploy.read_settings import load
 
 
 @dataclass(frozen=True, slots=True)
