@@ -187,11 +187,26 @@ class ReadThrough:
             seconds = time.perf_counter() - began_s
             signals.lookup_answered.send_robust(type(self), id=id, found=found, error=error, seconds=seconds)
 
-    def _find(self, id: str, demand: FreshnessRequirement) -> Found:
-        began_ms = self._clock.now_ms()
+    def find_cached(self, id: str) -> Found | None:
+        """Return a fresh answer out of the cache. None: only `find` can tell, and nothing was counted."""
+        began_s = time.perf_counter()
+        found = self._hit(id, ANY, self._clock.now_ms())
+        if found is not None:
+            seconds = time.perf_counter() - began_s
+            signals.lookup_answered.send_robust(type(self), id=id, found=found, error=None, seconds=seconds)
+        return found
+
+    def _hit(self, id: str, demand: FreshnessRequirement, began_ms: int) -> Found | None:
         reading = self._redis.attempt(self._cache.read, id)
         if reading is not None and demand.met_by(reading, began_ms, self._cache.max_staleness_ms):
             return _found(reading, CacheStatus.HIT)
+        return None
+
+    def _find(self, id: str, demand: FreshnessRequirement) -> Found:
+        began_ms = self._clock.now_ms()
+        hit = self._hit(id, demand, began_ms)
+        if hit is not None:
+            return hit
         try:
             found = self._find_together(id, demand, began_ms)
         except FetchFailed:

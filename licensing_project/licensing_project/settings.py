@@ -45,6 +45,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "service_kit.middleware.UserContextMiddleware",
+    "licenses.api.hot_lookup.HotLookupMiddleware",
     "service_kit.middleware.ReadableRequestMiddleware",
     "service_kit.middleware.MethodNotAllowedMiddleware",
     "django.middleware.security.SecurityMiddleware",

@@ -35,11 +35,17 @@ def render_fast(row: LicenseRow, spliceable: bytes | None) -> bytes:
     return b"%b,%b}" % (own[:-1].encode(), spliceable or organization.NULL_FIELDS)
 
 
-def json_answer(body: bytes) -> HttpResponse:
-    return HttpResponse(body, content_type="application/json")
+def json_license(row: LicenseRow, found: Found) -> HttpResponse:
+    """The answer to a lookup of a license as JSON."""
+    body = render_fast(row, found.value)
+    response = HttpResponse(body, content_type="application/json")
+    set_freshness_headers(response, found)
+    set_etag(response, row.version, found, "json")
+    response.headers["Content-Length"] = str(len(body))
+    return response
 
 
-def set_freshness_headers(response: HttpResponseBase, request: Request, found: Found | None) -> None:
+def set_freshness_headers(response: HttpResponseBase, found: Found | None) -> None:
     """How the organization was found and how fresh it is proven to be; None: it could not be asked for."""
     headers = response.headers
     headers["Vary"] = "Accept, Accept-Language, Authorization, Cookie"
@@ -64,9 +70,9 @@ def set_freshness_headers(response: HttpResponseBase, request: Request, found: F
         headers["Warning"] = '110 - "Response is Stale"'
 
 
-def set_etag(response: HttpResponseBase, request: Request, license_version: int, found: Found | None) -> None:
+def set_etag(response: HttpResponseBase, license_version: int, found: Found | None, media: str) -> None:
     """The entity tag of one license's answer."""
-    response.headers["ETag"] = etag(license_tag(license_version, found, request.accepted_renderer.format))
+    response.headers["ETag"] = etag(license_tag(license_version, found, media))
 
 
 # Entity tags of licenses: `"<license version>-<organization version>-<representation>"`: an answer changes with each.

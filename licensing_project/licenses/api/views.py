@@ -45,8 +45,8 @@ class LicenseView(GenericAPIView[License]):
         """One license by the long way, which every media type and every write can go."""
         context = {**self.get_serializer_context(), "organization": organization.fields(found.value if found else None)}
         response = Response(LicenseSerializer(license, context=context).data, status=status)
-        responses.set_freshness_headers(response, request, found)
-        responses.set_etag(response, request, license.version, found)
+        responses.set_freshness_headers(response, found)
+        responses.set_etag(response, license.version, found, request.accepted_renderer.format)
         return response
 
 
@@ -63,7 +63,7 @@ class Licenses(LicenseView):
             raise absent(organization_id)
         context = {**self.get_serializer_context(), "organization": organization.fields(found.value)}
         response = self.get_paginated_response(LicenseSerializer(page, many=True, context=context).data)
-        responses.set_freshness_headers(response, request, found)
+        responses.set_freshness_headers(response, found)
         return response
 
     @openapi.create_license
@@ -92,12 +92,12 @@ class SingleLicense(LicenseView):
         response: HttpResponseBase
         if not_modified(request, responses.license_tag(row.version, found, media)):
             response = HttpResponseNotModified()
+            responses.set_freshness_headers(response, found)
+            responses.set_etag(response, row.version, found, media)
         elif media == "json":
-            response = responses.json_answer(responses.render_fast(row, found.value))
+            response = responses.json_license(row, found)
         else:
-            return self.answer(request, row, found)
-        responses.set_freshness_headers(response, request, found)
-        responses.set_etag(response, request, row.version, found)
+            response = self.answer(request, row, found)
         return response
 
     @openapi.update_license
