@@ -13,6 +13,7 @@ from devstack.ports import free_port
 from event_stream.errors import RefusedError
 from service_kit import health
 from service_kit.auth import AuthSettings
+from service_kit.settings import refresh_scope
 from tests.event_stream import web_settings
 from tests.security.issuer import AUDIENCE, Issuer, running
 
@@ -20,6 +21,11 @@ from tests.security.issuer import AUDIENCE, Issuer, running
 @pytest.fixture(autouse=True)
 def _service(settings: Settings) -> None:
     web_settings.apply(settings)
+
+
+def configuration() -> dict[str, object]:
+    """What those who may see details are told of it."""
+    return {"configuration": refresh_scope.state().as_dict()}
 
 
 def test_live_asks_nobody(client: Client) -> None:
@@ -34,7 +40,8 @@ def test_live_asks_nobody(client: Client) -> None:
 def test_ready_with_a_database(client: Client) -> None:
     response = client.get("/health/ready")
 
-    assert (response.status_code, response.json()) == (200, {"status": "UP", "checks": {"database": "UP"}})
+    answer = {"status": "UP", "checks": {"database": "UP"}, **configuration()}
+    assert (response.status_code, response.json()) == (200, answer)
     assert client.head("/health/ready").status_code == 200
     assert client.post("/health/ready").status_code == 405
 
@@ -72,6 +79,7 @@ def test_a_service_adds_a_check_of_its_own(client: Client, monkeypatch: pytest.M
         "status": "DOWN",
         "checks": {"schema": "DOWN"},
         "details": {"schema": "tables are missing"},
+        **configuration(),
     }
 
 
@@ -88,6 +96,7 @@ def test_a_check_that_can_not_tell_is_neither_up_nor_down(client: Client, monkey
         "status": "UP",
         "checks": {"cache": "UNKNOWN"},
         "details": {"cache": "the cache is away"},
+        **configuration(),
     }
 
 
@@ -120,7 +129,8 @@ def differing(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     return {"status": "DOWN", "checks": {"settings": "DOWN"}}
 
 
-DETAILS = {"details": {"settings": "they differ at postgresql://app:[redacted]@db:5432"}}
+def details() -> dict[str, object]:
+    return {"details": {"settings": "they differ at postgresql://app:[redacted]@db:5432"}, **configuration()}
 
 
 @pytest.fixture
@@ -140,7 +150,7 @@ def issuer(settings: Settings) -> Iterator[Issuer]:
 
 def test_an_open_api_says_why_to_everybody(client: Client, differing: dict[str, object]) -> None:
     response = client.get("/health/ready")
-    assert (response.status_code, response.json()) == (503, differing | DETAILS)
+    assert (response.status_code, response.json()) == (503, differing | details())
 
 
 @pytest.mark.django_db
@@ -151,11 +161,11 @@ def test_why_a_check_fails_is_for_the_staff_and_for_bearers_of_a_token(
     valid = {"Authorization": f"Bearer {issuer.token('USER')}"}
     assert client.get("/health/ready").json() == differing
     assert client.get("/health/ready", headers=forged).json() == differing
-    assert client.get("/health/ready", headers=valid).json() == differing | DETAILS
+    assert client.get("/health/ready", headers=valid).json() == differing | details()
     client.force_login(get_user_model().objects.create_user("ann"))
     assert client.get("/health/ready").json() == differing
     client.force_login(get_user_model().objects.create_user("staff", is_staff=True))
-    assert client.get("/health/ready").json() == differing | DETAILS
+    assert client.get("/health/ready").json() == differing | details()
 
 
 @pytest.mark.usefixtures("issuer")
