@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """An organization and one of its licenses, with what a lookup of it is answered."""
+    """An organization and one of its licenses, with what a lookup of it is answered, whatever has changed its phone."""
 
     organization_id: str
     organization: dict[str, str]
@@ -219,7 +219,8 @@ def _customer(client: httpx.Client, platform: ServiceCluster, number: int) -> Cu
     }
     path = f"/v1/organization/{made['id']}/license"
     given = client.post(f"{platform.licensing_urls[0]}{path}", json=license).raise_for_status().json()
-    contact = {field: value for field, value in organization.items() if field != "name"}
+    # The phone is what the parts change.
+    contact = {field: organization[field] for field in ("contactName", "contactEmail")}
     lookup = {
         "licenseId": given["licenseId"],
         "organizationId": made["id"],

@@ -202,15 +202,17 @@ def consumers(stage: Stage, notes: list[str]) -> Iterator[list[Consumer]]:
             notes.append(f"No peers: {error}")
             yield found
             return
-        for name, package, takeovers in (
-            ("faststream_confluent", "FastStream, confluent", 5),
-            ("faststream_aiokafka", "FastStream, aiokafka", 5),
-            ("django_kafka_consumer", "django-kafka", 1),
+        for program, options, name, takeovers in (
+            ("faststream_confluent", ["each"], "FastStream, confluent", 5),
+            ("faststream_confluent", ["batches"], "FastStream, confluent, batches", 0),
+            ("faststream_aiokafka", ["each"], "FastStream, aiokafka", 5),
+            ("faststream_aiokafka", ["batches"], "FastStream, aiokafka, batches", 0),
+            ("django_kafka_consumer", [], "django-kafka", 1),
         ):
             found.append(
                 Consumer(
-                    package,
-                    [python, installation.program(name)],
+                    name,
+                    [python, installation.program(program), *options],
                     {},
                     stage.redis_url(4 + len(found)),
                     _json_pattern(),
@@ -264,7 +266,7 @@ def _edx(stage: Stage, stack: ExitStack, python: Any) -> Consumer:
         "edx-event-bus-kafka",
         [python, installation.program("edx_event_bus"), "consume"],
         environment,
-        stage.redis_url(9),
+        stage.redis_url(15),
         Event(_TEMPLATE_ID, 0, b"", b"", []),
         lambda id, _partition: f"organization:{id}",
         leaves_tombstone=False,
@@ -280,7 +282,7 @@ def _edx(stage: Stage, stack: ExitStack, python: Any) -> Consumer:
             TOPIC=topic,
             GROUP="none",
             KAFKA_BOOTSTRAP_SERVERS=stage.servers.kafka_bootstrap_servers,
-            REDIS_URL=stage.redis_url(9),
+            REDIS_URL=stage.redis_url(15),
         ),
         cwd=stage.folder,
     ).spawn()
