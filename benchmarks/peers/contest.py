@@ -55,6 +55,8 @@ class Consumer:
     pattern: Event
     key: Callable[[str, int], str]
     leaves_tombstone: bool
+    share: float = 1.0
+    """Of a backlog that there is time for: a slow one gets a shorter one, which does not change its rate."""
     takeovers: int = 5
     """How many rounds of takeovers there is time for: each waits for the library's session timeout, 45 s at most."""
 
@@ -202,12 +204,12 @@ def consumers(stage: Stage, notes: list[str]) -> Iterator[list[Consumer]]:
             notes.append(f"No peers: {error}")
             yield found
             return
-        for program, options, name, takeovers in (
-            ("faststream_confluent", ["each"], "FastStream, confluent", 5),
-            ("faststream_confluent", ["batches"], "FastStream, confluent, batches", 0),
-            ("faststream_aiokafka", ["each"], "FastStream, aiokafka", 5),
-            ("faststream_aiokafka", ["batches"], "FastStream, aiokafka, batches", 0),
-            ("django_kafka_consumer", [], "django-kafka", 1),
+        for program, options, name, share, takeovers in (
+            ("faststream_confluent", ["each"], "FastStream, confluent", 0.25, 5),
+            ("faststream_confluent", ["batches"], "FastStream, confluent, batches", 1.0, 0),
+            ("faststream_aiokafka", ["each"], "FastStream, aiokafka", 0.05, 5),
+            ("faststream_aiokafka", ["batches"], "FastStream, aiokafka, batches", 1.0, 0),
+            ("django_kafka_consumer", [], "django-kafka", 1.0, 1),
         ):
             found.append(
                 Consumer(
@@ -218,6 +220,7 @@ def consumers(stage: Stage, notes: list[str]) -> Iterator[list[Consumer]]:
                     _json_pattern(),
                     lambda id, _partition: f"organization:{id}",
                     leaves_tombstone=False,
+                    share=share,
                     takeovers=takeovers,
                 )
             )
@@ -270,6 +273,7 @@ def _edx(stage: Stage, stack: ExitStack, python: Any) -> Consumer:
         Event(_TEMPLATE_ID, 0, b"", b"", []),
         lambda id, _partition: f"organization:{id}",
         leaves_tombstone=False,
+        share=0.5,
         takeovers=1,
     )
     producer = SupervisedProcess(
