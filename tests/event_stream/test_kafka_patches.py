@@ -5,7 +5,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +129,30 @@ def test_what_comes_with_the_end_of_a_connection_is_read(*, patched: bool) -> No
 def test_a_producer_can_not_be_told_to_give_up() -> None:
     assert not hasattr(kafka.KafkaProducer, "force_close"), "upstream"
     assert not hasattr(kafka.KafkaConsumer, "force_close"), "upstream"
+
+
+@pytest.mark.parametrize("patched", [False, True], ids=["upstream", "patched"])
+def test_what_is_sent_together_goes_in_one_request_and_at_once(
+    kafka_bootstrap_servers: str, monkeypatch: pytest.MonkeyPatch, *, patched: bool
+) -> None:
+    # Longer than anybody waits here.
+    monkeypatch.setattr(patches, "_GATHER_MS", 60_000)
+    topic = new_topic(kafka_bootstrap_servers, partitions=1)
+    with closing(kafka.KafkaProducer(bootstrap_servers=kafka_bootstrap_servers)) as producer:
+        # In a request of its own, which also makes the topic known.
+        producer.send(topic, b"x").get(20)
+        with patches.gathered(producer, linger_ms=0) if patched else nullcontext():
+            sent = []
+            for _ in range(20):
+                sent.append(producer.send(topic, b"x"))
+                # The thread that sends may run.
+                time.sleep(0.002)
+        assert [each.get(20).offset for each in sent] == list(range(1, 21))
+        of_each_request = producer.metrics()["producer-metrics"]["records-per-request-avg"]
+    if patched:
+        assert of_each_request == 21 / 2
+    else:
+        assert of_each_request < 21 / 2, "upstream"
 
 
 @pytest.mark.parametrize("patched", [False, True], ids=["upstream", "patched"])
