@@ -43,6 +43,9 @@ def test_pause_and_resume_a_running_worker(world: World, screen: Console, licens
     page.get_by_role("link", name="Operations", exact=True).first.click()
     # Those that earlier tests have ended are listed as gone.
     expect(page.get_by_role("table", name="Processes").locator(".state-running")).to_have_count(4)
+    ready = world.http.get(f"{world.platform.licensing_urls[0]}/health/ready").json()
+    # Web processes and workers of one service run the same.
+    expect(page.get_by_text(f"configuration {ready['configuration']['version']}")).to_have_count(4)
     screen.keep("operations-overview")
     page.get_by_role("link", name="Bindings and workers").click()
     reading = page.locator(".state-reading")
