@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_ENDING = re.compile(rb"\r\nconnection: *close", re.IGNORECASE)
 _SILENCE_S = 10.0
 _TOO_LONG_S = 300.0
 
@@ -92,6 +93,8 @@ class _Connection:
     buffer: bytes = b""
     request: int = -1
     sent_s: float = 0.0
+    is_ending: bool = False
+    """The server closes it after this answer: the next request needs a new one."""
 
 
 class _Load:
@@ -111,11 +114,9 @@ class _Load:
 
     def run(self) -> Outcome:
         selector = selectors.DefaultSelector()
-        address = ("127.0.0.1", self.order.port)
-        opened = [_Connection(socket.create_connection(address)) for _ in range(self.order.connections)]
+        opened = [_Connection(self._connect()) for _ in range(self.order.connections)]
         idle = list(opened)
         for connection in opened:
-            connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             selector.register(connection.socket, selectors.EVENT_READ, connection)
         self._began_s = time.perf_counter()
         while True:
@@ -127,15 +128,26 @@ class _Load:
                 self._fail("no answer for a long time")
                 break
             for key, _ in ready:
-                if self._receive(key.data):
-                    idle.append(key.data)
-                elif key.data.request < 0:
-                    selector.unregister(key.data.socket)
-                    opened.remove(key.data)
+                connection = key.data
+                if self._receive(connection):
+                    idle.append(connection)
+                elif connection.request < 0:
+                    selector.unregister(connection.socket)
+                    opened.remove(connection)
+                if connection.is_ending:
+                    selector.unregister(connection.socket)
+                    connection.socket.close()
+                    connection.socket, connection.is_ending = self._connect(), False
+                    selector.register(connection.socket, selectors.EVENT_READ, connection)
         took_s = time.perf_counter() - self._began_s
         for connection in opened:
             connection.socket.close()
         return Outcome(len(self.latencies_s), self.errors, took_s, self.latencies_s, self.first_error)
+
+    def _connect(self) -> socket.socket:
+        connected = socket.create_connection(("127.0.0.1", self.order.port))
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connected
 
     def _is_over(self) -> bool:
         if self.order.each_once:
@@ -173,6 +185,7 @@ class _Load:
             return False
         elapsed_s = time.perf_counter() - connection.sent_s
         connection.buffer = b""
+        connection.is_ending = _ENDING.search(head) is not None
         if self._is_right(connection.request, head, body):
             self.latencies_s.append(elapsed_s)
         return True

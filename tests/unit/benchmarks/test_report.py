@@ -95,6 +95,8 @@ def echo_server(status: bytes = b"200 OK") -> Iterator[tuple[int, list[bytes]]]:
                     asked.append(path)
                     body = b'{"path": "%b"}' % path
                     connection.sendall(b"HTTP/1.1 %b\r\nContent-Length: %d\r\n\r\n%b" % (status, len(body), body))
+                    if b"close" in status:
+                        return
 
         def accept() -> None:
             while True:
@@ -117,6 +119,13 @@ def test_each_request_is_sent_once_and_its_answer_compared() -> None:
     assert sorted(asked) == sorted(request.path.encode() for request in requests)
     assert (outcome.answers, outcome.errors) == (20, 1)
     assert outcome.first_error == "/wrong: {'path': '/wrong'}"
+
+
+def test_a_connection_that_the_server_ends_is_replaced() -> None:
+    requests = [http_load.Request("GET", f"/{number}") for number in range(20)]
+    with echo_server(b"200 OK\r\nConnection: close") as (port, asked):
+        outcome = http_load.run(http_load.Order(port, 2, requests, each_once=True))
+    assert (outcome.answers, outcome.errors, len(asked)) == (20, 0, 20)
 
 
 def test_a_rate_is_not_exceeded() -> None:
