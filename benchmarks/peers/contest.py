@@ -5,6 +5,7 @@ import dataclasses
 import itertools
 import os
 import signal
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -29,7 +30,7 @@ from event_stream.messaging.partitioner import partition_for
 
 PARTITIONS = 6
 _TEMPLATE_ID = "00000000-0000-4000-8000-00000000abcd"
-_GROUP_IN_S, _HANDLED_IN_S = 60.0, 300.0
+_GROUP_IN_S, _HANDLED_IN_S, _MARKERS_EVERY_S = 60.0, 300.0, 0.05
 _names = itertools.count()
 
 
@@ -163,6 +164,31 @@ class Contest:
 
         if not wait_until(evicted, within_s=_HANDLED_IN_S, every_s=0.002):
             raise BenchmarkError(f"{self.consumer.name}: keys were not evicted within {_HANDLED_IN_S:.0f} s")
+
+    def longest_delay_s(self, victim: SupervisedProcess) -> float:
+        """How long the slowest of the changes waited that are sent from now on, until the victim has ended and once more.
+
+        A change in each partition is sent every 50 ms, whoever handles it.
+        """
+        sent_s: dict[str, float] = {}
+        longest_s, began_s, due_s, is_last = 0.0, time.perf_counter(), 0.0, False
+        while sent_s or not is_last:
+            if not is_last and time.perf_counter() >= due_s:
+                is_last = not victim.is_running
+                batch = self.one_for_each_partition()
+                due_s = time.perf_counter() + _MARKERS_EVERY_S
+                sent_s |= {self._key(event): time.perf_counter() for event in batch}
+                self.send(batch)
+            pipeline = self._redis.pipeline(transaction=False)
+            for key in sent_s:
+                pipeline.exists(key)
+            for key, there in zip(list(sent_s), pipeline.execute(), strict=True):
+                if bool(there) == self.consumer.leaves_tombstone:
+                    longest_s = max(longest_s, time.perf_counter() - sent_s.pop(key))
+            if time.perf_counter() - began_s > _HANDLED_IN_S:
+                raise BenchmarkError(f"{self.consumer.name}: nobody has taken over within {_HANDLED_IN_S:.0f} s")
+            time.sleep(0.002)
+        return longest_s
 
     @staticmethod
     def end(process: SupervisedProcess, number: signal.Signals) -> None:

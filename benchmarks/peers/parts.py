@@ -78,10 +78,9 @@ def _drain(stage: Stage, consumer: Consumer, amount: int) -> tuple[float, float]
 
 
 def takeover(stage: Stage) -> list[Figure]:
-    """From the signal to one of two consumers until a change sent at once to each partition has been evicted."""
     notes = [
-        "Two processes of one group; from the signal to one of them until a change in each partition, sent right after "
-        "it, is evicted.",
+        "Two processes of one group; a change in each partition every 50 ms, from the signal to one of them until it "
+        "has ended, and once more then. How long the slowest of them waited for its eviction.",
         "All of them wait side by side. After SIGKILL it is the session timeout of the library's defaults that counts.",
     ]
     with consumers(stage, notes) as found:
@@ -117,12 +116,8 @@ def _takeovers(stage: Stage, consumer: Consumer) -> dict[int, list[float]]:
                     contest.send(warm)
                     contest.wait_evicted(warm)
                     victim = members.pop(0)
-                    markers = contest.one_for_each_partition()
-                    began_s = time.perf_counter()
                     contest.end(victim, number)
-                    contest.send(markers)
-                    contest.wait_evicted(markers)
-                    took[number].append(time.perf_counter() - began_s)
+                    took[number].append(contest.longest_delay_s(victim))
                     victim.kill()
                     members.append(contest.process(next(numbers)).spawn())
         finally:
