@@ -166,7 +166,7 @@ class Contest:
             raise BenchmarkError(f"{self.consumer.name}: keys were not evicted within {_HANDLED_IN_S:.0f} s")
 
     def longest_delay_s(self, victim: SupervisedProcess) -> float:
-        """How long the slowest of the changes waited that are sent from now on, until the victim has ended and once more.
+        """How long the slowest of the changes waited that are sent from now until the victim has ended, and once more.
 
         A change in each partition is sent every 50 ms, whoever handles it.
         """
