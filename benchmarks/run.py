@@ -8,6 +8,7 @@ the end, the others are measured all the same, and the exit code is 1.
 
 import argparse
 import json
+import signal
 import sys
 import time
 import traceback
@@ -58,6 +59,8 @@ PARTS = {
 
 
 def main(arguments: Sequence[str]) -> int:
+    # As Ctrl-C does, so that the servers and their data go, too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     began_s = time.monotonic()
     options = _options(arguments)
     console = Console(to_stderr=options.as_json)
