@@ -6,8 +6,10 @@
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -26,6 +28,8 @@ ENVIRONMENT = {
     "HOME": os.environ.get("HOME", "/"),
     "DEBUG": "true",
     "AUTH_REQUIRED": "false",
+    # Not the shim of a version manager: that is a shell script, and has been seen to spin for ever under Ctrl-C.
+    "PYTHON": os.path.realpath(sys.executable),
 }
 NOWHERE = "127.0.0.1:1"
 UNREAD = 141
@@ -51,8 +55,12 @@ WITHOUT_SERVERS: Mapping[str, tuple[Sequence[str], Mapping[str, str], int, str]]
 }
 
 
-def start(script: str, arguments: Sequence[str], folder: Path, stdout: int, **more: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
+@contextmanager
+def start(
+    script: str, arguments: Sequence[str], folder: Path, stdout: int, **more: str
+) -> Iterator["subprocess.Popen[str]"]:
+    """One that does not end is killed, with all that it has started."""
+    with subprocess.Popen(
         [ROOT / "manage_scripts" / script, *arguments],
         cwd=folder,
         env=ENVIRONMENT | more,
@@ -61,7 +69,12 @@ def start(script: str, arguments: Sequence[str], folder: Path, stdout: int, **mo
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def ended(script: str, arguments: Sequence[str], folder: Path, stdout: int, **more: str) -> tuple[int, str]:
