@@ -65,7 +65,14 @@ def test_a_right_that_was_taken_from_a_group_comes_back(transactional_db: None) 
     Group.objects.get(name="USER").permissions.clear()
     call_command("migrate", verbosity=0)
     names = Group.objects.get(name="USER").permissions.values_list("codename", flat=True)
-    traces = {"view_trace", "view_handledbatch", "view_partitionstate", "view_parkedrecord", "view_cachefill"}
+    traces = {
+        "view_trace",
+        "view_handledbatch",
+        "view_partitionstate",
+        "view_parkedrecord",
+        "view_settledrecord",
+        "view_cachefill",
+    }
     own = {"view_organization", "add_organization", "change_organization", "view_outboxentry"}
     assert set(names) == own | traces
 
