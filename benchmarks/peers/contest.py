@@ -231,10 +231,10 @@ def consumers(stage: Stage, notes: list[str]) -> Iterator[list[Consumer]]:
             yield found
             return
         for program, options, name, share, takeovers in (
-            ("faststream_confluent", ["each"], "FastStream, confluent", 0.25, 5),
-            ("faststream_confluent", ["batches"], "FastStream, confluent, batches", 1.0, 0),
-            ("faststream_aiokafka", ["each"], "FastStream, aiokafka", 0.05, 5),
-            ("faststream_aiokafka", ["batches"], "FastStream, aiokafka, batches", 1.0, 0),
+            ("faststream_consumer", ["confluent", "each"], "FastStream, confluent", 0.25, 5),
+            ("faststream_consumer", ["confluent", "batches"], "FastStream, confluent, batches", 1.0, 0),
+            ("faststream_consumer", ["kafka", "each"], "FastStream, aiokafka", 0.05, 5),
+            ("faststream_consumer", ["kafka", "batches"], "FastStream, aiokafka, batches", 1.0, 0),
             ("django_kafka_consumer", [], "django-kafka", 1.0, 1),
         ):
             found.append(

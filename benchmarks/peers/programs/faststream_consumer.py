@@ -1,19 +1,20 @@
-"""FastStream on confluent-kafka: acknowledged once the keys are gone; what fails comes again.
+"""FastStream: a message or batch is acknowledged once its keys are gone, and comes again after an error.
 
-`faststream_confluent.py each` takes one message after the other, `… batches` up to 500 at once.
+`faststream_consumer.py kafka each` takes one message after the other with aiokafka, `… batches` up to 500 at once;
+`faststream_consumer.py confluent …` does the same with confluent-kafka. The two differ in the module of the broker.
 """
 
 import asyncio
+import importlib
 import os
 import sys
 from typing import Any
 
 import redis.asyncio
 from faststream import AckPolicy, FastStream
-from faststream.confluent import KafkaBroker
 
 cache = redis.asyncio.Redis.from_url(os.environ["REDIS_URL"])
-broker = KafkaBroker(os.environ["KAFKA_BOOTSTRAP_SERVERS"])
+broker = importlib.import_module(f"faststream.{sys.argv[1]}").KafkaBroker(os.environ["KAFKA_BOOTSTRAP_SERVERS"])
 SAFEST: dict[str, Any] = {
     "group_id": os.environ["GROUP"],
     "auto_offset_reset": "earliest",
@@ -30,7 +31,7 @@ async def evict_all(changes: list[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "batches":
+    if sys.argv[2] == "batches":
         broker.subscriber(os.environ["TOPIC"], batch=True, max_records=500, **SAFEST)(evict_all)
     else:
         broker.subscriber(os.environ["TOPIC"], **SAFEST)(evict)
