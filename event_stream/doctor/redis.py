@@ -97,7 +97,7 @@ def _persistence(information: dict[str, Any], name: str) -> Iterator[Finding]:
     elif information.get("aof_enabled"):
         yield ok(f"Redis persistence{name}", "append-only file: the cache outlives a restart")
     else:
-        yield ok(f"Redis persistence{name}", "no append-only file: after a restart lookups fill the cache anew")
+        yield ok(f"Redis persistence{name}", "no append-only file: after a restart lookups fill the cache again")
 
 
 def _shared_settings(cache: FencedCache, worker: str, remedy: str) -> Finding:

@@ -168,17 +168,18 @@ def _consumed(correlation_id: str, spans: Sequence[Span], versions: Iterable[tup
         return Consumed()
     ours = Q(group__in={group.name for group in groups})
     parked = tuple(_parked(ours, spans))
-    replays = (
+    places = (
         Span(it.destination, it.replay_partition, it.replay_offset, it.replay_offset)
         for it in parked
         if it.replay_partition is not None and it.replay_offset is not None
     )
-    spans = [*spans, *islice(dict.fromkeys(replays), MAX_SPANS)]
+    replays = list(islice(dict.fromkeys(places), MAX_SPANS))
+    spans = [*spans, *replays]
     return Consumed(
         groups=groups,
         batches=tuple(_batches(ours, spans)),
         standings=tuple(_standings(ours, spans)),
-        parked=tuple(dict.fromkeys((*parked, *_parked(ours, spans)))),
+        parked=tuple(dict.fromkeys((*parked, *_parked(ours, replays)))),
         fills=tuple(_fills(correlation_id, versions)),
     )
 
