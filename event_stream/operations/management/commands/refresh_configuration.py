@@ -34,15 +34,16 @@ class Command(TerminalCommand):
             )
         request = request_refresh()
         until_s = time.monotonic() + timeout
-        while (waiting := _not_followed(request)) and time.monotonic() < until_s:
-            time.sleep(_LOOK_EVERY_S)
         processes = running(seen_processes())
+        while not all(_followed(process, request) for process in processes) and time.monotonic() < until_s:
+            time.sleep(_LOOK_EVERY_S)
+            processes = running(seen_processes())
         if not processes:
             self.stdout.write("No process of this service is running.")
             return
         failed = sum(self._tell(process, request) for process in processes)
         versions = {_configuration(process)["version"] for process in processes if _followed(process, request)}
-        if failed or waiting:
+        if failed:
             raise CommandError(f"{failed} of {len(processes)} have not taken the configuration.")
         self.stdout.write(
             f"{len(processes)} followed; version{'s' * (len(versions) > 1)} {', '.join(sorted(versions))}"
@@ -71,7 +72,3 @@ def _configuration(seen: Seen) -> dict[str, Any]:
 
 def _followed(seen: Seen, request: int) -> bool:
     return bool(_configuration(seen).get("request", 0) >= request)
-
-
-def _not_followed(request: int) -> bool:
-    return not all(_followed(process, request) for process in running(seen_processes()))
