@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from service_kit.logging import FORMATS, LEVELS
-from service_kit.settings.environment import bind_address, choice, count, flag, scope, text
+from service_kit.settings.environment import bind_address, choice, count, flag, text
 from service_kit.settings.refresh_scope import refresh, refreshable, value_of
 from service_kit.settings.security import gateways
+from service_kit.settings.sources import scope
 
 _SCOPE = "GUNICORN"
 _serves = False

@@ -10,7 +10,7 @@ from django.utils.http import parse_header_parameters
 from service_kit import health
 from service_kit.charsets import bound_searches, is_charset
 from service_kit.database import bound_waits
-from service_kit.settings import environment
+from service_kit.settings import sources
 from service_kit.settings.refresh_scope import refresh
 
 _UNREADABLE = {"charset": ""}
@@ -45,7 +45,7 @@ def get_application() -> WSGIHandler:
     bound_waits()
     bound_searches()
     application.request_class = Request
-    if environment.is_inherited():
+    if sources.is_inherited():
         # gunicorn has read CONFIG_FILE when it started, or at the last SIGHUP.
         refresh("start of a process")
     return application

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
-from service_kit.settings.environment import YEAR_S, base_url, choice, count, path, scope, seconds
+from service_kit.settings.environment import YEAR_S, base_url, choice, count, path, seconds
+from service_kit.settings.sources import scope
 
 # A lookup has a lease on its entry for as long, and a tombstone has to outlive each lease (CacheSettings).
 _LONGEST_LOOKUP_S = 120.0

@@ -8,216 +8,29 @@ There is a reader for each kind of setting, and each has bounds: what a reader r
 value that may hold a password.
 """
 
-import functools
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import SplitResult, parse_qs, unquote, urlencode, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
-from dotenv.parser import parse_stream
 from environs import EnvError, FileAwareEnv, ValidationError, validate
 
-P = ParamSpec("P")
+from service_kit.settings.sources import Reading, check_place, describe, is_there, raw_text_of, recorded, snapshot
+
 T = TypeVar("T")
-
-CONFIG_FILE = "CONFIG_FILE"
-_FILE_SHOULD_BE = "the path of a file with lines of NAME=value"
-# Read by libraries that know nothing of the file.
-_OF_THE_ENVIRONMENT_ALONE = re.compile(rf"SSL_CERT_\w+|OTEL_\w+|PYTHON\w*|DJANGO_SETTINGS_MODULE|{CONFIG_FILE}")
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What one setting was when it was read, and how to read it again."""
-
-    name: str
-    read: Callable[[], object]
-    """The reader with its bounds. Raises ImproperlyConfigured."""
-    value: object
-    text: str | None = field(repr=False)
-    """As it stands in the environment or in a file; None where it is not set."""
-    should_be: str = ""
-    default: object = ...
-    """`...` where there is none, and the setting has to be there."""
-    scope: str | None = None
-    """The refresh scope that it belongs to; None for a setting that only a restart applies."""
-
-
-@dataclass(slots=True)
-class Snapshot:
-    """What CONFIG_FILE held, and every setting that was read, by name."""
-
-    path: str | None
-    file: Mapping[str, str]
-    readings: dict[str, Reading] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class _Call:
-    """Of the outermost reader: readers are made of others."""
-
-    should_be: str = ""
-    default: object = ...
-
-
-_current: Snapshot | None = None
-_candidate: ContextVar[Snapshot | None] = ContextVar("candidate", default=None)
-_call: ContextVar[_Call | None] = ContextVar("call", default=None)
-_scope: ContextVar[str | None] = ContextVar("scope", default=None)
-
-
-def snapshot() -> Snapshot:
-    """Return what readers read from, and add to. Raises ImproperlyConfigured where CONFIG_FILE can't be read."""
-    global _current  # noqa: PLW0603 - one for each process
-    if (candidate := _candidate.get()) is not None:
-        return candidate
-    path = os.environ.get(CONFIG_FILE)
-    if _current is None or _current.path != path:
-        _current = Snapshot(path, _file_values(path))
-    return _current
-
-
-def is_inherited() -> bool:
-    """Return whether what CONFIG_FILE held was read by another process, from which this one was forked."""
-    return _inherited and os.environ.get(CONFIG_FILE) is not None
-
-
-_inherited = False
-
-
-def _forget_readings() -> None:
-    """A process that was forked has read nothing itself; what its parent took from CONFIG_FILE holds for it."""
-    global _inherited  # noqa: PLW0603 - one for each process
-    if _current is not None:
-        _current.readings = {}
-        _inherited = True
-
-
-os.register_at_fork(after_in_child=_forget_readings)
-
-
-def file_snapshot() -> Snapshot:
-    """Return what the file holds by now, with nothing read yet. Raises ImproperlyConfigured."""
-    path = os.environ.get(CONFIG_FILE)
-    return Snapshot(path, _file_values(path))
-
-
-@contextmanager
-def reading_from(candidate: Snapshot) -> Iterator[None]:
-    """Have the readers of this thread read from it, and note there what they have read."""
-    token = _candidate.set(candidate)
-    try:
-        yield
-    finally:
-        _candidate.reset(token)
-
-
-@contextmanager
-def scope(within: str | None) -> Iterator[None]:
-    """What is read in here belongs to a refresh scope; with None, only a restart applies it."""
-    token = _scope.set(within)
-    try:
-        yield
-    finally:
-        _scope.reset(token)
-
-
-def text_of(wanted: str) -> str | None:
-    """Return the setting's text; None where it is not set. Raises ImproperlyConfigured for a file that is not there,
-    and for a setting that is set twice."""
-    _check_place(wanted)
-    try:
-        return _text_of(wanted)
-    except ValueError as error:
-        raise ImproperlyConfigured(f"{wanted} should be a text. {error}") from None
-
-
-def _check_place(wanted: str) -> None:
-    for variable in (wanted, f"{wanted}_FILE"):
-        if variable in os.environ and variable in snapshot().file:
-            raise ImproperlyConfigured(
-                f"{wanted} should be set in the environment, or in {CONFIG_FILE}, and not in both: only in the file "
-                "it can be changed while processes run."
-            )
-
-
-def _text_of(wanted: str) -> str | None:
-    file = snapshot().file
-    file_variable = f"{wanted}_FILE"
-    if secret := os.environ.get(file_variable) or file.get(file_variable):
-        try:
-            return Path(secret).read_text().strip()
-        except OSError as error:
-            raise ValueError(f"The value of {file_variable} must be a readable file path.") from error
-    return os.environ.get(wanted, file.get(wanted))
-
-
-def _file_values(path: str | None) -> Mapping[str, str]:
-    if path is None:
-        return {}
-    values: dict[str, str] = {}
-    try:
-        with Path(path).open() as stream:
-            bindings = list(parse_stream(stream))
-    except (OSError, ValueError) as error:
-        raise ImproperlyConfigured(f"{CONFIG_FILE} should be {_FILE_SHOULD_BE}. {error}") from None
-    for binding in bindings:
-        line = f"Line {binding.original.line}"
-        if binding.error or (binding.key is not None and binding.value is None):
-            raise ImproperlyConfigured(f"{CONFIG_FILE} should be {_FILE_SHOULD_BE}. {line} is none.")
-        if binding.key is None or binding.value is None:
-            continue
-        if binding.key in values:
-            raise ImproperlyConfigured(f"{binding.key} should be in {CONFIG_FILE} once. {line} has it again.")
-        if _OF_THE_ENVIRONMENT_ALONE.fullmatch(binding.key):
-            raise ImproperlyConfigured(
-                f"{binding.key} should be set in the environment. What reads it does not look into {CONFIG_FILE}."
-            )
-        values[binding.key] = binding.value
-    return values
 
 
 class _Environment(FileAwareEnv):
     def _get_value(self, env_key: str, default: Any) -> Any:
-        text = _text_of(env_key)
+        text = raw_text_of(env_key)
         return default if text is None else text
 
 
 env = _Environment()
-
-
-def _recorded(reader: Callable[P, T]) -> Callable[P, T]:
-    """Note in the snapshot what a reader has read, and how. Its first parameter is the setting's name."""
-
-    @functools.wraps(reader)
-    def read(*args: P.args, **options: P.kwargs) -> T:
-        if _call.get() is not None:
-            return reader(*args, **options)
-        call = _Call()
-        token = _call.set(call)
-        try:
-            value = reader(*args, **options)
-        finally:
-            _call.reset(token)
-        name = str(args[0])
-        snapshot().readings[name] = Reading(
-            name,
-            functools.partial(read, *args, **options),
-            value,
-            text_of(name),
-            call.should_be,
-            call.default,
-            _scope.get(),
-        )
-        return value
-
-    return read
 
 
 SHORTEST_S = 0.001
@@ -251,9 +64,8 @@ class RedisServers:
 
 def setting(read: Callable[..., T], name: str, should_be: str, **options: Any) -> T:
     """Return the variable's value, read by one of `env`'s parsers. Raises ImproperlyConfigured with its name."""
-    if call := _call.get():
-        call.should_be, call.default = should_be, options.get("default", ...)
-    _check_place(name)
+    describe(should_be, options.get("default", ...))
+    check_place(name)
     if is_there(name) and is_there(f"{name}_FILE"):
         raise ImproperlyConfigured(f"{name} should be set, or {name}_FILE, and not both.")
     try:
@@ -280,61 +92,56 @@ def is_set(name: str) -> bool:
     return found
 
 
-def is_there(variable: str) -> bool:
-    """Return whether this very variable is in the environment or in CONFIG_FILE."""
-    return variable in os.environ or variable in snapshot().file
-
-
-@_recorded
+@recorded
 def flag(name: str, *, default: bool) -> bool:
     return setting(env.bool, name, "true or false", default=default)
 
 
-@_recorded
+@recorded
 def seconds(name: str, default: float, *, maximum: float = DAY_S) -> float:
     """Read a time in seconds, from SHORTEST_S to `maximum`."""
     return number(name, default, "seconds", minimum=SHORTEST_S, maximum=maximum)
 
 
-@_recorded
+@recorded
 def number(name: str, default: float, unit: str, *, minimum: float, maximum: float) -> float:
     should_be = f"a number of {unit} from {minimum:g} to {maximum:.0f}"
     return setting(env.float, name, should_be, default=default, validate=validate.Range(minimum, maximum))
 
 
-@_recorded
+@recorded
 def count(name: str, default: int, unit: str, *, minimum: int = 1, maximum: int) -> int:
     """Read a whole number from `minimum` to `maximum`."""
     should_be = f"a whole number of {unit} from {minimum} to {maximum}"
     return setting(env.int, name, should_be, default=default, validate=validate.Range(minimum, maximum))
 
 
-@_recorded
+@recorded
 def choice(name: str, default: str, allowed: tuple[str, ...]) -> str:
     return setting(env.str, name, f"one of {', '.join(allowed)}", default=default, validate=validate.OneOf(allowed))
 
 
-@_recorded
+@recorded
 def text(name: str, should_be: str, **options: Any) -> str:
     """Read a text that is not blank."""
     return setting(env.str, name, should_be, validate=_is_not_blank, **options)
 
 
-@_recorded
+@recorded
 def topic(name: str, should_be: str, default: str) -> str:
     """Read the name of a topic, a queue or a group, as each platform takes it."""
     should_be = f"{should_be}: up to 200 letters, digits, '.', '_' and '-'"
     return setting(env.str, name, should_be, default=default, validate=validate.Regexp(_TOPIC.pattern + r"\Z"))
 
 
-@_recorded
+@recorded
 def texts(name: str, should_be: str, **options: Any) -> list[str]:
     """Read comma-separated texts; surrounding spaces and empty texts are ignored."""
     values: list[str] = setting(env.list, name, should_be, **options)
     return [value.strip() for value in values if value.strip()]
 
 
-@_recorded
+@recorded
 def origins(name: str) -> list[str]:
     """Read comma-separated origins of browsers; there may be none."""
     should_be = "origins such as https://example.org between commas"
@@ -344,20 +151,20 @@ def origins(name: str) -> list[str]:
     return values
 
 
-@_recorded
+@recorded
 def path(name: str, should_be: str) -> Path | None:
     """Read the path of a file; None if the variable is not set."""
     value = setting(env.str, name, should_be, default=None, validate=_is_not_blank)
     return None if value is None else Path(value)
 
 
-@_recorded
+@recorded
 def address(name: str, should_be: str) -> str | None:
     """Read one host:port; None if the variable is not set."""
     return setting(env.str, name, should_be, default=None, validate=_is_address)
 
 
-@_recorded
+@recorded
 def addresses(name: str, should_be: str) -> list[str]:
     """Read a comma-separated list of at least one host:port."""
     values = texts(name, should_be)
@@ -367,13 +174,13 @@ def addresses(name: str, should_be: str) -> list[str]:
     return values
 
 
-@_recorded
+@recorded
 def bind_address(name: str, default: str) -> str:
     """Read where a server listens: host:port, or unix:path."""
     return setting(env.str, name, "host:port, or unix:path", default=default, validate=_is_bind_address)
 
 
-@_recorded
+@recorded
 def postgresql(name: str, should_be: str, **options: Any) -> dict[str, Any]:
     """Read a postgresql:// URL as an entry of DATABASES."""
     setting(env.str, name, should_be, validate=_is_postgresql_url)
@@ -381,31 +188,31 @@ def postgresql(name: str, should_be: str, **options: Any) -> dict[str, Any]:
     return entry
 
 
-@_recorded
+@recorded
 def redis_url(name: str, should_be: str) -> str:
     return setting(env.str, name, should_be, validate=_is_redis_url)
 
 
-@_recorded
+@recorded
 def redis_servers(name: str, should_be: str) -> RedisServers:
     """Read where a cache is: one server, or nodes of Redis Sentinel or Redis Cluster."""
     return _redis_servers(setting(env.str, name, should_be, validate=_are_redis_servers))
 
 
-@_recorded
+@recorded
 def amqp_urls(name: str, should_be: str) -> list[str]:
     """Read the URLs of RabbitMQ's nodes between commas. A comma within one does not end it."""
     value = setting(env.str, name, should_be, validate=_are_amqp_urls)
     return _split_amqp_urls(value)
 
 
-@_recorded
+@recorded
 def base_url(name: str, should_be: str) -> str:
     """Read an http or https URL with a host and an optional path; return it without a trailing slash."""
     return setting(env.str, name, should_be, validate=_is_base_url).rstrip("/")
 
 
-@_recorded
+@recorded
 def named_urls(name: str, should_be: str) -> dict[str, str]:
     """Read comma-separated pairs of name=URL, each URL as `base_url` reads one; there may be none."""
     pairs = [entry.partition("=") for entry in texts(name, should_be, default=[])]
@@ -419,7 +226,7 @@ def named_urls(name: str, should_be: str) -> dict[str, str]:
     return {key: url.rstrip("/") for key, _, url in pairs}
 
 
-@_recorded
+@recorded
 def key_set_url(name: str, should_be: str, default: str) -> str:
     """Read an https, http or file URL."""
     return setting(env.str, name, should_be, default=default, validate=_is_key_set_url)

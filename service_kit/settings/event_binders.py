@@ -6,7 +6,8 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
-from service_kit.settings.environment import addresses, amqp_urls, choice, is_there, path, redis_url, text
+from service_kit.settings.environment import addresses, amqp_urls, choice, path, redis_url, text
+from service_kit.settings.sources import is_there
 
 Properties = Mapping[str, Any]
 

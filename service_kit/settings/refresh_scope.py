@@ -24,8 +24,8 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from service_kit.logging import redacted
-from service_kit.settings import environment
-from service_kit.settings.environment import Reading, Snapshot
+from service_kit.settings import sources
+from service_kit.settings.sources import Reading, Snapshot
 
 logger = logging.getLogger("service_kit.configuration")
 
@@ -86,7 +86,7 @@ def refreshable(name: str, read: Callable[[], T]) -> T:
     `name` is the one in Django's settings, which a refresh sets. `read` calls readers of
     `service_kit.settings.environment`, and raises ImproperlyConfigured; it may be called in any thread.
     """
-    with environment.scope(name):
+    with sources.scope(name):
         value = read()
     with _lock:
         _scopes[name] = _Scope(name, read, value)
@@ -108,7 +108,7 @@ def state() -> ConfigurationState:
     global _state  # noqa: PLW0603 - one for each process
     with _lock:
         if _state is None:
-            _state = ConfigurationState(_version(environment.snapshot()), _started_at)
+            _state = ConfigurationState(_version(sources.snapshot()), _started_at)
         return _state
 
 
@@ -116,7 +116,7 @@ def refresh(trigger: str) -> ConfigurationState:
     """Read every setting again, apply what is refreshable, and log what became of it. Any thread may call it."""
     global _state  # noqa: PLW0603 - one for each process
     with _lock:
-        current = environment.snapshot()
+        current = sources.snapshot()
         try:
             candidate, values, needs_restart = _read_again(current)
         except ImproperlyConfigured as error:
@@ -148,13 +148,13 @@ def _read_again(current: Snapshot) -> tuple[Snapshot, dict[str, Any], tuple[str,
 
     Raises ImproperlyConfigured with everything that is wrong.
     """
-    candidate = environment.file_snapshot()
+    candidate = sources.file_snapshot()
     errors: list[str] = []
     needs_restart: list[str] = []
-    with environment.reading_from(candidate):
+    with sources.reading_from(candidate):
         for reading in current.readings.values():
             try:
-                text = environment.text_of(reading.name)
+                text = sources.text_of(reading.name)
                 if reading.scope is not None:
                     reading.read()
                 elif text != reading.text:
@@ -167,9 +167,9 @@ def _read_again(current: Snapshot) -> tuple[Snapshot, dict[str, Any], tuple[str,
         raise ImproperlyConfigured(" ".join(dict.fromkeys(errors)))
     candidate = replace(candidate, file=_held_back(current, candidate, needs_restart), readings={})
     values = {}
-    with environment.reading_from(candidate):
+    with sources.reading_from(candidate):
         for scope in _scopes.values():
-            with environment.scope(scope.name):
+            with sources.scope(scope.name):
                 # Its values fit together, or this says what does not.
                 values[scope.name] = scope.read()
     candidate.readings = {name: reading for name, reading in candidate.readings.items() if reading.scope is not None}

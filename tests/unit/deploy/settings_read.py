@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from service_kit.settings import environment
+from service_kit.settings import sources
 from tests.unit.deploy.read_settings import load
 
 
@@ -33,7 +33,7 @@ def read() -> list[Setting]:
             "..." if reading.default is ... else reading.default,
             {None: "restart", "GUNICORN": "SIGHUP"}.get(reading.scope, "refresh"),
         )
-        for reading in environment.snapshot().readings.values()
+        for reading in sources.snapshot().readings.values()
         if reading.should_be
     ]
 

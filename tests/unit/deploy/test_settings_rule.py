@@ -121,7 +121,7 @@ def test_a_wrong_value_is_one_sentence_at_the_start(project: Project) -> None:
 
 
 READS_THE_ENVIRONMENT = {
-    "service_kit/settings/environment.py",
+    "service_kit/settings/sources.py",
     # The name of the settings, before they are read.
     "event_stream/terminal.py",
     # Tells the processes of one gunicorn where their files are.

@@ -14,7 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from organization_lookup import lookup
 from service_kit.logging import LEVELS
-from service_kit.settings import environment, refresh_scope
+from service_kit.settings import environment, refresh_scope, sources
 from service_kit.settings.refresh_scope import refresh
 
 NAMES = {
@@ -46,7 +46,7 @@ def config_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
         monkeypatch.delenv(name, raising=False)
     # Not the environment's: a variable there is one that only a restart applies.
     monkeypatch.setenv("CONFIG_FILE", str(path))
-    readings = environment.snapshot().readings
+    readings = sources.snapshot().readings
     readings.update(_OF_SETTINGS)
     before = {scope: (value.value, getattr(settings, scope)) for scope, value in refresh_scope._scopes.items()}
     refresh("test")
@@ -58,7 +58,7 @@ def config_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
     refresh_scope._state = None
 
 
-_OF_SETTINGS = dict(environment.snapshot().readings)
+_OF_SETTINGS = dict(sources.snapshot().readings)
 """As long as no other test has read anything."""
 
 
@@ -180,7 +180,7 @@ def test_a_process_that_is_forked_refreshes_its_own_settings_alone(config_file: 
     write(config_file, LOG_LEVEL="WARNING", REDIS_TIMEOUT_S="2")
     pid = os.fork()
     if pid == 0:
-        right = environment.is_inherited() and environment.choice("LOG_LEVEL", "INFO", LEVELS) == "ERROR"
+        right = sources.is_inherited() and environment.choice("LOG_LEVEL", "INFO", LEVELS) == "ERROR"
         right = right and environment.seconds("REDIS_TIMEOUT_S", 0.5) == 0.5
         right = right and refresh("fork").needs_restart == ("LOG_LEVEL", "REDIS_TIMEOUT_S")
         os._exit(0 if right else 1)
@@ -209,6 +209,6 @@ def test_lookups_under_way_have_either_limit(config_file: Path) -> None:
 def test_a_setting_in_both_places_ends_the_start(config_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(config_file, LOG_LEVEL="DEBUG")
     monkeypatch.setenv("LOG_LEVEL", "INFO")
-    with environment.reading_from(environment.file_snapshot()), pytest.raises(ImproperlyConfigured) as error:
+    with sources.reading_from(sources.file_snapshot()), pytest.raises(ImproperlyConfigured) as error:
         environment.choice("LOG_LEVEL", "INFO", ("INFO", "DEBUG"))
     assert "LOG_LEVEL should be set in the environment, or in CONFIG_FILE, and not in both" in str(error.value)
